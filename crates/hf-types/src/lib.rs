@@ -1,1 +1,27 @@
-//! hf-types
+//! Plain data that every part of Holdfast shares: names and ids, our own clock, states and colours, actions, reasons,
+//! log events, replica records. Pure: no clock, no randomness, no input or output.
+//!
+//! The words are the reference's own (reference 004, 5.2, 7.3, 9.4), so that what a log says is what the code says.
+
+mod action;
+mod ids;
+mod log;
+mod reason;
+mod record;
+mod resource;
+mod script;
+mod state;
+mod time;
+
+pub use action::{Action, Caller, Command};
+pub use ids::{
+    BadName, Epoch, FileId, GenerationId, Incarnation, LanName, ModuleName, NodeName, RunId, Seq,
+    Ticket,
+};
+pub use log::{Event, Level, LogLine};
+pub use reason::{FailoverReason, GrantReason, NotPrimary, RefusedAction, RfsFault};
+pub use record::{Record, Standing, UpToDate};
+pub use resource::{Resource, ResourceValue};
+pub use script::{Script, ScriptOutcome};
+pub use state::{Colour, ModuleState};
+pub use time::Instant;

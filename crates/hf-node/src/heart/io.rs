@@ -1,0 +1,167 @@
+use hf_types::{
+    Caller, Command, Event, Incarnation, LanName, ModuleName, NodeName, Resource, RunId, Script,
+    ScriptOutcome, Ticket,
+};
+use hf_wire::bus::{DaemonToHeart, HeartToDaemon, HeartToRfs, RfsToHeart};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// What the heart needs of cluster.xml and userconfig.xml.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeartConfig {
+    pub module: ModuleName,
+    pub me: NodeName,
+    pub peer: NodeName,
+    /// Both nodes in the order of cluster.xml, for tie-breaks that both sides see alike.
+    pub me_first: bool,
+    pub lanes: Vec<Lane>,
+    /// `<rfs>` is there.
+    pub replicates: bool,
+    /// `failover="on"`.
+    pub failover: bool,
+    /// The node of `defaultprim`, if it names one; none for `alone` and `lastprim`.
+    pub defaultprim: Option<NodeName>,
+    /// `defaultprim="lastprim"`.
+    pub lastprim: bool,
+    pub vips: Vec<Vip>,
+    /// `<user>` is there: scripts run.
+    pub scripts: bool,
+    pub nice_stop_timeout: Duration,
+    pub force_stop_timeout: Duration,
+    /// `syncdelta` in minutes, 0 when off.
+    pub syncdelta_min: u64,
+}
+
+/// One heartbeat (reference 004, 13.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lane {
+    pub lan: LanName,
+    /// Label of the resource `heartbeat.<ident>`.
+    pub ident: String,
+    pub pulse: Duration,
+    pub timeout: Duration,
+}
+
+/// One virtual address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vip {
+    pub address: IpAddr,
+    /// Time between two gratuitous ARPs, and for how long they are sent.
+    pub arp_interval: Duration,
+    pub arp_elapse: Duration,
+    /// `arpreroute="on"`: the repetition is wanted (the announcement at once always is).
+    pub arp_reroute: bool,
+}
+
+/// What the heart is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum HeartInput {
+    /// First of all. `first` is the command that the daemon spawned the heart for.
+    Started {
+        incarnation: Incarnation,
+        first: Command,
+        by: Caller,
+    },
+    /// A datagram whose seal was good, of a peer that answered our challenge; `body` is a heartbeat frame of hf-wire.
+    Heartbeat {
+        lane: usize,
+        body: Vec<u8>,
+    },
+    Daemon(DaemonToHeart),
+    /// A command that reached the heart's own socket.
+    Control {
+        ticket: Ticket,
+        command: Command,
+        by: Caller,
+    },
+    Rfs(RfsToHeart),
+    /// The process died (or its socket closed without `Stopped`).
+    RfsGone,
+    ScriptEnded {
+        run: RunId,
+        script: Script,
+        outcome: ScriptOutcome,
+    },
+    VipSet {
+        address: IpAddr,
+        error: Option<String>,
+    },
+    VipCleared {
+        address: IpAddr,
+        error: Option<String>,
+    },
+    /// Somebody removed the address, or another machine claims it.
+    VipLost {
+        address: IpAddr,
+        why: String,
+    },
+    /// Fresh randomness, asked for by [`HeartEffect::Random`].
+    Random {
+        value: u64,
+    },
+    /// The deadline of `next_deadline` came.
+    Timer,
+    /// The loop stood still for this long (frozen, starved): said before any other input that waited meanwhile.
+    Stalled {
+        for_ms: u64,
+    },
+}
+
+/// What the heart wants done, in this order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum HeartEffect {
+    /// Seal and send on the lane (or on every lane).
+    SendHeartbeat {
+        lane: Option<usize>,
+        body: Vec<u8>,
+    },
+    ToDaemon(HeartToDaemon),
+    /// Answer to a command of the heart's own socket.
+    Answer {
+        ticket: Ticket,
+        result: Result<(), String>,
+    },
+    ToRfs(HeartToRfs),
+    /// Start keeper and rfs (or only the one that is missing).
+    SpawnRfs,
+    /// End rfs at once; with `abort` the FUSE connection too, so that nothing that waits in it hangs.
+    KillRfs {
+        abort: bool,
+    },
+    /// Arguments after the script's name: `[force] current next action` (reference 004, 14.3).
+    RunScript {
+        run: RunId,
+        script: Script,
+        args: Vec<String>,
+        timeout: Option<Duration>,
+    },
+    /// End a script that runs, with all that it started.
+    KillScript {
+        run: RunId,
+    },
+    /// Put the address on its interface with a kernel lifetime, announce it at once. Answered by `VipSet`.
+    SetVip {
+        address: IpAddr,
+        lifetime: Duration,
+    },
+    RenewVip {
+        address: IpAddr,
+        lifetime: Duration,
+    },
+    AnnounceVip {
+        address: IpAddr,
+    },
+    /// Answered by `VipCleared`.
+    ClearVip {
+        address: IpAddr,
+    },
+    Log(Event),
+    SetResource(Resource),
+    /// Answered by `HeartInput::Random`.
+    Random,
+    /// End all processes of the module that its scripts left (its cgroup), at a forced stop.
+    KillApplication,
+    /// Everything is stopped: leave.
+    Exit,
+}

@@ -1,0 +1,167 @@
+//! The border between the replication core (pure) and the data plane (FUSE front, link, synchronisation).
+//!
+//! The hot path never comes here: the front end reads the [`Gate`] from one atomic, and the link's own threads acknowledge.
+//! What comes here is rare: roles, grants, records, the course of a synchronisation, faults.
+//!
+//! One engine serves one module: all its replicated directories share one link, one gate and one sequence.
+
+use hf_types::{Epoch, GenerationId, Incarnation, Record, RfsFault, Seq};
+use serde::{Deserialize, Serialize};
+
+/// What the front end may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Gate {
+    /// Everything that modifies waits; barriers that are under way wait too. Reads go on.
+    Closed,
+    /// Every modification fails with EROFS (secondary).
+    ReadOnly,
+    /// Acknowledge when durable here (this node holds a grant to go alone).
+    Alone { epoch: Epoch },
+    /// Acknowledge when durable here and received (or durable) there.
+    InStep { epoch: Epoch },
+    /// Acknowledge when durable here, and send everything to the other copy too, which is being synchronised.
+    Syncing { epoch: Epoch },
+}
+
+/// Core to data plane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum EngineCommand {
+    /// Mount (or, after a takeover, serve again) all directories; the gate starts closed or read-only.
+    Mount,
+    /// Write the mount's dirty pages back, unmount, put the links back. Answered by `Unmounted`.
+    Unmount,
+    /// Takes effect before the command returns: after `Closed` or a smaller epoch no acknowledgement leaves any more.
+    SetGate(Gate),
+    /// Secondary: accept one authenticated connection from the primary. Idempotent.
+    Listen,
+    /// Primary: keep trying to connect to the other node. Idempotent.
+    Connect,
+    /// End listening, connecting and any connection.
+    Hangup,
+    /// A core message to the other core, in the order of the stream.
+    Send(PeerMessage),
+    /// Primary: compare everything by content and send what differs, while writes flow. Gate is `Syncing`.
+    StartSync,
+    /// Ends a synchronisation that runs; the link stays.
+    StopSync,
+    /// Write the mount's dirty pages back and wait until everything appended so far is applied there (or, alone, durable
+    /// here). Answered by `Drained`.
+    Drain,
+    /// Write the records durably (one a directory, in the directories' order). Answered by `RecordsWritten { token }`.
+    WriteRecords { token: u64, records: Vec<Record> },
+}
+
+/// Data plane to core.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum EngineEvent {
+    /// First: the records found on disk (new ones where there was none), and this kernel's boot id.
+    Started {
+        records: Vec<Record>,
+        boot_id: String,
+        takeover: bool,
+    },
+    Mounted,
+    /// Mounting, unmounting, preparing failed; what state was left is in the text.
+    MountFailed {
+        why: String,
+    },
+    Unmounted,
+    /// The authenticated link to the other node stands; a `PeerMessage::Hello` goes out first.
+    LinkUp,
+    LinkDown {
+        why: String,
+    },
+    Received(PeerMessage),
+    /// Primary: nothing was acknowledged by the other copy for `sendtimeout`/`locktimeout`, though something was sent.
+    Unanswered {
+        for_ms: u64,
+    },
+    /// Everything appended before the drain is applied there (or durable here).
+    Drained {
+        seq: Seq,
+    },
+    SyncProgress(SyncCount),
+    /// Everything that differed was sent; when the other copy has applied `seq`, both are equal.
+    SyncSent {
+        seq: Seq,
+        count: SyncCount,
+    },
+    /// The synchronisation can't go on.
+    SyncFailed {
+        why: String,
+    },
+    /// The other copy confirmed as durable everything up to `seq` (at least once a second while there is something).
+    Watermark {
+        seq: Seq,
+    },
+    RecordsWritten {
+        token: u64,
+    },
+    /// A record could not be written: this disk can't be trusted (REPLICATION P11).
+    RecordsFailed {
+        token: u64,
+        why: String,
+    },
+    /// A fault of either disk, a divergence. Acknowledging has stopped for what it hit.
+    Fault(RfsFault),
+}
+
+/// What two cores say to each other over the link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum PeerMessage {
+    /// First in both directions.
+    Hello {
+        version: u16,
+        incarnation: Incarnation,
+        /// The sender's role when it connected.
+        primary: bool,
+        epoch: Epoch,
+        records: Vec<Record>,
+        /// Secondary: the last sequence of `epoch` that it applied, to go on after a death of rfs on either side.
+        applied: Seq,
+    },
+    /// Primary: I'm going to synchronise you; write "not consistent, not up to date" durably, then say `SyncReady`.
+    SyncBegin {
+        epoch: Epoch,
+        generation: GenerationId,
+    },
+    SyncReady,
+    /// Primary: everything was sent up to `seq`, acknowledgements wait for you from now on, and my record says "connected":
+    /// once `seq` is applied write "up to date in `generation`" durably, then say `InStep`.
+    SyncEnd {
+        epoch: Epoch,
+        generation: GenerationId,
+        history: Vec<GenerationId>,
+        seq: Seq,
+    },
+    InStep {
+        epoch: Epoch,
+    },
+    /// Primary, drained, at a swap: the role is yours from `epoch` on; I'm read-only already.
+    Handover {
+        epoch: Epoch,
+        seq: Seq,
+    },
+    HandoverTaken {
+        epoch: Epoch,
+    },
+    /// This copy goes: it wrote "outdated since" durably.
+    Outdated {
+        since: GenerationId,
+    },
+    /// Refused: the reason is logged on both sides, the link is closed.
+    Refuse {
+        why: String,
+    },
+}
+
+/// Counters of a synchronisation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncCount {
+    pub files_done: u64,
+    pub files_total: u64,
+    pub bytes_done: u64,
+    pub bytes_total: u64,
+    pub bytes_sent: u64,
+    pub elapsed_ms: u64,
+}

@@ -1,0 +1,188 @@
+use crate::{
+    Caller, Colour, Command, Epoch, FailoverReason, GrantReason, ModuleState, NotPrimary,
+    RefusedAction, ResourceValue, RfsFault, Script, ScriptOutcome,
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Level of a log line (reference 004, 9.5; newer versions' letters).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Level {
+    /// Critical: needs attention.
+    C,
+    /// A user's action.
+    U,
+    /// State changes and major events.
+    E,
+    /// Scripts.
+    S,
+    /// Information.
+    I,
+    /// For debugging.
+    D,
+}
+
+/// One line of a module's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Wall clock, microseconds since 1970 UTC; for people only, nothing decides by it.
+    pub at_us: i64,
+    /// The process that wrote it: `heart`, `rfs`, `safeadmin`.
+    pub process: String,
+    pub level: Level,
+    /// The heartbeat counter of the module on this node, for ordering by causality.
+    pub counter: u64,
+    pub text: String,
+}
+
+/// Everything that the log of this slice says; the texts are the reference's own (reference 004, Log Messages Index).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Event {
+    ActionCalled {
+        command: Command,
+        by: Caller,
+    },
+    ActionRefused {
+        command: Command,
+        why: RefusedAction,
+    },
+    LocalState(ModuleState, Colour),
+    RemoteState(ModuleState, Colour),
+    Transition {
+        to: String,
+        from: String,
+    },
+    ResourceSet {
+        name: String,
+        value: ResourceValue,
+        by: String,
+    },
+    ReasonOfFailover(FailoverReason),
+    ScriptRun(Script),
+    ScriptForce(Script),
+    ScriptEnded(Script, ScriptOutcome),
+    BeginOfSwap,
+    EndOfStop,
+    PreviousHaltUnexpected,
+    FailoverOff,
+    MaybeNotUpToDate(NotPrimary),
+    WaitFromRule(String),
+    RunPrimIfSure,
+    MaybeInconsistent,
+    RunPrimforceIfSure,
+    PrimAborted,
+    SplitBrainStaying,
+    SplitBrainExiting,
+    Yielding,
+    VirtualIpSet(String),
+    VirtualIpUnset(String),
+    VirtualIpFailed {
+        address: String,
+        error: String,
+    },
+    UpdatingTree(String),
+    Copied(String),
+    ReintegrationEnded,
+    ReintegrationFailed(String),
+    Granted {
+        epoch: Epoch,
+        why: GrantReason,
+    },
+    RfsFault(RfsFault),
+    ProcessDied {
+        process: String,
+        detail: String,
+    },
+    Stalled {
+        ms: u64,
+    },
+    /// Anything else, already a sentence.
+    Text(String),
+}
+
+impl Event {
+    /// The level at which this event is logged.
+    pub fn level(&self) -> Level {
+        match self {
+            Event::ActionCalled { .. } => Level::U,
+            Event::ScriptRun(_) | Event::ScriptForce(_) | Event::ScriptEnded(..) => Level::S,
+            Event::Text(_) | Event::VirtualIpUnset(_) | Event::Stalled { .. } => Level::I,
+            Event::RfsFault(_)
+            | Event::ProcessDied { .. }
+            | Event::MaybeInconsistent
+            | Event::VirtualIpFailed { .. }
+            | Event::ReintegrationFailed(_) => Level::C,
+            _ => Level::E,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::ActionCalled { command, by } if *by == Caller::boot() => {
+                write!(f, "Action {command} called at boot time")
+            }
+            Event::ActionCalled { command, by } => write!(f, "Action {command} called by {by}"),
+            Event::ActionRefused { command, why } => write!(f, "Action {command} refused: {why}"),
+            Event::LocalState(state, colour) => write!(f, "Local state {state} {colour}"),
+            Event::RemoteState(state, colour) => write!(f, "Remote state {state} {colour}"),
+            Event::Transition { to, from } => write!(f, "Transition {to} from {from}"),
+            Event::ResourceSet { name, value, by } => write!(f, "Resource {name} set to {value} by {by}"),
+            Event::ReasonOfFailover(reason) => write!(f, "Reason of failover: {reason}"),
+            Event::ScriptRun(script) => write!(f, "Script {script}"),
+            Event::ScriptForce(script) => write!(f, "Script {script} force"),
+            Event::ScriptEnded(script, outcome) => write_outcome(f, *script, outcome),
+            Event::BeginOfSwap => f.write_str("Begin of Swap"),
+            Event::EndOfStop => f.write_str("End of stop"),
+            Event::PreviousHaltUnexpected => f.write_str("Previous halt unexpected"),
+            Event::FailoverOff => f.write_str("Failover-off configured"),
+            Event::MaybeNotUpToDate(why) => write!(
+                f,
+                "Data may be not uptodate for replicated directories (wait for the start of the remote server): {why}"
+            ),
+            Event::WaitFromRule(rule) => write!(f, "Action wait from failover rule {rule}"),
+            Event::RunPrimIfSure => f.write_str(
+                "If you are sure that this server has valid data, run safekit prim to force start as primary",
+            ),
+            Event::MaybeInconsistent => f.write_str(
+                "Data may be inconsistent for replicated directories (stopped during reintegration)",
+            ),
+            Event::RunPrimforceIfSure => f.write_str(
+                "If you are sure that this server has valid data, run safekit primforce to force start as primary",
+            ),
+            Event::PrimAborted => f.write_str("Requested prim start aborted"),
+            Event::SplitBrainStaying => f.write_str("Split brain recovery: staying alone"),
+            Event::SplitBrainExiting => f.write_str("Split brain recovery: exiting alone"),
+            Event::Yielding => f.write_str("The other copy descends from this one: yielding to it"),
+            Event::VirtualIpSet(address) => write!(f, "Virtual IP <{address}> set"),
+            Event::VirtualIpUnset(address) => write!(f, "Virtual IP <{address}> unset"),
+            Event::VirtualIpFailed { address, error } => write!(f, "Virtual IP <{address}> failed: {error}"),
+            Event::UpdatingTree(dir) => write!(f, "Updating directory tree from {dir}"),
+            Event::Copied(statistics) => write!(f, "Copied {statistics}"),
+            Event::ReintegrationEnded => f.write_str("Reintegration ended (synchronize)"),
+            Event::ReintegrationFailed(why) => write!(f, "Reintegration failed: {why}"),
+            Event::Granted { epoch, why } => write!(f, "Permission {epoch} to acknowledge: {why}"),
+            Event::RfsFault(fault) => write!(f, "Replication: {fault}"),
+            Event::ProcessDied { process, detail } => write!(f, "Process {process} died: {detail}"),
+            Event::Stalled { ms } => write!(f, "This process stood still for {ms} ms: listening before deciding anything"),
+            Event::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+fn write_outcome(
+    f: &mut fmt::Formatter<'_>,
+    script: Script,
+    outcome: &ScriptOutcome,
+) -> fmt::Result {
+    match outcome {
+        ScriptOutcome::Exited(code) => write!(f, "Script {script} ended with exit code {code}"),
+        ScriptOutcome::Signalled(signal) => {
+            write!(f, "Script {script} was ended by signal {signal}")
+        }
+        ScriptOutcome::TimedOut => write!(f, "Script {script} ran into its time-out and was ended"),
+        ScriptOutcome::Missing => write!(f, "Script {script} is not there"),
+        ScriptOutcome::Refused(why) => write!(f, "Script {script} was not run: {why}"),
+    }
+}

@@ -1,0 +1,97 @@
+use crate::{Epoch, ModuleState};
+use serde::{Deserialize, Serialize};
+
+/// Why a node became ALONE: the same enum feeds the log, the console, alerts and `holdfast why`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub enum FailoverReason {
+    /// The other node stopped its module in good order (reference 004, 4.2.2).
+    #[error("remote stop")]
+    RemoteStop,
+    /// Every heartbeat was silent for its time-out (reference 004, 4.2.9).
+    #[error("no heartbeat")]
+    NoHeartbeat,
+    /// The other node's heart died and its daemon confirmed that the module is fenced there.
+    #[error("remote heart dead, module fenced there")]
+    RemoteFenced,
+    /// The other node's copy can't follow (its disk, its replication process).
+    #[error("remote copy not up to date")]
+    RemoteOutdated,
+}
+
+/// On what ground a permission to acknowledge alone was given (REPLICATION P4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub enum GrantReason {
+    /// (a) The other copy wrote durably that it is outdated, and said so.
+    #[error("the other copy confirmed that it is outdated")]
+    OutdatedConfirmed,
+    /// (b) A quorum witness recorded this node as the only one in step.
+    #[error("the quorum witness recorded this copy as the only one in step")]
+    Witness,
+    /// (c) Every lane was silent for the time-out; at risk, because the other may run too.
+    #[error("every heartbeat was silent: outdating of the other copy is unconfirmed")]
+    Silence,
+    /// There is nothing to ask: both copies follow each other in step.
+    #[error("both copies are in step")]
+    Connected,
+    /// An administrator said `prim` or `primforce`.
+    #[error("an administrator said so")]
+    Administrator,
+    /// The module replicates no directory.
+    #[error("nothing is replicated")]
+    NoData,
+}
+
+/// Why this node does not become primary by itself (REPLICATION P5), shown in `state -v` and the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub enum NotPrimary {
+    #[error("this copy was never synchronised")]
+    New,
+    #[error("a synchronisation of this copy was interrupted")]
+    Inconsistent,
+    #[error("the other copy went on without this one")]
+    Outdated,
+    #[error("the other copy may be newer; it must be compared first")]
+    PeerUnknown,
+    #[error("this copy was up to date only until the machine lost power")]
+    RebootedWhileAsync,
+    #[error("the copy is older than the other node had seen it (restored from a snapshot?)")]
+    RolledBack,
+    #[error("the other node's copy is newer")]
+    PeerNewer,
+    #[error("this node is frozen out after a stall until it has heard the other")]
+    Stalled,
+}
+
+/// Why a command was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub enum RefusedAction {
+    #[error("the module is {0} on this node; this command needs another state")]
+    WrongState(ModuleState),
+    #[error("the other node is already primary ({0})")]
+    PeerPrimary(ModuleState),
+    #[error("the other node is not primary ({0})")]
+    PeerNotPrimary(ModuleState),
+    #[error("the data may be inconsistent: a synchronisation was interrupted")]
+    Inconsistent,
+    #[error("another command is being carried out")]
+    Busy,
+    #[error("the secondary is not up to date")]
+    NotInStep,
+}
+
+/// A fault of the replication process that the state machine reacts to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub enum RfsFault {
+    #[error("local disk error: {0}")]
+    LocalDisk(String),
+    #[error("the other node's disk failed or is full: {0}")]
+    RemoteDisk(String),
+    #[error("an operation gave a different answer on the other node: {0}")]
+    Diverged(String),
+    #[error("the other node does not answer on the replication link")]
+    Stalled,
+    #[error("the replication link is down")]
+    LinkDown,
+    #[error("grant {0} is over")]
+    Fenced(Epoch),
+}

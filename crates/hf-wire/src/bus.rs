@@ -1,0 +1,293 @@
+//! The bus on one node: commands to the daemon, and daemon, heart and rfs among each other.
+//!
+//! Who connects to whom: commands connect to the daemon's `admin.sock`; the daemon and rfs connect to the heart's
+//! `heart.sock`, because the heart is what must survive the daemon's death.
+
+use hf_types::{
+    Caller, Colour, Command, Epoch, GrantReason, Incarnation, LogLine, ModuleName, ModuleState,
+    NodeName, Record, Resource, RfsFault, Ticket,
+};
+use serde::{Deserialize, Serialize};
+
+/// Version of the bus; 1: the first.
+pub const VERSION: u16 = 1;
+/// The oldest version that this one still speaks.
+pub const OLDEST: u16 = 1;
+/// Longest frame accepted, in bytes.
+pub const FRAME_MAX: usize = 16 << 20;
+
+/// First frame of every connection, both ways.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    pub version: u16,
+    pub oldest: u16,
+    pub role: Role,
+    pub pid: u32,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Command,
+    Daemon,
+    Heart,
+    Rfs,
+}
+
+/// A command line's request to the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// `cluster config [file]`: `xml` is the file's text, none to keep it and make a new key.
+    ClusterConfig {
+        file: String,
+        xml: Option<String>,
+    },
+    ClusterConfinfo,
+    /// `module install [-m AM] package`: an absolute path on this machine; a `.safe` file or a directory.
+    ModuleInstall {
+        module: Option<ModuleName>,
+        package: String,
+    },
+    Config {
+        module: ModuleName,
+    },
+    Confcheck {
+        module: ModuleName,
+    },
+    /// start, stop, prim, second, swap, forcestop, stopstart. Answered when the module took it (`wait` false), or when
+    /// the state it leads to is reached or refused.
+    Control {
+        module: ModuleName,
+        command: Command,
+        by: Caller,
+    },
+    /// State of one module, or of all; on this node and, as far as known, on the others.
+    State {
+        module: Option<ModuleName>,
+    },
+    /// The last `last` lines at the levels of `levels` (letters of [`hf_types::Level`]).
+    Log {
+        module: ModuleName,
+        last: u32,
+        levels: Vec<hf_types::Level>,
+    },
+    /// Answered when the module reaches this state, stable (red STOP, or green).
+    Waitstate {
+        module: ModuleName,
+        state: ModuleState,
+    },
+}
+
+/// The daemon's answers; several may come before [`Reply::Done`] or [`Reply::Error`] ends the exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// A sentence for the person who waits.
+    Progress {
+        text: String,
+    },
+    /// Diagnostics of a configuration: rendered for a terminal, and as data.
+    Diagnostics {
+        text: String,
+        json: serde_json::Value,
+    },
+    State {
+        modules: Vec<ModuleStatus>,
+    },
+    Log {
+        lines: Vec<LogLine>,
+    },
+    Confinfo {
+        nodes: Vec<NodeConfinfo>,
+    },
+    Installed {
+        module: ModuleName,
+        id: u32,
+    },
+    Done,
+    /// `hint` is the way out; `exit_code` is the command's.
+    Error {
+        message: String,
+        hint: Option<String>,
+        exit_code: i32,
+    },
+}
+
+/// A module as one node sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleStatus {
+    pub node: NodeName,
+    pub module: ModuleName,
+    pub id: u32,
+    pub state: ModuleState,
+    pub colour: Colour,
+    /// With `-v`; only for the node that answers.
+    #[serde(default)]
+    pub resources: Vec<Resource>,
+    /// The reason of the present state, a sentence.
+    #[serde(default)]
+    pub why: Option<String>,
+    /// Progress of a reintegration that runs.
+    #[serde(default)]
+    pub sync: Option<SyncProgress>,
+}
+
+/// One line of `cluster confinfo` (reference 004, 9.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeConfinfo {
+    pub node: NodeName,
+    /// Hex digest of the applied cluster configuration; empty when the node is not heard.
+    pub signature: String,
+    /// When it was applied, microseconds since 1970 UTC.
+    pub applied_us: i64,
+    pub locked: bool,
+    /// Whether the node is heard (the own node always is).
+    pub heard: bool,
+}
+
+/// How far a reintegration is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncProgress {
+    pub dir: String,
+    pub files_done: u64,
+    pub files_total: u64,
+    /// Bytes compared so far and in all.
+    pub bytes_done: u64,
+    pub bytes_total: u64,
+    /// Bytes that differed and travelled.
+    pub bytes_sent: u64,
+    pub elapsed_ms: u64,
+}
+
+/// Daemon to heart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "to_heart", rename_all = "snake_case")]
+pub enum DaemonToHeart {
+    Control {
+        ticket: Ticket,
+        command: Command,
+        by: Caller,
+    },
+    /// What the daemon of the other node says of this module there, or that it is not heard.
+    Peer(PeerModule),
+    /// The daemon reads the rings now; ring the bell again on new lines.
+    RingBell,
+}
+
+/// What a node's daemon says of one module there, carried by the membership protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerModule {
+    /// False: the node's daemon is not heard.
+    pub heard: bool,
+    pub state: ModuleState,
+    /// Set after the death of a heart once nothing of the module can acknowledge there any more, with the grant that
+    /// ended by it: the other node needn't wait for its time-out.
+    pub fenced: Option<Fenced>,
+}
+
+/// "Heart dead, fenced."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fenced {
+    /// Incarnation of the heart that died.
+    pub heart: Incarnation,
+    /// No acknowledgement was or will be given there under this or an earlier grant, after now.
+    pub epoch: Epoch,
+}
+
+/// Heart to daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from_heart", rename_all = "snake_case")]
+pub enum HeartToDaemon {
+    /// First, and at every change.
+    Status {
+        incarnation: Incarnation,
+        epoch: Epoch,
+        status: ModuleStatus,
+    },
+    /// New lines are in a ring.
+    Bell,
+    Answer {
+        ticket: Ticket,
+        result: Result<(), String>,
+    },
+    /// The heart is about to exit with everything stopped; the module is to be started again if `restart`.
+    Stopped { restart: Option<Command> },
+}
+
+/// Heart to rfs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "to_rfs", rename_all = "snake_case")]
+pub enum HeartToRfs {
+    /// What this node is to be. Repeated after rfs or the heart's link came back; idempotent.
+    Become(RfsRole),
+    /// Permission to acknowledge without the other copy. Durable before the first acknowledgement.
+    Grant {
+        epoch: Epoch,
+        generation: hf_types::GenerationId,
+        why: GrantReason,
+    },
+    /// Not now: keep on not acknowledging.
+    Deny { epoch: Epoch },
+    /// Stop acknowledging under this grant and any earlier one, for good.
+    Fence { epoch: Epoch },
+    /// Write durably "outdated since ...", then say so ([`RfsToHeart::Outdated`]).
+    WriteOutdated { since: hf_types::GenerationId },
+    /// Write back and drain everything, then say [`RfsToHeart::Drained`]; before swap and stop.
+    Drain,
+    /// Leave the mount in good order; `orderly` goes into the record.
+    Stop { orderly: bool },
+}
+
+/// The role that the heart gives to rfs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "role", rename_all = "snake_case")]
+pub enum RfsRole {
+    /// Neither mounts nor listens.
+    Idle,
+    /// Mount read/write, acknowledge only under a grant or in step with the other copy.
+    Primary { epoch: Epoch },
+    /// Mount read-only, follow the primary.
+    Secondary,
+}
+
+/// Rfs to heart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from_rfs", rename_all = "snake_case")]
+pub enum RfsToHeart {
+    /// First, and at every change: the records of all replicated directories (as they are durably), and what rfs is.
+    Status {
+        incarnation: Incarnation,
+        role: RfsRole,
+        records: Vec<Record>,
+        link_up: bool,
+        in_step: bool,
+    },
+    /// The other copy doesn't answer: may I acknowledge alone? Acknowledging has stopped.
+    AskAlone {
+        epoch: Epoch,
+        why: RfsFault,
+    },
+    /// The record of this copy says durably that it is outdated since this generation.
+    Outdated {
+        since: hf_types::GenerationId,
+    },
+    Drained,
+    Stopped {
+        error: Option<String>,
+    },
+    /// Secondary: reintegration began, goes on, ended (`in_step` follows in a Status), failed.
+    Sync(SyncEvent),
+    Fault(RfsFault),
+}
+
+/// Course of a reintegration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "sync", rename_all = "snake_case")]
+pub enum SyncEvent {
+    Began { dir: String },
+    Progress(SyncProgress),
+    Ended(SyncProgress),
+    Failed { why: String },
+}

@@ -75,76 +75,25 @@ pub struct Attrs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op<'a> {
     /// `data` at `offset`.
-    Write {
-        id: FileId,
-        offset: u64,
-        data: &'a [u8],
-    },
+    Write { id: FileId, offset: u64, data: &'a [u8] },
     /// The file has this size now.
     Truncate { id: FileId, size: u64 },
     /// `fallocate` with this mode (keep size, punch hole, zero range).
-    Allocate {
-        id: FileId,
-        mode: i32,
-        offset: u64,
-        len: u64,
-    },
+    Allocate { id: FileId, mode: i32, offset: u64, len: u64 },
     /// A new empty regular file.
-    Create {
-        parent: FileId,
-        name: &'a [u8],
-        id: FileId,
-        attrs: Attrs,
-        stamp: Stamp,
-    },
+    Create { parent: FileId, name: &'a [u8], id: FileId, attrs: Attrs, stamp: Stamp },
     /// A new directory.
-    Mkdir {
-        parent: FileId,
-        name: &'a [u8],
-        id: FileId,
-        attrs: Attrs,
-        stamp: Stamp,
-    },
+    Mkdir { parent: FileId, name: &'a [u8], id: FileId, attrs: Attrs, stamp: Stamp },
     /// A new symbolic link.
-    Symlink {
-        parent: FileId,
-        name: &'a [u8],
-        id: FileId,
-        target: &'a [u8],
-        attrs: Attrs,
-        stamp: Stamp,
-    },
+    Symlink { parent: FileId, name: &'a [u8], id: FileId, target: &'a [u8], attrs: Attrs, stamp: Stamp },
     /// A new FIFO, socket or device. `kind` is the `S_IFMT` part of the mode.
-    Mknod {
-        parent: FileId,
-        name: &'a [u8],
-        id: FileId,
-        kind: u32,
-        rdev: u64,
-        attrs: Attrs,
-        stamp: Stamp,
-    },
+    Mknod { parent: FileId, name: &'a [u8], id: FileId, kind: u32, rdev: u64, attrs: Attrs, stamp: Stamp },
     /// One more name for `id`.
-    Link {
-        id: FileId,
-        parent: FileId,
-        name: &'a [u8],
-        stamp: Stamp,
-    },
+    Link { id: FileId, parent: FileId, name: &'a [u8], stamp: Stamp },
     /// A name of `id` went away. Whether the file lives on because somebody has it open is each node's own matter.
-    Unlink {
-        parent: FileId,
-        name: &'a [u8],
-        id: FileId,
-        stamp: Stamp,
-    },
+    Unlink { parent: FileId, name: &'a [u8], id: FileId, stamp: Stamp },
     /// An empty directory went away.
-    Rmdir {
-        parent: FileId,
-        name: &'a [u8],
-        id: FileId,
-        stamp: Stamp,
-    },
+    Rmdir { parent: FileId, name: &'a [u8], id: FileId, stamp: Stamp },
     /// `id` moved. With `exchange` it changed places with `replaced`; else `replaced` lost this name.
     Rename {
         parent: FileId,
@@ -157,19 +106,9 @@ pub enum Op<'a> {
         stamp: Stamp,
     },
     /// These attributes have these values now. Applied in the order owner, mode, times.
-    SetAttr {
-        id: FileId,
-        owner: Option<(u32, u32)>,
-        mode: Option<u32>,
-        atime: Option<Stamp>,
-        mtime: Option<Stamp>,
-    },
+    SetAttr { id: FileId, owner: Option<(u32, u32)>, mode: Option<u32>, atime: Option<Stamp>, mtime: Option<Stamp> },
     /// An extended attribute (access control lists are two of them).
-    SetXattr {
-        id: FileId,
-        name: &'a [u8],
-        value: &'a [u8],
-    },
+    SetXattr { id: FileId, name: &'a [u8], value: &'a [u8] },
     /// An extended attribute is gone.
     RemoveXattr { id: FileId, name: &'a [u8] },
     /// Somebody waits until everything before this is durable.
@@ -255,10 +194,7 @@ pub struct DiskFault {
 impl DiskFault {
     /// Does this error say so? Others (ENOSPC, EDQUOT, EFBIG...) are answers to the application.
     pub fn is_fault(errno: i32) -> bool {
-        matches!(
-            errno,
-            libc::EIO | libc::EUCLEAN | libc::EROFS | libc::ENODEV | libc::ENXIO
-        )
+        matches!(errno, libc::EIO | libc::EUCLEAN | libc::EROFS | libc::ENODEV | libc::ENXIO)
     }
 }
 
@@ -277,12 +213,7 @@ pub trait Pipeline: Send + Sync + 'static {
     /// kill -9, can see the record: a mark at most [`Pipeline::last`] means that the record is there.
     ///
     /// `Err` when the admission's epoch is over: the operation isn't acknowledged, and both copies must be compared.
-    fn append(
-        &self,
-        admission: &Admission<'_>,
-        op: &Op<'_>,
-        mark: Option<&AtomicU64>,
-    ) -> Result<Seq, Refusal>;
+    fn append(&self, admission: &Admission<'_>, op: &Op<'_>, mark: Option<&AtomicU64>) -> Result<Seq, Refusal>;
 
     /// The last sequence that was given out (kept over a death of this process).
     fn last(&self) -> Seq;

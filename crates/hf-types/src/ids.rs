@@ -19,18 +19,8 @@ pub struct BadName {
 fn checked(kind: &'static str, name: &str, max: usize) -> Result<String, BadName> {
     let valid = name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.len() <= max
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-    if valid {
-        Ok(name.to_owned())
-    } else {
-        Err(BadName {
-            kind,
-            name: name.to_owned(),
-            max,
-        })
-    }
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    if valid { Ok(name.to_owned()) } else { Err(BadName { kind, name: name.to_owned(), max }) }
 }
 
 macro_rules! name {

@@ -14,10 +14,7 @@ mod state;
 mod time;
 
 pub use action::{Action, Caller, Command};
-pub use ids::{
-    BadName, Epoch, FileId, GenerationId, Incarnation, LanName, ModuleName, NodeName, RunId, Seq,
-    Ticket,
-};
+pub use ids::{BadName, Epoch, FileId, GenerationId, Incarnation, LanName, ModuleName, NodeName, RunId, Seq, Ticket};
 pub use log::{Event, Level, LogLine};
 pub use reason::{FailoverReason, GrantReason, NotPrimary, RefusedAction, RfsFault};
 pub use record::{Record, Standing, UpToDate};

@@ -1,6 +1,6 @@
 use crate::{
-    Caller, Colour, Command, Epoch, FailoverReason, GrantReason, ModuleState, NotPrimary,
-    RefusedAction, ResourceValue, RfsFault, Script, ScriptOutcome,
+    Caller, Colour, Command, Epoch, FailoverReason, GrantReason, ModuleState, NotPrimary, RefusedAction, ResourceValue,
+    RfsFault, Script, ScriptOutcome,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -145,9 +145,9 @@ impl fmt::Display for Event {
             Event::RunPrimIfSure => f.write_str(
                 "If you are sure that this server has valid data, run safekit prim to force start as primary",
             ),
-            Event::MaybeInconsistent => f.write_str(
-                "Data may be inconsistent for replicated directories (stopped during reintegration)",
-            ),
+            Event::MaybeInconsistent => {
+                f.write_str("Data may be inconsistent for replicated directories (stopped during reintegration)")
+            }
             Event::RunPrimforceIfSure => f.write_str(
                 "If you are sure that this server has valid data, run safekit primforce to force start as primary",
             ),
@@ -165,17 +165,15 @@ impl fmt::Display for Event {
             Event::Granted { epoch, why } => write!(f, "Permission {epoch} to acknowledge: {why}"),
             Event::RfsFault(fault) => write!(f, "Replication: {fault}"),
             Event::ProcessDied { process, detail } => write!(f, "Process {process} died: {detail}"),
-            Event::Stalled { ms } => write!(f, "This process stood still for {ms} ms: listening before deciding anything"),
+            Event::Stalled { ms } => {
+                write!(f, "This process stood still for {ms} ms: listening before deciding anything")
+            }
             Event::Text(text) => f.write_str(text),
         }
     }
 }
 
-fn write_outcome(
-    f: &mut fmt::Formatter<'_>,
-    script: Script,
-    outcome: &ScriptOutcome,
-) -> fmt::Result {
+fn write_outcome(f: &mut fmt::Formatter<'_>, script: Script, outcome: &ScriptOutcome) -> fmt::Result {
     match outcome {
         ScriptOutcome::Exited(code) => write!(f, "Script {script} ended with exit code {code}"),
         ScriptOutcome::Signalled(signal) => {

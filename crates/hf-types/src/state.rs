@@ -52,18 +52,10 @@ impl FromStr for ModuleState {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [
-            Self::Stop,
-            Self::Wait,
-            Self::Alone,
-            Self::Prim,
-            Self::Second,
-            Self::Up,
-            Self::Unknown,
-        ]
-        .into_iter()
-        .find(|state| state.as_str() == text)
-        .ok_or_else(|| format!("{text:?} is no state: use STOP, WAIT, ALONE, PRIM, SECOND or UP"))
+        [Self::Stop, Self::Wait, Self::Alone, Self::Prim, Self::Second, Self::Up, Self::Unknown]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| format!("{text:?} is no state: use STOP, WAIT, ALONE, PRIM, SECOND or UP"))
     }
 }
 

@@ -4,8 +4,8 @@
 //! `heart.sock`, because the heart is what must survive the daemon's death.
 
 use hf_types::{
-    Caller, Colour, Command, Epoch, GrantReason, Incarnation, LogLine, ModuleName, ModuleState,
-    NodeName, Record, Resource, RfsFault, Ticket,
+    Caller, Colour, Command, Epoch, GrantReason, Incarnation, LogLine, ModuleName, ModuleState, NodeName, Record,
+    Resource, RfsFault, Ticket,
 };
 use serde::{Deserialize, Serialize};
 
@@ -213,7 +213,9 @@ pub enum HeartToDaemon {
         result: Result<(), String>,
     },
     /// The heart is about to exit with everything stopped; the module is to be started again if `restart`.
-    Stopped { restart: Option<Command> },
+    Stopped {
+        restart: Option<Command>,
+    },
 }
 
 /// Heart to rfs.
@@ -223,11 +225,7 @@ pub enum HeartToRfs {
     /// What this node is to be. Repeated after rfs or the heart's link came back; idempotent.
     Become(RfsRole),
     /// Permission to acknowledge without the other copy. Durable before the first acknowledgement.
-    Grant {
-        epoch: Epoch,
-        generation: hf_types::GenerationId,
-        why: GrantReason,
-    },
+    Grant { epoch: Epoch, generation: hf_types::GenerationId, why: GrantReason },
     /// Not now: keep on not acknowledging.
     Deny { epoch: Epoch },
     /// Stop acknowledging under this grant and any earlier one, for good.

@@ -125,11 +125,7 @@ impl Gate {
         let waiting = {
             let mut list = self.parked.lock().expect("no panic under this lock");
             self.word.store(state.pack(), Ordering::SeqCst);
-            if state == GateState::Closed {
-                Vec::new()
-            } else {
-                std::mem::take(&mut *list)
-            }
+            if state == GateState::Closed { Vec::new() } else { std::mem::take(&mut *list) }
         };
         for parked in waiting {
             self.serve(parked);
@@ -145,11 +141,8 @@ impl Gate {
                 return false;
             };
             // Those who leave don't take this lock on their hot path, so look again in short steps.
-            list = self
-                .left
-                .wait_timeout(list, rest.min(Duration::from_millis(1)))
-                .expect("no panic under this lock")
-                .0;
+            list =
+                self.left.wait_timeout(list, rest.min(Duration::from_millis(1))).expect("no panic under this lock").0;
         }
         true
     }
@@ -197,18 +190,14 @@ mod tests {
         let seen = Arc::new(Mutex::new(Vec::new()));
         for _ in 0..2 {
             let seen = seen.clone();
-            gate.park(Box::new(move |a| {
-                seen.lock().unwrap().push(a.map(|a| a.epoch()))
-            }));
+            gate.park(Box::new(move |a| seen.lock().unwrap().push(a.map(|a| a.epoch()))));
         }
         assert_eq!(gate.waiting(), 2);
         gate.set(GateState::Open { epoch: 5 });
         assert_eq!(*seen.lock().unwrap(), [Ok(5), Ok(5)]);
         gate.set(GateState::Closed);
         let refused = seen.clone();
-        gate.park(Box::new(move |a| {
-            refused.lock().unwrap().push(a.map(|a| a.epoch()))
-        }));
+        gate.park(Box::new(move |a| refused.lock().unwrap().push(a.map(|a| a.epoch()))));
         gate.set(GateState::ReadOnly);
         assert_eq!(seen.lock().unwrap()[2], Err(Refusal::ReadOnly));
         assert_eq!(gate.admit().err(), Some(Refusal::ReadOnly));

@@ -26,10 +26,7 @@ impl LocalPipeline {
 
     /// The faults of the local disk that were reported so far.
     pub fn faults(&self) -> Vec<DiskFault> {
-        self.faults
-            .lock()
-            .expect("no panic under this lock")
-            .clone()
+        self.faults.lock().expect("no panic under this lock").clone()
     }
 }
 
@@ -42,12 +39,7 @@ impl Pipeline for LocalPipeline {
         &self.order
     }
 
-    fn append(
-        &self,
-        admission: &Admission<'_>,
-        _op: &Op<'_>,
-        mark: Option<&AtomicU64>,
-    ) -> Result<Seq, Refusal> {
+    fn append(&self, admission: &Admission<'_>, _op: &Op<'_>, mark: Option<&AtomicU64>) -> Result<Seq, Refusal> {
         if !self.gate.is_open_for(admission.epoch()) {
             return Err(Refusal::ReadOnly);
         }
@@ -72,10 +64,7 @@ impl Pipeline for LocalPipeline {
     }
 
     fn disk_fault(&self, fault: DiskFault, answer: Completion) {
-        self.faults
-            .lock()
-            .expect("no panic under this lock")
-            .push(fault);
+        self.faults.lock().expect("no panic under this lock").push(fault);
         answer(Err(Refusal::Disk));
     }
 }

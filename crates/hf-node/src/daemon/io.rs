@@ -1,6 +1,6 @@
 use hf_types::{
-    Caller, Command, Event, Incarnation, LanName, ModuleName, ModuleState, NodeName, RunId, Script,
-    ScriptOutcome, Ticket,
+    Caller, Command, Event, Incarnation, LanName, ModuleName, ModuleState, NodeName, RunId, Script, ScriptOutcome,
+    Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, ModuleStatus, NodeConfinfo};
 use serde::{Deserialize, Serialize};

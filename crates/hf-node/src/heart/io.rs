@@ -1,6 +1,5 @@
 use hf_types::{
-    Caller, Command, Event, Incarnation, LanName, ModuleName, NodeName, Resource, RunId, Script,
-    ScriptOutcome, Ticket,
+    Caller, Command, Event, Incarnation, LanName, ModuleName, NodeName, Resource, RunId, Script, ScriptOutcome, Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, HeartToRfs, RfsToHeart};
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,71 @@
+# Shared by ./quickstart, ./test and bench/: what a machine must be and have. Sourced, never run; touches nothing until
+# install_packages is called.
+
+# Debian packages: build, lab, and the real things that modules wrap.
+BUILD_PACKAGES="gcc libc6-dev pkg-config"
+LAB_PACKAGES="iproute2 nftables e2fsprogs util-linux mount kmod iputils-ping"
+POSTGRES_PACKAGES="postgresql postgresql-contrib"
+RUST_NEEDED=1.95
+
+say() { printf '%s\n' "$*"; }
+fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+
+# One line for whatever this machine lacks, before anything is touched.
+require_machine() {
+    [ "$(uname -s)" = Linux ] || fail "Holdfast runs on Linux; this is $(uname -s)."
+    [ "$(id -u)" = 0 ] || fail "needs root, for namespaces, disks and network of the lab: run it as 'sudo ./$(basename "$0")'."
+    command -v apt-get >/dev/null || fail "installs what it needs with apt-get, which this system doesn't have; use Debian 12 or newer."
+    [ -e /dev/fuse ] || fail "/dev/fuse is missing: this kernel or container has no FUSE."
+    [ -e /dev/loop-control ] || fail "/dev/loop-control is missing: this kernel or container has no loop devices."
+    unshare -mn true 2>/dev/null || fail "can't make namespaces here (a container without the privilege?); use a machine or a virtual machine."
+    require_rust
+}
+
+require_rust() {
+    local found
+    found=$(cargo --version 2>/dev/null | awk '{print $2}') || true
+    [ -n "$found" ] || fail "needs Rust $RUST_NEEDED or newer and found none: install it with rustup (https://rustup.rs), then run this again."
+    [ "$(printf '%s\n%s\n' "$RUST_NEEDED" "$found" | sort -V | head -n 1)" = "$RUST_NEEDED" ] ||
+        fail "needs Rust $RUST_NEEDED or newer and found $found: run 'rustup update', then run this again."
+}
+
+missing_packages() {
+    local package
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || printf '%s ' "$package"
+    done
+}
+
+# Installs what is missing. A database server of Debian's own is neither created nor started.
+install_packages() {
+    local missing
+    missing=$(missing_packages "$@")
+    if [ -z "$missing" ]; then
+        say "  all there"
+        return
+    fi
+    say "  installing: $missing"
+    no_cluster_of_debians_own
+    export DEBIAN_FRONTEND=noninteractive
+    local log=/var/log/holdfast-apt.log
+    # shellcheck disable=SC2086 # a list of words
+    { apt-get -q update && apt-get -q install -y --no-install-recommends $missing; } >"$log" 2>&1 ||
+        { tail -n 5 "$log" >&2; fail "apt-get failed; all of what it said is in $log."; }
+}
+
+no_cluster_of_debians_own() {
+    local conf=/etc/postgresql-common/createcluster.conf
+    if [ ! -e "$conf" ]; then
+        mkdir -p "$(dirname "$conf")"
+        say "# Written by Holdfast: no cluster is made or started by the package's installation." >"$conf"
+        say "create_main_cluster = false" >>"$conf"
+    fi
+}
+
+# build PROFILE PACKAGE...: with cargo's own progress.
+build() {
+    local profile=$1 package packages=()
+    shift
+    for package in "$@"; do packages+=(-p "$package"); done
+    cargo build --locked --profile "$profile" "${packages[@]}" || fail "the build failed; its messages stand above."
+}

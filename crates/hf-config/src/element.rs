@@ -1,0 +1,281 @@
+//! One tag while it is read: its attributes with macros replaced, checked against its [`Spec`].
+
+use std::ops::Range;
+
+use roxmltree::{Attribute, Node};
+
+use crate::context::Context;
+use crate::diagnostic::Code;
+use crate::spec::{Spec, Standing, proper_parent};
+use crate::suggest::nearest;
+
+const NOT_YET_HELP: &str = "it is valid, and a later version will serve it; take it out for now";
+
+/// An attribute as written, with its macros replaced.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub(crate) name: &'static str,
+    pub(crate) text: String,
+    /// Where the value stands in the text.
+    pub(crate) span: Range<usize>,
+}
+
+/// A tag of a known kind. Opening it reports everything in it that isn't known or not served.
+pub(crate) struct Element<'d> {
+    pub(crate) spec: &'static Spec,
+    node: Node<'d, 'd>,
+    values: Vec<Value>,
+    /// Attributes that are there, but whose value was reported already.
+    broken: Vec<&'static str>,
+}
+
+impl<'d> Element<'d> {
+    /// Takes a node as the tag that `spec` describes.
+    pub(crate) fn open(node: Node<'d, 'd>, spec: &'static Spec, context: &mut Context) -> Self {
+        let mut element = Element {
+            spec,
+            node,
+            values: Vec::new(),
+            broken: Vec::new(),
+        };
+        for attribute in node.attributes() {
+            element.take_attribute(&attribute, context);
+        }
+        for child in node.children() {
+            element.look_at_child(child, context);
+        }
+        element
+    }
+
+    /// Where the tag's name stands.
+    pub(crate) fn span(&self) -> Range<usize> {
+        name_span(self.node)
+    }
+
+    /// The attribute, if it is there.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        debug_assert!(
+            self.spec.attributes.iter().any(|(known, _)| *known == name),
+            "{name} isn't in the table"
+        );
+        self.values.iter().find(|value| value.name == name)
+    }
+
+    /// The attribute, which has to be there.
+    pub(crate) fn require(&self, name: &str, context: &mut Context) -> Option<&Value> {
+        let value = self.get(name);
+        if value.is_none() && !self.broken.contains(&name) {
+            let message = format!("<{}> needs the attribute {name}", self.spec.tag);
+            context
+                .sink
+                .error(Code::MissingAttribute, self.span(), message, None);
+        }
+        value
+    }
+
+    /// The children of one kind, opened.
+    pub(crate) fn children(&self, spec: &'static Spec, context: &mut Context) -> Vec<Element<'d>> {
+        let nodes = self
+            .node
+            .children()
+            .filter(|child| is_tag(*child, spec.tag));
+        nodes
+            .map(|child| Element::open(child, spec, context))
+            .collect()
+    }
+
+    /// The nodes of all tags inside, known or not.
+    pub(crate) fn child_tags(&self) -> impl Iterator<Item = Node<'d, 'd>> {
+        self.node.children().filter(|child| child.is_element())
+    }
+
+    /// The child of one kind; a second one is an error.
+    pub(crate) fn only_child(
+        &self,
+        spec: &'static Spec,
+        context: &mut Context,
+    ) -> Option<Element<'d>> {
+        let mut nodes = self
+            .node
+            .children()
+            .filter(|child| is_tag(*child, spec.tag));
+        let first = nodes.next()?;
+        for second in nodes {
+            let message = format!("<{}> has only one <{}>", self.spec.tag, spec.tag);
+            context
+                .sink
+                .error(Code::Duplicate, name_span(second), message, None);
+        }
+        Some(Element::open(first, spec, context))
+    }
+
+    /// Says that a child is missing.
+    pub(crate) fn report_missing_child(&self, tag: &str, context: &mut Context) {
+        let message = format!("<{}> needs a <{tag}>", self.spec.tag);
+        context
+            .sink
+            .error(Code::MissingElement, self.span(), message, None);
+    }
+
+    fn take_attribute(&mut self, attribute: &Attribute<'d, 'd>, context: &mut Context) {
+        let span = attribute.range_value();
+        let known = self
+            .spec
+            .attributes
+            .iter()
+            .find(|(name, _)| attribute.namespace().is_none() && *name == attribute.name());
+        let Some((name, standing)) = known else {
+            self.report_unknown_attribute(attribute, context);
+            return;
+        };
+        let Some(text) = context.expand(attribute.value(), &span) else {
+            self.broken.push(name);
+            return;
+        };
+        match standing {
+            Standing::Served => self.values.push(Value { name, text, span }),
+            Standing::OnlyDefault(default) if text == *default => {}
+            Standing::OnlyDefault(default) => {
+                let message = format!("{name}=\"{text}\" isn't served yet");
+                let help = format!("only the default {name}=\"{default}\" is; take it out for now");
+                context.sink.error(Code::NotYet, span, message, Some(help));
+            }
+            Standing::NotYet(what) => {
+                let message = format!("the attribute {name} isn't served yet: {what}");
+                context.sink.error(
+                    Code::NotYet,
+                    attribute.range(),
+                    message,
+                    Some(NOT_YET_HELP.to_owned()),
+                );
+            }
+            Standing::Windows => {
+                let message = format!("{name} is of use on Windows only and has no effect here");
+                context
+                    .sink
+                    .note(Code::OtherSystem, attribute.range(), message, None);
+            }
+        }
+    }
+
+    fn report_unknown_attribute(&self, attribute: &Attribute, context: &mut Context) {
+        let names = self.spec.attributes.iter().map(|(name, _)| *name);
+        let help = match nearest(attribute.name(), names.clone()) {
+            Some(near) => Some(format!("did you mean {near}?")),
+            None if self.spec.attributes.is_empty() => {
+                Some(format!("<{}> has no attributes", self.spec.tag))
+            }
+            None => Some(format!(
+                "<{}> has {}",
+                self.spec.tag,
+                names.collect::<Vec<_>>().join(", ")
+            )),
+        };
+        let message = format!(
+            "<{}> has no attribute {}",
+            self.spec.tag,
+            short(attribute.name())
+        );
+        context.sink.error(
+            Code::UnknownAttribute,
+            attribute.range_qname(),
+            message,
+            help,
+        );
+    }
+
+    fn look_at_child(&self, child: Node, context: &mut Context) {
+        if child.is_text() && !child.text().unwrap_or("").trim().is_empty() {
+            let text = child.text().unwrap_or("");
+            let start = child.range().start + (text.len() - text.trim_start().len());
+            let span = start
+                ..(start + text.trim().len())
+                    .min(child.range().end)
+                    .max(start);
+            let message = format!("text inside <{}> has no meaning", self.spec.tag);
+            let help = "put it in a comment: <!-- ... -->".to_owned();
+            context
+                .sink
+                .error(Code::StrayText, span, message, Some(help));
+        }
+        if !child.is_element() {
+            return;
+        }
+        let known = self
+            .spec
+            .children
+            .iter()
+            .find(|(tag, _)| is_tag(child, tag));
+        match known {
+            Some((tag, Standing::NotYet(what))) => {
+                let message = format!("<{tag}> isn't served yet: {what}");
+                context.sink.error(
+                    Code::NotYet,
+                    name_span(child),
+                    message,
+                    Some(NOT_YET_HELP.to_owned()),
+                );
+            }
+            Some(_) => {}
+            None => self.report_unknown_child(child, context),
+        }
+    }
+
+    fn report_unknown_child(&self, child: Node, context: &mut Context) {
+        let tag = child.tag_name().name();
+        let tags = self.spec.children.iter().map(|(name, _)| *name);
+        let help = match (proper_parent(tag, self.spec), nearest(tag, tags.clone())) {
+            (Some(parent), _) if parent != self.spec.tag => {
+                format!("<{tag}> belongs into <{parent}>")
+            }
+            (_, Some(near)) => format!("did you mean <{near}>?"),
+            _ if self.spec.children.is_empty() => format!("<{}> has no tags inside", self.spec.tag),
+            _ => format!(
+                "<{}> has {}",
+                self.spec.tag,
+                tags.map(|t| format!("<{t}>"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        };
+        let message = format!("<{}> isn't known inside <{}>", short(tag), self.spec.tag);
+        context
+            .sink
+            .error(Code::UnknownElement, name_span(child), message, Some(help));
+    }
+}
+
+/// Opens the document's root, which has to be the tag of `spec`.
+pub(crate) fn open_root<'d>(
+    document: &'d roxmltree::Document<'d>,
+    spec: &'static Spec,
+    context: &mut Context,
+) -> Option<Element<'d>> {
+    let root = document.root_element();
+    if is_tag(root, spec.tag) {
+        return Some(Element::open(root, spec, context));
+    }
+    let message = format!(
+        "the file begins with <{}>; <{}> is expected",
+        short(root.tag_name().name()),
+        spec.tag
+    );
+    context
+        .sink
+        .error(Code::UnknownElement, name_span(root), message, None);
+    None
+}
+
+fn is_tag(node: Node, tag: &str) -> bool {
+    node.is_element() && node.tag_name().namespace().is_none() && node.tag_name().name() == tag
+}
+
+fn name_span(node: Node) -> Range<usize> {
+    let start = node.range().start + 1;
+    start..start + node.tag_name().name().len()
+}
+
+/// A name from the file, cut to a length that fits a message.
+fn short(name: &str) -> String {
+    name.chars().take(64).collect()
+}

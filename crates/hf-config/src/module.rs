@@ -1,0 +1,196 @@
+//! `userconfig.xml`: one module (reference 004, chapter 13). One file here for each of its sections.
+
+mod heart;
+mod rfs;
+mod service;
+mod user;
+mod vip;
+
+use roxmltree::Document;
+
+use crate::cluster::Cluster;
+use crate::context::Context;
+use crate::diagnostic::{Checked, Code, Diagnostics};
+use crate::element::{Element, open_root};
+use crate::model::ModuleConfig;
+use crate::spec;
+use crate::xml;
+
+/// Reads a module's `userconfig.xml`.
+///
+/// `file` is only shown. With `cluster`, the networks and nodes that the file names are checked against it.
+/// `environment` looks up environment variables for `%NAME%`; a macro of the same name wins.
+/// See [`check_module`] for the notes and warnings of a good file.
+pub fn parse_module(
+    text: &str,
+    file: &str,
+    module_name: &str,
+    cluster: Option<&Cluster>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<ModuleConfig, Diagnostics> {
+    check_module(text, file, module_name, cluster, environment).into_result()
+}
+
+/// Reads a module's `userconfig.xml` and keeps notes and warnings too. Parameters as for [`parse_module`].
+pub fn check_module(
+    text: &str,
+    file: &str,
+    module_name: &str,
+    cluster: Option<&Cluster>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Checked<ModuleConfig> {
+    let mut context = Context::new(text, file, environment);
+    let document = xml::parse(text, &mut context.sink);
+    let config = document
+        .as_ref()
+        .and_then(|document| read(document, module_name, cluster, &mut context));
+    Checked::new(config, context.sink.finish())
+}
+
+fn read<'d>(
+    document: &'d Document<'d>,
+    name: &str,
+    cluster: Option<&Cluster>,
+    context: &mut Context,
+) -> Option<ModuleConfig> {
+    let root = open_root(document, &spec::SAFE, context)?;
+    let service = service_after_macros(&root, context)?;
+    let settings = service::read(&service, cluster, context)?;
+    let heart = heart::read(&service, cluster, context);
+    let rfs = rfs::read(&service, cluster, context);
+    let vip = vip::read(&service, cluster, context);
+    let user = user::read(&service, context);
+    if let (Some(heart), None) = (&heart, &rfs) {
+        warn_flow_without_rfs(heart, &service, context);
+    }
+    if let (Some(heart), Some(rfs)) = (&heart, &rfs) {
+        rfs::check_flow(rfs, heart, &service, context);
+    }
+    Some(ModuleConfig {
+        name: name.to_owned(),
+        service: settings,
+        heart: heart?,
+        rfs,
+        vip,
+        user,
+    })
+}
+
+/// Reads the macros in the order of the file up to `<service>`, so that each counts for the rest of the file only.
+fn service_after_macros<'d>(root: &Element<'d>, context: &mut Context) -> Option<Element<'d>> {
+    let mut service: Option<Element> = None;
+    for child in root.child_tags() {
+        if child.has_tag_name(spec::MACRO.tag) {
+            let element = Element::open(child, &spec::MACRO, context);
+            match service {
+                None => define_macro(&element, context),
+                Some(_) => {
+                    let message =
+                        "a macro after <service> has no effect: it counts for the rest of the file"
+                            .to_owned();
+                    let help = Some("put it before <service>".to_owned());
+                    context
+                        .sink
+                        .warning(Code::Conflict, element.span(), message, help);
+                }
+            }
+        } else if child.has_tag_name(spec::SERVICE.tag) {
+            match &service {
+                None => service = Some(Element::open(child, &spec::SERVICE, context)),
+                Some(first) => {
+                    let message = "<safe> has only one <service>".to_owned();
+                    let span = Element::open(child, first.spec, context).span();
+                    context.sink.error(Code::Duplicate, span, message, None);
+                }
+            }
+        }
+    }
+    if service.is_none() {
+        root.report_missing_child("service", context);
+    }
+    service
+}
+
+fn define_macro(element: &Element, context: &mut Context) {
+    let (name, value) = (
+        element.require("name", context),
+        element.require("value", context),
+    );
+    let (Some(name), Some(value)) = (name, value) else {
+        return;
+    };
+    let starts_well = name
+        .text
+        .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !starts_well
+        || name
+            .text
+            .contains(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+    {
+        let message = format!("name=\"{}\" isn't a valid macro name", name.text);
+        let help = "letters, digits and '_', not a digit first".to_owned();
+        context
+            .sink
+            .error(Code::BadValue, name.span.clone(), message, Some(help));
+    } else if !context.define(&name.text, &value.text) {
+        let message = format!("the macro {} is defined above already", name.text);
+        context
+            .sink
+            .error(Code::Duplicate, name.span.clone(), message, None);
+    }
+}
+
+/// The reference lets such a module block in WAIT (13.3.3).
+fn warn_flow_without_rfs(heart: &crate::model::Heart, service: &Element, context: &mut Context) {
+    if heart
+        .heartbeats
+        .iter()
+        .any(|heartbeat| heartbeat.ident == "flow")
+    {
+        let message =
+            "a heartbeat has ident=\"flow\", but there is no <rfs>: the module would stay in WAIT"
+                .to_owned();
+        let help = "give the heartbeat another ident, or replicate a directory".to_owned();
+        context
+            .sink
+            .warning(Code::Conflict, service.span(), message, Some(help));
+    }
+}
+
+/// Says whether a network can be used by a module, and reports it if not.
+fn check_lan(value: &crate::element::Value, cluster: Option<&Cluster>, context: &mut Context) {
+    let Some(cluster) = cluster else { return };
+    let usable = || cluster.framework_lans().map(|lan| lan.name.as_str());
+    let (message, help) = match cluster.lan(&value.text) {
+        Some(lan) if !lan.framework => (
+            format!(
+                "the network {} has framework=\"off\" in cluster.xml",
+                lan.name
+            ),
+            "a module can use a network with framework=\"on\" only".to_owned(),
+        ),
+        Some(lan) if lan.nodes.len() > 2 => {
+            let message = format!("the network {} has {} nodes", lan.name, lan.nodes.len());
+            let help = "choosing two of them for a mirror module isn't served yet".to_owned();
+            context
+                .sink
+                .error(Code::NotYet, value.span.clone(), message, Some(help));
+            return;
+        }
+        Some(_) => return,
+        None => {
+            let near = crate::suggest::nearest(&value.text, usable());
+            let help = match near {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("it has {}", usable().collect::<Vec<_>>().join(", ")),
+            };
+            (
+                format!("cluster.xml has no network called {}", value.text),
+                help,
+            )
+        }
+    };
+    context
+        .sink
+        .error(Code::BadLan, value.span.clone(), message, Some(help));
+}

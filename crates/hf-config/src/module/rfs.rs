@@ -1,0 +1,286 @@
+//! `<rfs>` (reference 004, 13.6).
+
+use crate::cluster::Cluster;
+use crate::context::Context;
+use crate::diagnostic::Code;
+use crate::element::{Element, Value};
+use crate::model::{AsyncMode, Heart, Replicated, Rfs};
+use crate::module::check_lan;
+use crate::spec;
+use crate::values::Unit;
+
+const DEFAULT_SUFFIX: &str = "_For_SafeKit_Replication";
+const DEFAULT_PACKET: u32 = 8_388_608;
+/// Smaller blocks than a page make no sense; larger ones than 64 MiB would be held in memory whole.
+const PACKETS: std::ops::RangeInclusive<u32> = 4096..=67_108_864;
+const DAY_MS: u64 = 24 * 3_600_000;
+
+/// Directories without which the machine doesn't work: none of them can be moved aside.
+const SYSTEM: [&str; 19] = [
+    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt",
+    "/proc", "/root", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var",
+];
+/// Below these the kernel keeps its own files.
+const KERNEL: [&str; 4] = ["/dev", "/proc", "/sys", "/run"];
+
+pub(super) fn read(
+    service: &Element,
+    cluster: Option<&Cluster>,
+    context: &mut Context,
+) -> Option<Rfs> {
+    let rfs = service.only_child(&spec::RFS, context)?;
+    let packet_bytes = rfs
+        .number("packetsize", bounds(), context)
+        .and_then(|bytes| u32::try_from(bytes).ok());
+    let reintegration_packet_bytes = reintegration_packet(&rfs, packet_bytes, context);
+    let suffix = suffix(&rfs, context);
+    let asyncs = [("second", AsyncMode::Second), ("none", AsyncMode::None)];
+    Some(Rfs {
+        async_mode: rfs.choice("async", &asyncs, AsyncMode::Second, context),
+        acl: rfs.switch("acl", false, context),
+        reintegration_threads: rfs.count("nbrei", 1..=64, 3, context),
+        send_timeout_ms: rfs.duration("sendtimeout", Unit::Seconds, 100..=DAY_MS, 30_000, context),
+        lock_timeout_ms: rfs.duration("locktimeout", Unit::Seconds, 100..=DAY_MS, 100_000, context),
+        reintegration_timeout_ms: reintegration_timeout(&rfs, context),
+        reintegration_bandwidth_kb_s: rfs.number("reiallowedbw", 1..=1_000_000_000, context),
+        sync_delta_ms: sync_delta(&rfs, context),
+        packet_bytes,
+        reintegration_packet_bytes,
+        zone_bytes: zone(&rfs, reintegration_packet_bytes, context),
+        reintegration_detail: rfs.switch("reidetail", false, context),
+        check_timeout_ms: rfs.duration(
+            "checktime",
+            Unit::Milliseconds,
+            1_000..=DAY_MS,
+            220_000,
+            context,
+        ),
+        check_interval_ms: rfs.duration(
+            "checkintv",
+            Unit::Seconds,
+            1_000..=DAY_MS,
+            120_000,
+            context,
+        ),
+        flow: flow(&rfs, cluster, context),
+        replicated: replicated(&rfs, &suffix, context),
+        suffix,
+    })
+}
+
+/// The old `<flow>` and the heartbeat called flow should be on one network: the default rules look at the heartbeat.
+pub(super) fn check_flow(rfs: &Rfs, heart: &Heart, service: &Element, context: &mut Context) {
+    let Some(flow) = &rfs.flow else { return };
+    if heart
+        .heartbeats
+        .iter()
+        .any(|heartbeat| heartbeat.ident == "flow" && heartbeat.lan != *flow)
+    {
+        let message = format!(
+            "<flow> is on {flow}, the heartbeat with ident=\"flow\" on {}",
+            heart.flow_lan()
+        );
+        let help = "put both on one network, or take <flow> out".to_owned();
+        context
+            .sink
+            .warning(Code::Conflict, service.span(), message, Some(help));
+    }
+}
+
+fn bounds() -> std::ops::RangeInclusive<u64> {
+    u64::from(*PACKETS.start())..=u64::from(*PACKETS.end())
+}
+
+/// The reference has both spellings; the table in 13.6.3 explains this one.
+fn reintegration_timeout(rfs: &Element, context: &mut Context) -> u64 {
+    let name = if rfs.get("reitimeout").is_some() {
+        "reitimeout"
+    } else {
+        "retimeout"
+    };
+    if name == "reitimeout"
+        && let Some(other) = rfs.get("retimeout")
+    {
+        let message = "retimeout and reitimeout are the same attribute".to_owned();
+        context
+            .sink
+            .error(Code::Duplicate, other.span.clone(), message, None);
+    }
+    rfs.duration(name, Unit::Seconds, 100..=DAY_MS, 150_000, context)
+}
+
+/// One minute or less means the same as nothing (reference 004, 13.6.3).
+fn sync_delta(rfs: &Element, context: &mut Context) -> Option<u64> {
+    let delta = rfs.duration("syncdelta", Unit::Minutes, 0..=365 * DAY_MS, 0, context);
+    (delta > 60_000).then_some(delta)
+}
+
+fn reintegration_packet(rfs: &Element, packet: Option<u32>, context: &mut Context) -> u32 {
+    let default = packet.map_or(DEFAULT_PACKET, |packet| packet.min(DEFAULT_PACKET));
+    let bytes = rfs.count("reipacketsize", PACKETS, default, context);
+    if let (Some(value), Some(packet)) = (rfs.get("reipacketsize"), packet)
+        && bytes > packet
+    {
+        let message =
+            format!("reipacketsize ({bytes}) must not be larger than packetsize ({packet})");
+        context
+            .sink
+            .error(Code::Conflict, value.span.clone(), message, None);
+    }
+    bytes
+}
+
+fn zone(rfs: &Element, packet: u32, context: &mut Context) -> u32 {
+    let bytes = rfs.count("ruzone_blocksize", 4096..=1_073_741_824, packet, context);
+    if let Some(value) = rfs.get("ruzone_blocksize")
+        && !bytes.is_multiple_of(packet)
+    {
+        let message =
+            format!("ruzone_blocksize ({bytes}) must be a multiple of reipacketsize ({packet})");
+        context
+            .sink
+            .error(Code::Conflict, value.span.clone(), message, None);
+    }
+    bytes
+}
+
+fn suffix(rfs: &Element, context: &mut Context) -> String {
+    let Some(value) = rfs.get("mountoversuffix") else {
+        return DEFAULT_SUFFIX.to_owned();
+    };
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if value.text.is_empty() || value.text.len() > 64 || !value.text.chars().all(good) {
+        let message = format!(
+            "mountoversuffix=\"{}\" can't end a directory's name",
+            value.text
+        );
+        let help = "1 to 64 letters, digits, '.', '_' and '-'".to_owned();
+        context
+            .sink
+            .error(Code::BadValue, value.span.clone(), message, Some(help));
+    }
+    value.text.clone()
+}
+
+fn flow(rfs: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Option<String> {
+    let flow = rfs.only_child(&spec::FLOW, context)?;
+    let help = "give the heartbeat on that network ident=\"flow\" instead".to_owned();
+    context.sink.note(
+        Code::Obsolete,
+        flow.span(),
+        "<flow> is the old way to choose the network",
+        Some(help),
+    );
+    let name = flow.require_name("name", context)?;
+    check_lan(&name, cluster, context);
+    Some(name.text)
+}
+
+fn replicated(rfs: &Element, suffix: &str, context: &mut Context) -> Vec<Replicated> {
+    let children = rfs.children(&spec::REPLICATED, context);
+    if children.is_empty() {
+        rfs.report_missing_child("replicated", context);
+    }
+    let mut all: Vec<Replicated> = Vec::new();
+    for element in &children {
+        let Some(value) = element.require("dir", context) else {
+            continue;
+        };
+        let Some(dir) = directory(value, context) else {
+            continue;
+        };
+        if let Some(other) = all.iter().find(|other| overlap(&other.dir, &dir, suffix)) {
+            let message = format!("{dir} and {} lie inside each other", other.dir);
+            let help = "replicate the outer one only".to_owned();
+            context
+                .sink
+                .error(Code::Duplicate, value.span.clone(), message, Some(help));
+        }
+        let read_only = element.choice("mode", &[("read_only", true)], false, context);
+        all.push(Replicated {
+            dir,
+            read_only,
+            to_check: to_check(element, context),
+        });
+    }
+    all
+}
+
+/// Whether one of two directories, or what it is moved to, is the other or inside it.
+fn overlap(one: &str, two: &str, suffix: &str) -> bool {
+    let inside =
+        |outer: &str, inner: &str| inner == outer || inner.starts_with(&format!("{outer}/"));
+    let (moved_one, moved_two) = (format!("{one}{suffix}"), format!("{two}{suffix}"));
+    inside(one, two) || inside(two, one) || inside(&moved_one, two) || inside(&moved_two, one)
+}
+
+/// An absolute path in its plain form. Doubled and trailing slashes are taken out.
+fn directory(value: &Value, context: &mut Context) -> Option<String> {
+    let text = &value.text;
+    let mut refuse = |message: String, help: &str| {
+        context.sink.error(
+            Code::BadValue,
+            value.span.clone(),
+            message,
+            Some(help.to_owned()),
+        );
+        None
+    };
+    if !text.starts_with('/') {
+        let windows = text.contains('\\') || text.as_bytes().get(1) == Some(&b':');
+        let help = if windows {
+            "a path of this system, such as /safedir"
+        } else {
+            "begin with a slash"
+        };
+        return refuse(format!("dir=\"{text}\" isn't an absolute path"), help);
+    }
+    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
+    if parts.iter().any(|part| *part == "." || *part == "..")
+        || text.contains(char::is_control)
+        || text.len() > 1024
+    {
+        return refuse(
+            format!("dir=\"{text}\" isn't a plain path"),
+            "without . and .., at most 1024 bytes",
+        );
+    }
+    let dir = format!("/{}", parts.join("/"));
+    let below_kernel = KERNEL
+        .iter()
+        .any(|kernel| dir.starts_with(&format!("{kernel}/")));
+    if below_kernel || SYSTEM.contains(&dir.as_str()) {
+        return refuse(
+            format!("{dir} belongs to the system and can't be replicated"),
+            "give the application's directory",
+        );
+    }
+    Some(dir)
+}
+
+fn to_check(element: &Element, context: &mut Context) -> Vec<String> {
+    let mut paths = Vec::new();
+    for tag in element.children(&spec::TOCHECK, context) {
+        let Some(value) = tag.require("path", context) else {
+            continue;
+        };
+        let plain = value
+            .text
+            .split('/')
+            .all(|part| !part.is_empty() && part != "." && part != "..");
+        if !plain || value.text.contains(char::is_control) {
+            let message = format!(
+                "path=\"{}\" isn't a path inside the replicated directory",
+                value.text
+            );
+            context.sink.error(
+                Code::BadValue,
+                value.span.clone(),
+                message,
+                Some("such as data/PG_VERSION".to_owned()),
+            );
+        }
+        paths.push(value.text.clone());
+    }
+    paths
+}

@@ -1,0 +1,95 @@
+//! `<service>` (reference 004, 13.2).
+
+use crate::cluster::Cluster;
+use crate::context::Context;
+use crate::diagnostic::Code;
+use crate::element::Element;
+use crate::model::{Boot, DefaultPrim, Mode, Service};
+use crate::values::Unit;
+
+/// A day: longer start delays are slips.
+const MAX_DELAY_MS: u64 = 24 * 3_600_000;
+/// A year.
+const MAX_LOOP_INTERVAL_MS: u64 = 365 * 24 * 3_600_000;
+
+/// The settings of the service; none if its mode makes the rest meaningless.
+pub(super) fn read(
+    service: &Element,
+    cluster: Option<&Cluster>,
+    context: &mut Context,
+) -> Option<Service> {
+    let mode = mode(service, context)?;
+    let boots = [
+        ("on", Boot::On),
+        ("off", Boot::Off),
+        ("auto", Boot::Auto),
+        ("ignore", Boot::Ignore),
+    ];
+    Some(Service {
+        mode,
+        boot: service.choice("boot", &boots, Boot::Ignore, context),
+        boot_delay_ms: service.duration("boot_delay", Unit::Seconds, 0..=MAX_DELAY_MS, 0, context),
+        failover: service.switch("failover", true, context),
+        default_prim: default_prim(service, cluster, context),
+        max_loop: service.count("maxloop", 0..=1_000_000, 3, context),
+        loop_interval_ms: service.duration(
+            "loop_interval",
+            Unit::Hours,
+            0..=MAX_LOOP_INTERVAL_MS,
+            24 * 3_600_000,
+            context,
+        ),
+        automatic_reboot: service.switch("automatic_reboot", false, context),
+    })
+}
+
+fn mode(service: &Element, context: &mut Context) -> Option<Mode> {
+    let value = service.require("mode", context)?;
+    match value.text.as_str() {
+        "mirror" => Some(Mode::Mirror),
+        other @ ("farm" | "light") => {
+            let message = format!("mode=\"{other}\" isn't served yet");
+            context.sink.error(
+                Code::NotYet,
+                value.span.clone(),
+                message,
+                Some("only mirror modules are".to_owned()),
+            );
+            None
+        }
+        _ => service.choice(
+            "mode",
+            &[("mirror", None), ("farm", None), ("light", None)],
+            None,
+            context,
+        ),
+    }
+}
+
+fn default_prim(
+    service: &Element,
+    cluster: Option<&Cluster>,
+    context: &mut Context,
+) -> DefaultPrim {
+    let Some(value) = service.get("defaultprim") else {
+        return DefaultPrim::Alone;
+    };
+    match value.text.as_str() {
+        "alone" => DefaultPrim::Alone,
+        "lastprim" => DefaultPrim::LastPrim,
+        node => {
+            let known = cluster.is_none_or(|cluster| cluster.node_names().contains(&node));
+            if !known || node.is_empty() {
+                let message = format!("defaultprim=\"{node}\" isn't possible");
+                let nodes = cluster
+                    .map(|cluster| cluster.node_names().join(", "))
+                    .unwrap_or_default();
+                let help = format!("alone, lastprim, or the name of a node: {nodes}");
+                context
+                    .sink
+                    .error(Code::BadValue, value.span.clone(), message, Some(help));
+            }
+            DefaultPrim::Node(node.to_owned())
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Attribute values: numbers, switches, durations, names, addresses. Each reader reports what is wrong with a value
+//! and then goes on with a stand-in, so that one bad value hides no other error.
+
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+
+use crate::context::Context;
+use crate::diagnostic::Code;
+use crate::element::{Element, Value};
+use crate::suggest::nearest;
+
+/// The unit of a duration that is written as a bare number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Milliseconds,
+    Seconds,
+    Minutes,
+    Hours,
+}
+
+impl Unit {
+    fn in_ms(self) -> u64 {
+        match self {
+            Unit::Milliseconds => 1,
+            Unit::Seconds => 1_000,
+            Unit::Minutes => 60_000,
+            Unit::Hours => 3_600_000,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Unit::Milliseconds => "milliseconds",
+            Unit::Seconds => "seconds",
+            Unit::Minutes => "minutes",
+            Unit::Hours => "hours",
+        }
+    }
+
+    fn from_suffix(suffix: &str) -> Option<Unit> {
+        match suffix {
+            "ms" => Some(Unit::Milliseconds),
+            "s" => Some(Unit::Seconds),
+            "m" => Some(Unit::Minutes),
+            "h" => Some(Unit::Hours),
+            _ => None,
+        }
+    }
+}
+
+/// `30s`, `700ms`, `5m`, `24h`, or a bare number in `bare` (the reference's old unit), as milliseconds.
+fn duration_ms(text: &str, bare: Unit) -> Option<u64> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let unit = if digits == text.len() {
+        bare
+    } else {
+        Unit::from_suffix(&text[digits..])?
+    };
+    text[..digits]
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(unit.in_ms())
+}
+
+impl Element<'_> {
+    /// A duration in milliseconds, or `default` where it is absent or wrong. `range` is in milliseconds.
+    pub(crate) fn duration(
+        &self,
+        name: &str,
+        bare: Unit,
+        range: RangeInclusive<u64>,
+        default: u64,
+        context: &mut Context,
+    ) -> u64 {
+        let Some(value) = self.get(name) else {
+            return default;
+        };
+        match duration_ms(&value.text, bare) {
+            Some(ms) if range.contains(&ms) => ms,
+            Some(_) => {
+                let message = format!("{name}=\"{}\" is out of range", value.text);
+                let help = format!("from {} to {}", shown(*range.start()), shown(*range.end()));
+                context
+                    .sink
+                    .error(Code::BadValue, value.span.clone(), message, Some(help));
+                default
+            }
+            None => {
+                let message = format!("{name}=\"{}\" isn't a duration", value.text);
+                let help = format!(
+                    "a number of {}, or with a unit: 700ms, 30s, 5m, 24h",
+                    bare.name()
+                );
+                context
+                    .sink
+                    .error(Code::BadValue, value.span.clone(), message, Some(help));
+                default
+            }
+        }
+    }
+
+    /// A whole number, or `None` where it is absent or wrong.
+    pub(crate) fn number(
+        &self,
+        name: &str,
+        range: RangeInclusive<u64>,
+        context: &mut Context,
+    ) -> Option<u64> {
+        let value = self.get(name)?;
+        let digits_only =
+            !value.text.is_empty() && value.text.bytes().all(|byte| byte.is_ascii_digit());
+        match value.text.parse::<u64>() {
+            Ok(number) if digits_only && range.contains(&number) => return Some(number),
+            _ => {}
+        }
+        let message = if digits_only {
+            format!("{name}=\"{}\" is out of range", value.text)
+        } else {
+            format!("{name}=\"{}\" isn't a whole number", value.text)
+        };
+        let help = format!("a number from {} to {}", range.start(), range.end());
+        context
+            .sink
+            .error(Code::BadValue, value.span.clone(), message, Some(help));
+        None
+    }
+
+    /// A whole number that fits 32 bits.
+    pub(crate) fn count(
+        &self,
+        name: &str,
+        range: RangeInclusive<u32>,
+        default: u32,
+        context: &mut Context,
+    ) -> u32 {
+        let wide = u64::from(*range.start())..=u64::from(*range.end());
+        self.number(name, wide, context)
+            .and_then(|number| u32::try_from(number).ok())
+            .unwrap_or(default)
+    }
+
+    /// A UDP or TCP port.
+    pub(crate) fn port(&self, name: &str, context: &mut Context) -> Option<u16> {
+        self.number(name, 1..=65535, context)
+            .and_then(|number| u16::try_from(number).ok())
+    }
+
+    /// `on` or `off`.
+    pub(crate) fn switch(&self, name: &str, default: bool, context: &mut Context) -> bool {
+        self.choice(name, &[("on", true), ("off", false)], default, context)
+    }
+
+    /// One of some words.
+    pub(crate) fn choice<T: Copy>(
+        &self,
+        name: &str,
+        words: &[(&str, T)],
+        default: T,
+        context: &mut Context,
+    ) -> T {
+        let Some(value) = self.get(name) else {
+            return default;
+        };
+        match words.iter().find(|(word, _)| *word == value.text) {
+            Some((_, meaning)) => *meaning,
+            None => {
+                report_choice(name, value, words.iter().map(|(word, _)| *word), context);
+                default
+            }
+        }
+    }
+
+    /// A name that has to be there: letters, digits, `.`, `_` and `-`, at most 63, a letter or digit first.
+    pub(crate) fn require_name(&self, name: &str, context: &mut Context) -> Option<Value> {
+        let value = self.require(name, context)?.clone();
+        if is_name(&value.text) {
+            return Some(value);
+        }
+        let message = format!("{name}=\"{}\" isn't a valid name", value.text);
+        let help =
+            "letters, digits, '.', '_' and '-', at most 63, a letter or digit first".to_owned();
+        context
+            .sink
+            .error(Code::BadValue, value.span, message, Some(help));
+        None
+    }
+}
+
+fn report_choice<'a>(
+    name: &str,
+    value: &Value,
+    words: impl Iterator<Item = &'a str> + Clone,
+    context: &mut Context,
+) {
+    let all = words.clone().collect::<Vec<_>>().join(", ");
+    let help = match nearest(&value.text, words) {
+        Some(near) => format!("did you mean {near}? (one of {all})"),
+        None => format!("one of {all}"),
+    };
+    let message = format!("{name}=\"{}\" isn't possible", value.text);
+    context
+        .sink
+        .error(Code::BadValue, value.span.clone(), message, Some(help));
+}
+
+/// An IPv4 address of another machine. Names and IPv6 addresses are answered "not yet".
+pub(crate) fn host_address(value: &Value, context: &mut Context) -> Option<Ipv4Addr> {
+    let (name, text) = (value.name, value.text.as_str());
+    let mut report = |code, message: String, help: &str| {
+        context
+            .sink
+            .error(code, value.span.clone(), message, Some(help.to_owned()));
+        None
+    };
+    if text.eq_ignore_ascii_case("localhost") || text == "[::1]" {
+        return report(
+            Code::BadAddress,
+            format!("{name}=\"{text}\" is this machine itself"),
+            REACHABLE,
+        );
+    }
+    let Ok(address) = text.parse::<Ipv4Addr>() else {
+        return match text {
+            _ if looks_like_ipv6(text) => report(
+                Code::NotYet,
+                format!("{name}=\"{text}\": IPv6 isn't served yet"),
+                "give an IPv4 address",
+            ),
+            _ if looks_like_host_name(text) => report(
+                Code::NotYet,
+                format!("{name}=\"{text}\": host names aren't served yet"),
+                "give the IPv4 address",
+            ),
+            _ => report(
+                Code::BadValue,
+                format!("{name}=\"{text}\" isn't an IPv4 address"),
+                "such as 192.168.1.67",
+            ),
+        };
+    };
+    if address.is_loopback() {
+        return report(
+            Code::BadAddress,
+            format!("{name}=\"{text}\" is this machine itself"),
+            REACHABLE,
+        );
+    }
+    if address.octets()[0] == 0 || address.is_multicast() || address.octets()[0] >= 240 {
+        return report(
+            Code::BadAddress,
+            format!("{name}=\"{text}\" isn't the address of one machine"),
+            REACHABLE,
+        );
+    }
+    Some(address)
+}
+
+const REACHABLE: &str = "give the address under which the other nodes reach it";
+
+fn looks_like_ipv6(text: &str) -> bool {
+    text.trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<std::net::Ipv6Addr>()
+        .is_ok()
+}
+
+/// A name has a letter; 300.1.2.3 is a slip in an address, not a name.
+fn looks_like_host_name(text: &str) -> bool {
+    is_name(text) && text.contains(|c: char| c.is_ascii_alphabetic())
+}
+
+pub(crate) fn is_name(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+}
+
+/// A length of time in its largest whole unit.
+pub(crate) fn shown(ms: u64) -> String {
+    match ms {
+        ms if ms >= 3_600_000 && ms.is_multiple_of(3_600_000) => format!("{}h", ms / 3_600_000),
+        ms if ms >= 60_000 && ms.is_multiple_of(60_000) => format!("{}m", ms / 60_000),
+        ms if ms >= 1_000 && ms.is_multiple_of(1_000) => format!("{}s", ms / 1_000),
+        ms => format!("{ms}ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_with_and_without_units() {
+        assert_eq!(duration_ms("700", Unit::Milliseconds), Some(700));
+        assert_eq!(duration_ms("24", Unit::Hours), Some(86_400_000));
+        assert_eq!(duration_ms("30s", Unit::Milliseconds), Some(30_000));
+        assert_eq!(duration_ms("700ms", Unit::Hours), Some(700));
+        assert_eq!(duration_ms("5m", Unit::Seconds), Some(300_000));
+        assert_eq!(duration_ms("24h", Unit::Seconds), Some(86_400_000));
+    }
+
+    #[test]
+    fn what_is_no_duration() {
+        for text in [
+            "",
+            "s",
+            "-1",
+            "1.5s",
+            "1 s",
+            "10d",
+            "99999999999999999999",
+            "18446744073709551615h",
+        ] {
+            assert_eq!(duration_ms(text, Unit::Seconds), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn lengths_in_their_largest_unit() {
+        assert_eq!(
+            [
+                shown(0),
+                shown(700),
+                shown(30_000),
+                shown(90_000),
+                shown(300_000),
+                shown(86_400_000)
+            ],
+            ["0ms", "700ms", "30s", "90s", "5m", "24h"]
+        );
+    }
+}

@@ -1,1 +1,54 @@
-//! End-to-end scenarios, through `holdfast lab` only.
+//! End-to-end scenarios: a real PostgreSQL under load, a real kernel, real faults, through `holdfast lab` only.
+//!
+//! A scenario is one file in [`scenarios`]: it gets a running pair under load and a random number generator, does its harm at
+//! a random moment, and gives back what was measured; the harness then proves that nothing acknowledged is missing. `./test`
+//! runs every scenario twice, `cargo xtask soak` twenty times with a table. Every run prints its seed; `E2E_SEED=n` repeats it.
+
+mod lab;
+mod pair;
+mod random;
+mod recorder;
+pub mod scenarios;
+
+pub use lab::Lab;
+pub use pair::{Pair, Settings};
+pub use random::Random;
+pub use recorder::{Recorder, Summary};
+
+/// What one run of a scenario gave, a row of the soak's table.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Row {
+    pub scenario: &'static str,
+    pub seed: u64,
+    #[serde(flatten)]
+    pub load: Summary,
+    /// Acknowledged numbers that the database holds; the run fails unless it is all of them.
+    pub verified: u64,
+}
+
+/// Runs one scenario on a pair that is PRIM/SECOND, from load to proof; leaves the pair PRIM/SECOND.
+pub fn run(pair: &mut Pair, scenario: &scenarios::Scenario, seed: u64) -> anyhow::Result<Row> {
+    let mut random = Random::new(seed);
+    eprintln!("scenario {} seed {seed}", scenario.name);
+    let recorder = Recorder::start(pair)?;
+    std::thread::sleep(random.between_ms(1000, 4000));
+    let outcome = (scenario.harm)(pair, &mut random).and_then(|()| pair.wait_in_step());
+    if let Err(error) = outcome {
+        eprintln!("{}", pair.logs());
+        return Err(error.context(format!("scenario {} with E2E_SEED={seed}", scenario.name)));
+    }
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let load = recorder.stop(pair)?;
+    let verified = Recorder::verify(pair)?;
+    (scenario.check)(pair, &load)?;
+    pair.check_both_copies()?;
+    Ok(Row { scenario: scenario.name, seed, load, verified })
+}
+
+/// The seed of this run: from `E2E_SEED`, or of the moment; always printed by [`run`].
+pub fn seed() -> u64 {
+    match std::env::var("E2E_SEED").map(|text| text.parse()) {
+        Ok(Ok(seed)) => seed,
+        _ => u64::from(std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.subsec_nanos())),
+    }
+}

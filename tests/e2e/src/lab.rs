@@ -1,0 +1,67 @@
+use anyhow::{Context, bail};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// One lab, taken away when dropped.
+pub struct Lab {
+    name: String,
+    program: PathBuf,
+}
+
+/// Where the binaries under test are: `HOLDFAST_BIN` or `target/lab` of this checkout.
+pub fn binary(name: &str) -> PathBuf {
+    match std::env::var_os("HOLDFAST_BIN") {
+        Some(dir) => PathBuf::from(dir).join(name),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/lab").join(name),
+    }
+}
+
+impl Lab {
+    pub fn up(name: &str, options: &[&str]) -> anyhow::Result<Lab> {
+        let program = binary("holdfast");
+        let lab = Lab { name: name.to_owned(), program: program.canonicalize().with_context(|| missing(&program))? };
+        lab.run("down", &[]).ok(); // what an interrupted run may have left
+        lab.run("up", options)?;
+        Ok(lab)
+    }
+
+    /// A verb of `holdfast lab`; its standard output, or an error with everything it said.
+    pub fn run(&self, verb: &str, args: &[&str]) -> anyhow::Result<String> {
+        let output = self.command(verb, args).output()?;
+        text(output).with_context(|| format!("holdfast lab {verb} {}", args.join(" ")))
+    }
+
+    /// A command in a node or the client.
+    pub fn exec(&self, node: &str, command: &[&str]) -> anyhow::Result<String> {
+        let args: Vec<&str> = [node, "--"].iter().chain(command).copied().collect();
+        self.run("exec", &args)
+    }
+
+    pub fn command(&self, verb: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["lab", verb, "--name", &self.name]).args(args).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::env::var_os("E2E_KEEP").is_some() {
+            eprintln!("kept: holdfast lab status --name {}", self.name);
+        } else if let Err(error) = self.run("down", &[]) {
+            eprintln!("taking the lab away failed: {error:#}");
+        }
+    }
+}
+
+fn missing(program: &std::path::Path) -> String {
+    format!("{} is not built: run 'cargo build --profile lab -p holdfast -p holdfast-recorder'", program.display())
+}
+
+fn text(output: Output) -> anyhow::Result<String> {
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        bail!("{}\n{stdout}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(stdout)
+}

@@ -1,0 +1,171 @@
+use crate::lab::Lab;
+use anyhow::{Context, bail, ensure};
+use std::time::{Duration, Instant};
+
+pub const MODULE: &str = "postgresql";
+pub const VIP: &str = "10.90.1.10";
+const DATA: &str = "/var/lib/holdfast-pg/data";
+
+/// How the module of a pair is configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub heartbeat_timeout_ms: u64,
+    /// `async="none"` instead of the default `second`.
+    pub async_none: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { heartbeat_timeout_ms: 1000, async_none: false }
+    }
+}
+
+/// Two nodes with a replicated PostgreSQL, and a client.
+pub struct Pair {
+    pub lab: Lab,
+    pub settings: Settings,
+}
+
+impl Pair {
+    /// A lab with the module PRIM on node1, SECOND on node2.
+    pub fn start(name: &str, settings: Settings) -> anyhow::Result<Pair> {
+        let pair = Pair { lab: Lab::up(name, &[])?, settings };
+        for node in ["node1", "node2"] {
+            pair.install(node)?;
+        }
+        pair.holdfast("node1", &["prim", "-m", MODULE])?;
+        pair.wait_state("node1", "ALONE")?;
+        pair.holdfast("node2", &["second", "-m", MODULE])?;
+        pair.wait_in_step()?;
+        Ok(pair)
+    }
+
+    fn install(&self, node: &str) -> anyhow::Result<()> {
+        let async_mode = if self.settings.async_none { "none" } else { "second" };
+        let conf = "$SAFE/modules/postgresql/conf/userconfig.xml";
+        let script = format!(
+            "set -e; holdfast module install -m {MODULE} \"$SAFE/Application_Modules/postgresql.safe\"
+             sed -i 's/name=\"TIMEOUT\" value=\"[0-9]*\"/name=\"TIMEOUT\" value=\"{}\"/' \"{conf}\"
+             sed -i 's/name=\"ASYNC\" value=\"[a-z]*\"/name=\"ASYNC\" value=\"{async_mode}\"/' \"{conf}\"
+             holdfast config -m {MODULE}",
+            self.settings.heartbeat_timeout_ms
+        );
+        self.lab.exec(node, &["sh", "-c", &script]).map(drop)
+    }
+
+    pub fn holdfast(&self, node: &str, args: &[&str]) -> anyhow::Result<String> {
+        let command: Vec<&str> = ["holdfast"].iter().chain(args).copied().collect();
+        self.lab.exec(node, &command)
+    }
+
+    /// State and colour of the module on `node`, as that node says; none if it doesn't answer.
+    pub fn state(&self, node: &str) -> Option<(String, String)> {
+        let text = self.holdfast(node, &["state", "-m", MODULE, "-o", "json"]).ok()?;
+        let value: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let modules = value.as_array().or_else(|| value.get("modules")?.as_array())?;
+        let own = modules.iter().find(|m| m["node"] == node)?;
+        Some((own["state"].as_str()?.to_owned(), own["colour"].as_str()?.to_owned()))
+    }
+
+    pub fn is(&self, node: &str, state: &str, colour: &str) -> bool {
+        self.state(node).is_some_and(|now| now.0 == state && now.1 == colour)
+    }
+
+    /// Waits for a stable (green, or red STOP) state.
+    pub fn wait_state(&self, node: &str, state: &str) -> anyhow::Result<()> {
+        let colour = if state == "STOP" { "red" } else { "green" };
+        self.wait(&format!("{node} {state} ({colour})"), Duration::from_secs(90), || self.is(node, state, colour))
+    }
+
+    /// Waits until one node is PRIM and the other SECOND, both green.
+    pub fn wait_in_step(&self) -> anyhow::Result<()> {
+        self.wait("PRIM and SECOND (green)", Duration::from_secs(120), || self.primary_in_step().is_some())
+    }
+
+    fn primary_in_step(&self) -> Option<&'static str> {
+        let prim = |node| self.is(node, "PRIM", "green");
+        let second = |node| self.is(node, "SECOND", "green");
+        match (prim("node1"), prim("node2")) {
+            (true, false) if second("node2") => Some("node1"),
+            (false, true) if second("node1") => Some("node2"),
+            _ => None,
+        }
+    }
+
+    /// The primary's and the secondary's names, of a pair in step.
+    pub fn roles(&self) -> anyhow::Result<(&'static str, &'static str)> {
+        match self.primary_in_step() {
+            Some("node1") => Ok(("node1", "node2")),
+            Some(_) => Ok(("node2", "node1")),
+            None => bail!("the pair is not in step: {:?} {:?}", self.state("node1"), self.state("node2")),
+        }
+    }
+
+    pub fn wait(&self, what: &str, limit: Duration, mut done: impl FnMut() -> bool) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while !done() {
+            ensure!(
+                began.elapsed() < limit,
+                "{what} was not reached within {} s: node1 {:?}, node2 {:?}",
+                limit.as_secs(),
+                self.state("node1"),
+                self.state("node2")
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Both nodes' module logs, for a failed run.
+    pub fn logs(&self) -> String {
+        ["node1", "node2"]
+            .map(|node| match self.holdfast(node, &["log", "-m", MODULE, "-s", "60", "-A"]) {
+                Ok(text) => format!("--- log of {node}\n{text}"),
+                Err(error) => format!("--- no log of {node}: {error:#}\n"),
+            })
+            .concat()
+    }
+
+    /// Starts the module on a node that came back, unless boot did.
+    pub fn start_again(&self, node: &str) -> anyhow::Result<()> {
+        self.wait("the daemon", Duration::from_secs(30), || self.state(node).is_some())?;
+        if self.is(node, "STOP", "red") {
+            self.holdfast(node, &["start", "-m", MODULE])?;
+        }
+        Ok(())
+    }
+
+    /// PostgreSQL's own checks (checksums are on) on the primary's copy, and after a swap on the other's.
+    pub fn check_both_copies(&self) -> anyhow::Result<()> {
+        self.amcheck().context("pg_amcheck on the first copy")?;
+        let (primary, secondary) = self.roles()?;
+        self.holdfast(primary, &["swap", "-m", MODULE])?;
+        self.wait_state(secondary, "PRIM")?;
+        self.wait_in_step()?;
+        self.amcheck().context("pg_amcheck on the second copy, after a swap")
+    }
+
+    fn amcheck(&self) -> anyhow::Result<()> {
+        let script = format!(
+            "set -e; export PGHOST={VIP} PGUSER=postgres PGDATABASE=postgres
+             [ \"$(psql -Atc 'SHOW data_checksums')\" = on ]
+             psql -qAtc 'CREATE EXTENSION IF NOT EXISTS amcheck'
+             amcheck=$(ls /usr/lib/postgresql/*/bin/pg_amcheck | tail -n 1)
+             \"$amcheck\" --heapallindexed postgres"
+        );
+        self.lab.exec("client", &["sh", "-c", &script]).map(drop)
+    }
+
+    /// With the module stopped on both nodes: names, owners, modes and contents of both copies, compared.
+    pub fn compare_copies(&self) -> anyhow::Result<()> {
+        let list = format!(
+            "cd {DATA}/ && find . -printf '%p %y %m %U %G %s\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum"
+        );
+        let copies = ["node1", "node2"].map(|node| self.lab.exec(node, &["sh", "-c", &list]));
+        let [one, two] = copies;
+        let (one, two) = (one?, two?);
+        let differing: Vec<&str> = one.lines().filter(|line| !two.contains(*line)).take(10).collect();
+        ensure!(one == two, "the copies differ, for example: {differing:#?}");
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+//! Every scenario twice on one pair, each with a seed of its own that is printed.
+
+use e2e::{Pair, Settings, run, scenarios, seed};
+
+fn twice(name: &str, lab: &str) {
+    let scenario = scenarios::named(name).expect("a scenario of this name");
+    let mut pair = Pair::start(lab, Settings::default()).expect("a pair in step");
+    for round in 0..2 {
+        let row = run(&mut pair, scenario, seed().wrapping_add(round)).expect(name);
+        eprintln!("held: {row:?}");
+    }
+}
+
+macro_rules! scenario {
+    ($test:ident, $name:literal, $lab:literal) => {
+        #[test]
+        fn $test() {
+            twice($name, $lab);
+        }
+    };
+}
+
+scenario!(power_cut_of_the_primary, "power cut of the primary", "e2e-pp");
+scenario!(power_cut_of_the_secondary, "power cut of the secondary", "e2e-ps");
+scenario!(kill_heart, "kill -9 of the primary's heart", "e2e-kh");
+scenario!(kill_daemon, "kill -9 of the primary's daemon", "e2e-kd");
+scenario!(kill_rfs_of_the_primary, "kill -9 of the primary's rfs", "e2e-krp");
+scenario!(kill_rfs_of_the_secondary, "kill -9 of the secondary's rfs", "e2e-krs");
+scenario!(unplugged_replication_lan, "unplugged replication LAN", "e2e-url");
+scenario!(partition, "partition", "e2e-part");
+scenario!(freeze_of_the_primary, "freeze of the primary for 60 s", "e2e-frz");
+
+/// Both at once, four orders of power-on, both async modes.
+#[test]
+fn power_cut_of_both() {
+    for async_none in [false, true] {
+        let settings = Settings { async_none, ..Settings::default() };
+        let mut pair = Pair::start("e2e-both", settings).expect("a pair in step");
+        for (n, order) in scenarios::ORDERS.iter().enumerate() {
+            let load = scenarios::both_at_once(&mut pair, order, seed().wrapping_add(n as u64)).expect(order.0);
+            eprintln!("held: {} {load:?}", order.0);
+        }
+        pair.check_both_copies().expect("both copies are sound");
+    }
+}

@@ -64,20 +64,20 @@ impl<'a> Frame<'a> {
 }
 
 fn parse_kind(datagram: &[u8]) -> Option<(Kind, usize)> {
-    match datagram.get(4)? {
-        &HELLO => Some((
+    match *datagram.get(4)? {
+        HELLO => Some((
             Kind::Hello {
                 nonce: array(datagram, COMMON_LEN)?,
             },
             GREETING_CLEAR,
         )),
-        &WELCOME => Some((
+        WELCOME => Some((
             Kind::Welcome {
                 nonce: array(datagram, COMMON_LEN)?,
             },
             GREETING_CLEAR,
         )),
-        &DATA => {
+        DATA => {
             let sender = array(datagram, COMMON_LEN)?;
             let counter = u64::from_be_bytes(array(datagram, COMMON_LEN + CHALLENGE_LEN)?);
             Some((Kind::Data { sender, counter }, DATA_CLEAR))

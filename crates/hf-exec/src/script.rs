@@ -1,0 +1,219 @@
+//! One run of a user script.
+
+use std::fs::File;
+use std::future::{Future, pending};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use hf_types::ScriptOutcome;
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use crate::cgroup::ModuleCgroup;
+use crate::{child, trust, userlog};
+
+/// What a script finds in PATH unless its module sets another.
+pub const SCRIPT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Between SIGTERM and SIGKILL to a script that ran out of time.
+pub const TERM_GRACE: Duration = Duration::from_secs(5);
+
+/// After SIGKILL: a process that waits in the kernel (a hung disk or mount) doesn't die by it, and nobody
+/// must wait for it here.
+const KILL_GRACE: Duration = Duration::from_secs(2);
+const GROUP_POLL: Duration = Duration::from_millis(20);
+
+/// What to run, and in which surroundings.
+#[derive(Debug, Clone, Default)]
+pub struct ScriptSpec<'a> {
+    /// Absolute path, usually SAFEUSERBIN and [`hf_types::Script::as_str`].
+    pub path: PathBuf,
+    /// The script's arguments: `[force] current next action` (reference 004, 14.3).
+    pub args: Vec<String>,
+    /// SAFE, SAFEMODULE, ... and the `<var>`s. Nothing else is inherited; PATH and LANG are set unless given.
+    pub env: Vec<(String, String)>,
+    /// From the start; `None` waits for ever.
+    pub timeout: Option<Duration>,
+    /// The user log; `None` is `logging="none"`.
+    pub log_file: Option<PathBuf>,
+    /// Where the script and all that it starts live.
+    pub cgroup: Option<&'a ModuleCgroup>,
+    /// Between SIGTERM and SIGKILL; `None` is [`TERM_GRACE`].
+    pub term_grace: Option<Duration>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    pub outcome: ScriptOutcome,
+    pub duration: Duration,
+}
+
+/// Runs a script to its end or its time-out. A script that doesn't exist is `Missing`, not an error.
+/// Processes that it leaves behind are not waited for. If the future is dropped, the script runs on.
+pub async fn run(spec: &ScriptSpec<'_>) -> Ran {
+    run_or_kill(spec, pending()).await
+}
+
+/// As [`run`]; when `kill` is ready first, the script's process group is killed at once (`Signalled`).
+pub async fn run_or_kill(spec: &ScriptSpec<'_>, kill: impl Future<Output = ()>) -> Ran {
+    let started = Instant::now();
+    let outcome = match start(spec) {
+        Ok(child) => conduct(child, spec, kill).await,
+        Err(outcome) => outcome,
+    };
+    Ran {
+        outcome,
+        duration: started.elapsed(),
+    }
+}
+
+/// Checks and spawns; an outcome as the error if there is nothing to wait for.
+fn start(spec: &ScriptSpec) -> Result<Child, ScriptOutcome> {
+    let refused = |error: &dyn std::error::Error| ScriptOutcome::Refused(with_sources(error));
+    let path = trust::check_trust(&spec.path)
+        .map_err(|error| refused(&error))?
+        .ok_or(ScriptOutcome::Missing)?;
+    let log = open_log(spec).map_err(|error| {
+        ScriptOutcome::Refused(format!(
+            "the user log {:?} can't be written: {error}",
+            spec.log_file
+        ))
+    })?;
+    let procs = spec
+        .cgroup
+        .map(ModuleCgroup::open_procs)
+        .transpose()
+        .map_err(|error| refused(&error))?
+        .flatten();
+    let child = spawn(&path, spec, log, procs)
+        .map_err(|error| ScriptOutcome::Refused(format!("{path:?} can't be started: {error}")))?;
+    if let (Some(cgroup), Some(pid)) = (spec.cgroup, group_of(&child)) {
+        cgroup.note_session(pid);
+    }
+    Ok(child)
+}
+
+fn open_log(spec: &ScriptSpec) -> io::Result<Option<File>> {
+    let Some(path) = &spec.log_file else {
+        return Ok(None);
+    };
+    let mut log = userlog::open(path)?;
+    userlog::write_header(&mut log, &spec.path, &spec.args)?;
+    Ok(Some(log))
+}
+
+fn spawn(
+    path: &Path,
+    spec: &ScriptSpec,
+    log: Option<File>,
+    procs: Option<File>,
+) -> io::Result<Child> {
+    // The file itself, no pipe: a daemon may hold it for years without anybody reading.
+    let (out, err) = match log {
+        Some(log) => (Stdio::from(log.try_clone()?), Stdio::from(log)),
+        None => (Stdio::null(), Stdio::null()),
+    };
+    let mut command = Command::new(path);
+    command
+        .args(&spec.args)
+        .env_clear()
+        .env("PATH", SCRIPT_PATH)
+        .env("LANG", "C.UTF-8")
+        .envs(spec.env.iter().map(|(name, value)| (name, value)))
+        // Not the replicated directory and not `bin`, which `config` replaces: a daemon would pin it.
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(err);
+    // SAFETY: `prepare` keeps to async-signal-safe calls; `procs` lives in the closure as long as the command.
+    unsafe { command.pre_exec(move || child::prepare(procs.as_ref().map(AsRawFd::as_raw_fd))) };
+    command.spawn()
+}
+
+async fn conduct(
+    mut child: Child,
+    spec: &ScriptSpec<'_>,
+    kill: impl Future<Output = ()>,
+) -> ScriptOutcome {
+    let Some(group) = group_of(&child) else {
+        return ScriptOutcome::Refused("the script has no process id".to_owned());
+    };
+    let limit = async {
+        match spec.timeout {
+            Some(limit) => sleep(limit).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        status = child.wait() => outcome_of(status),
+        () = limit => {
+            end_group(&mut child, group, spec.term_grace.unwrap_or(TERM_GRACE)).await;
+            ScriptOutcome::TimedOut
+        }
+        () = kill => {
+            kill_group(&mut child, group).await;
+            ScriptOutcome::Signalled(Signal::KILL.as_raw())
+        }
+    }
+}
+
+/// SIGTERM to the group; what of it is left after `grace` gets SIGKILL.
+async fn end_group(child: &mut Child, group: Pid, grace: Duration) {
+    signal_group(group, Signal::TERM);
+    let gone = async {
+        // The leader is a member until it was waited for.
+        let _status = child.wait().await;
+        while test_kill_process_group(group).is_ok() {
+            sleep(GROUP_POLL).await;
+        }
+    };
+    if timeout(grace, gone).await.is_err() {
+        kill_group(child, group).await;
+    }
+}
+
+async fn kill_group(child: &mut Child, group: Pid) {
+    signal_group(group, Signal::KILL);
+    // What isn't dead by now is waited for by the runtime, whenever it dies.
+    let _ = timeout(KILL_GRACE, child.wait()).await;
+}
+
+fn signal_group(group: Pid, signal: Signal) {
+    // The only error is that nobody is left, which is what is wanted.
+    let _ = kill_process_group(group, signal);
+}
+
+fn group_of(child: &Child) -> Option<Pid> {
+    child
+        .id()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .and_then(Pid::from_raw)
+}
+
+fn outcome_of(status: io::Result<ExitStatus>) -> ScriptOutcome {
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => return ScriptOutcome::Refused(format!("its end can't be learnt: {error}")),
+    };
+    match (status.code(), status.signal()) {
+        (Some(code), _) => ScriptOutcome::Exited(code),
+        (None, signal) => ScriptOutcome::Signalled(signal.unwrap_or(0)),
+    }
+}
+
+/// The message with its causes, for a log line.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,125 @@
+//! Making things durable.
+//!
+//! A barrier promises that all name operations before it are durable, too (P1), and `fdatasync` of a file that was only
+//! overwritten commits none on ext4. So directories that changed are remembered and synced before a barrier returns; on a
+//! journalling file system the first of them commits them all.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Backing, Node};
+use crate::pipeline::FileId;
+
+pub(super) struct Names {
+    /// Counts name operations.
+    changed: AtomicU64,
+    /// All name operations up to this count are durable.
+    durable: AtomicU64,
+    dirty: Mutex<HashSet<FileId>>,
+    /// Held while syncing: who comes meanwhile waits for the result.
+    syncing: Mutex<Pending>,
+}
+
+/// What an earlier process of ours left, or a sync that failed: nothing is known, so everything is synced.
+struct Pending {
+    everything: bool,
+}
+
+impl Default for Names {
+    fn default() -> Names {
+        Names {
+            changed: AtomicU64::new(1),
+            durable: AtomicU64::new(0),
+            dirty: Mutex::default(),
+            syncing: Mutex::new(Pending { everything: true }),
+        }
+    }
+}
+
+impl Backing {
+    /// A name in this directory changed.
+    pub(super) fn names_changed(&self, dir: FileId) {
+        let mut dirty = self
+            .names
+            .dirty
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        dirty.insert(dir);
+        self.names.changed.fetch_add(1, Ordering::Release);
+    }
+
+    /// Makes all name operations so far durable. Cheap when there were none.
+    pub fn sync_names(&self) -> io::Result<()> {
+        let wanted = self.names.changed.load(Ordering::Acquire);
+        if self.names.durable.load(Ordering::Acquire) >= wanted {
+            return Ok(());
+        }
+        let mut pending = self
+            .names
+            .syncing
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if self.names.durable.load(Ordering::Acquire) >= wanted {
+            return Ok(());
+        }
+        let (upto, dirs) = {
+            let mut dirty = self
+                .names
+                .dirty
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            (
+                self.names.changed.load(Ordering::Acquire),
+                std::mem::take(&mut *dirty),
+            )
+        };
+        let everything = std::mem::replace(&mut pending.everything, true);
+        if everything {
+            rustix::fs::syncfs(&self.root)?;
+        } else {
+            dirs.into_iter().try_for_each(|dir| self.sync_dir(dir))?;
+        }
+        pending.everything = false;
+        self.names.durable.store(upto, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes a file durable (`data_only`: as `fdatasync`), and all name operations so far.
+    pub fn sync(&self, id: FileId, data_only: bool) -> io::Result<()> {
+        let node = self.node(id)?;
+        self.sync_node(&node, data_only)?;
+        self.sync_names()
+    }
+
+    /// Makes everything on the backing file system durable.
+    pub fn sync_all(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.root)?)
+    }
+
+    fn sync_node(&self, node: &Node, data_only: bool) -> io::Result<()> {
+        if node.is_path_only() {
+            return Ok(());
+        }
+        let unsynced = node.unsynced.swap(false, Ordering::Relaxed);
+        let done = if data_only {
+            rustix::fs::fdatasync(node)
+        } else {
+            rustix::fs::fsync(node)
+        };
+        if done.is_err() && unsynced {
+            node.unsynced.store(true, Ordering::Relaxed);
+        }
+        Ok(done?)
+    }
+
+    fn sync_dir(&self, dir: FileId) -> io::Result<()> {
+        match self.node(dir) {
+            Ok(node) => Ok(rustix::fs::fsync(node.as_ref())?),
+            // A directory that was removed since: its parent is dirty, too, and commits both.
+            Err(error) if error.raw_os_error() == Some(libc::ESTALE) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -6,3 +6,4 @@
 //! replaces the daemon while modules run (version N talks to N-1 and back).
 
 pub mod bus;
+pub mod frame;

@@ -1,0 +1,48 @@
+//! The SQLite side: schema, what the writing thread does, what readers ask.
+
+mod open;
+mod query;
+mod write;
+
+pub(crate) use open::{Opened, SCHEMA_VERSION, is_damage, move_aside, open, open_to_read};
+pub(crate) use query::{commands, log, resources};
+pub(crate) use write::{add_command, add_line, add_resource, ingest, trim};
+
+use hf_types::{LogLine, ResourceValue};
+
+/// A value that a resource took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceRow {
+    /// Wall clock, microseconds since 1970 UTC.
+    pub at_us: i64,
+    pub name: String,
+    pub value: ResourceValue,
+    /// Who set it.
+    pub by: String,
+}
+
+/// A command that was given on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandRow {
+    /// Wall clock, microseconds since 1970 UTC.
+    pub at_us: i64,
+    /// None for commands to the whole node.
+    pub module: Option<String>,
+    /// The words of the command, without secrets.
+    pub command: String,
+    /// Who gave it.
+    pub by: String,
+    /// `ok`, or why not.
+    pub outcome: String,
+}
+
+/// The line that tells that lines are missing.
+pub(crate) fn lost_line(process: &str, lost: u64, at_us: i64, counter: u64) -> LogLine {
+    LogLine {
+        at_us,
+        process: process.to_owned(),
+        level: hf_types::Level::C,
+        counter,
+        text: format!("{lost} log lines of {process} before this one were lost"),
+    }
+}

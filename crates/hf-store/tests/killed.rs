@@ -1,0 +1,104 @@
+//! A writer of a ring, and a writer of the database, are killed with SIGKILL in the middle: this test runs itself again as
+//! the victim.
+
+use hf_store::{Limits, RingWriter, Store};
+use hf_types::{Level, LogLine, ModuleName};
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+const VICTIM: &str = "HF_STORE_TEST_VICTIM";
+const ALL: [Level; 6] = [Level::C, Level::U, Level::E, Level::S, Level::I, Level::D];
+
+fn module() -> ModuleName {
+    "pg".parse().unwrap()
+}
+
+fn line(n: u64) -> LogLine {
+    LogLine {
+        at_us: n as i64,
+        process: "heart".to_owned(),
+        level: Level::E,
+        counter: n,
+        text: "y".repeat((n as usize * 37) % 700),
+    }
+}
+
+fn run_victim(what: &str, dir: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "victim", "--nocapture", "--ignored"])
+        .env(VICTIM, format!("{what}:{}", dir.display()))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Not a test: what the others start and kill.
+#[test]
+#[ignore]
+fn victim() {
+    let Ok(order) = std::env::var(VICTIM) else {
+        return;
+    };
+    let (what, dir) = order.split_once(':').unwrap();
+    match what {
+        "ring" => write_forever(Path::new(dir)),
+        _ => ingest_forever(Path::new(dir)),
+    }
+}
+
+fn write_forever(dir: &Path) {
+    let ring = RingWriter::open(&dir.join("heart.ring"), 1 << 22).unwrap();
+    let mut n = std::fs::read_to_string(dir.join("next")).map_or(1, |text| text.parse().unwrap());
+    loop {
+        if ring.write(&line(n)) {
+            n += 1;
+        }
+        if n.is_multiple_of(64) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn ingest_forever(dir: &Path) {
+    let store = Store::open(&dir.join("holdfast.db"), Limits::default(), |_| ()).unwrap();
+    loop {
+        store.ingest(&module(), dir);
+        store.flush(Duration::from_secs(5));
+    }
+}
+
+fn read_all(dir: &Path) -> Vec<LogLine> {
+    let store = Store::open(&dir.join("holdfast.db"), Limits::default(), |n| {
+        panic!("{n:?}")
+    })
+    .unwrap();
+    store.ingest(&module(), dir);
+    assert!(store.flush(Duration::from_secs(30)));
+    store.log(&module(), 1_000_000, &ALL).unwrap()
+}
+
+#[test]
+fn whatever_is_killed_lines_come_once_in_order_and_unchanged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut last = 0;
+    for round in 0..5 {
+        std::fs::write(dir.path().join("next"), (last + 1).to_string()).unwrap();
+        let mut writer = run_victim("ring", dir.path());
+        let mut reader = run_victim("db", dir.path());
+        std::thread::sleep(Duration::from_millis(60 + round * 23));
+        writer.kill().unwrap();
+        reader.kill().unwrap();
+        writer.wait().unwrap();
+        reader.wait().unwrap();
+        let lines = read_all(dir.path());
+        let expected: Vec<LogLine> = (1..=lines.len() as u64).map(line).collect();
+        assert!(
+            lines == expected,
+            "round {round}: lost, doubled or torn lines"
+        );
+        last = lines.len() as u64;
+    }
+    assert!(last > 100, "the victims wrote nothing: {last}");
+}

@@ -1,5 +1,7 @@
 //! The heart: heartbeats, the mirror state machine, scripts, virtual IPs, permission to acknowledge.
 
+mod actor;
 mod io;
 
+pub use actor::HeartActor;
 pub use io::{HeartConfig, HeartEffect, HeartInput, Lane, Vip};

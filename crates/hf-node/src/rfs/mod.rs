@@ -1,5 +1,7 @@
 //! Rfs: roles of the data plane, grants, records, the course of a synchronisation.
 
+mod actor;
 mod io;
 
+pub use actor::{RfsActor, RfsStatus};
 pub use io::{RfsConfig, RfsEffect, RfsInput};

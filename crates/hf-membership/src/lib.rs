@@ -1,1 +1,11 @@
-//! hf-membership
+//! Who is there: the heartbeats of a pair of hearts ([`Pair`]), and the nodes that a daemon hears ([`Nodes`]).
+//!
+//! Both are told the time and every datagram, and answer questions; neither sends anything or reads a clock. A datagram
+//! counts for its lane whenever it is newer than what that lane has heard, and as the sender's state only when it is newer
+//! than what any lane has heard: lanes differ in speed, and an old state must never come back.
+
+mod nodes;
+mod pair;
+
+pub use nodes::{Heard, NodeView, Nodes};
+pub use pair::{LaneChange, LaneConfig, LaneStatus, Pair, Receipt};

@@ -26,26 +26,30 @@ pub enum Gate {
 /// Core to data plane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum EngineCommand {
-    /// Mount (or, after a takeover, serve again) all directories; the gate starts closed or read-only.
+    /// Mount (or, after a takeover, serve again) all directories; the gate starts closed or read-only. Answered by
+    /// `Mounted`, also when everything is mounted already.
     Mount,
     /// Write the mount's dirty pages back, unmount, put the links back. Answered by `Unmounted`.
     Unmount,
     /// Takes effect before the command returns: after `Closed` or a smaller epoch no acknowledgement leaves any more.
     SetGate(Gate),
-    /// Secondary: accept one authenticated connection from the primary. Idempotent.
+    /// Secondary: accept one authenticated connection from the primary, also after a link went down. Idempotent.
     Listen,
-    /// Primary: keep trying to connect to the other node. Idempotent.
+    /// Primary: keep trying to connect to the other node, also after a link went down. Idempotent.
     Connect,
-    /// End listening, connecting and any connection.
+    /// End listening, connecting and any connection. Nothing that was not received yet is received after it; `LinkDown`
+    /// follows if a link stood.
     Hangup,
-    /// A core message to the other core, in the order of the stream.
+    /// A core message to the other core, in the order of the stream: it is received there ([`EngineEvent::Received`]) after
+    /// everything that was appended before it has been applied. Dropped without a word when no link stands.
     Send(PeerMessage),
     /// Primary: compare everything by content and send what differs, while writes flow. Gate is `Syncing`.
     StartSync,
     /// Ends a synchronisation that runs; the link stays.
     StopSync,
-    /// Write the mount's dirty pages back and wait until everything appended so far is applied there (or, alone, durable
-    /// here). Answered by `Drained`.
+    /// Primary: write the mount's dirty pages back and wait until everything appended so far is applied there (or, alone,
+    /// durable here). If the gate changes meanwhile (in step to alone) the wait goes on under the new rule. Secondary: wait
+    /// until everything received so far is applied and durable here. Answered by `Drained`.
     Drain,
     /// Write the records durably (one a directory, in the directories' order). Answered by `RecordsWritten { token }`.
     WriteRecords { token: u64, records: Vec<Record> },
@@ -133,6 +137,9 @@ pub enum PeerMessage {
         generation: GenerationId,
         history: Vec<GenerationId>,
         seq: Seq,
+        /// For the log of the reintegrated node ("Copied ...").
+        #[serde(default)]
+        count: SyncCount,
     },
     InStep {
         epoch: Epoch,

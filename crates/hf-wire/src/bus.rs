@@ -222,7 +222,8 @@ pub enum HeartToDaemon {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "to_rfs", rename_all = "snake_case")]
 pub enum HeartToRfs {
-    /// What this node is to be. Repeated after rfs or the heart's link came back; idempotent.
+    /// What this node is to be. Repeated after rfs or the heart's link came back; idempotent. `Secondary` to a primary in
+    /// step, after [`RfsToHeart::Drained`], is the swap: the role is handed over the link, and both stay in step.
     Become(RfsRole),
     /// Permission to acknowledge without the other copy. Durable before the first acknowledgement.
     Grant { epoch: Epoch, generation: hf_types::GenerationId, why: GrantReason },
@@ -230,7 +231,8 @@ pub enum HeartToRfs {
     Deny { epoch: Epoch },
     /// Stop acknowledging under this grant and any earlier one, for good.
     Fence { epoch: Epoch },
-    /// Write durably "outdated since ...", then say so ([`RfsToHeart::Outdated`]).
+    /// Stop acknowledging, write durably "outdated since ...", then say so ([`RfsToHeart::Outdated`]). Without effect on
+    /// what the record says of the data if this copy has gone on to another generation meanwhile.
     WriteOutdated { since: hf_types::GenerationId },
     /// Write back and drain everything, then say [`RfsToHeart::Drained`]; before swap and stop.
     Drain,
@@ -260,7 +262,15 @@ pub enum RfsToHeart {
         role: RfsRole,
         records: Vec<Record>,
         link_up: bool,
+        /// Primary: acknowledgements wait for the other copy. Secondary: this copy has all that was acknowledged, and
+        /// may take over; it stays true when the link breaks, until [`HeartToRfs::WriteOutdated`].
         in_step: bool,
+        /// Primary: acknowledging alone under this grant (also while the other copy is being synchronised).
+        #[serde(default)]
+        alone: Option<Epoch>,
+        /// This kernel's boot id, for [`hf_types::UpToDate::WhileBooted`].
+        #[serde(default)]
+        boot_id: String,
     },
     /// The other copy doesn't answer: may I acknowledge alone? Acknowledging has stopped.
     AskAlone {
@@ -269,6 +279,10 @@ pub enum RfsToHeart {
     },
     /// The record of this copy says durably that it is outdated since this generation.
     Outdated {
+        since: hf_types::GenerationId,
+    },
+    /// The other copy said over the link that its record says so durably: one more way for (a) of P4.
+    PeerOutdated {
         since: hf_types::GenerationId,
     },
     Drained,

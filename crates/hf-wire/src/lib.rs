@@ -7,3 +7,5 @@
 
 pub mod bus;
 pub mod frame;
+pub mod heartbeat;
+pub mod membership;

@@ -1,8 +1,7 @@
 use super::codec::{Fixed, Reader, Short};
 use super::list::{is_attribute, is_target};
 use super::{
-    DATA_MAX, DIGEST_LEN, Entries, Entry, FrameError, HEADER_LEN, Header, PAYLOAD_MAX, Pairs,
-    Place, VALUE_MAX, is_name,
+    DATA_MAX, DIGEST_LEN, Entries, Entry, FrameError, HEADER_LEN, Header, PAYLOAD_MAX, Pairs, Place, VALUE_MAX, is_name,
 };
 use zerocopy::IntoBytes;
 
@@ -338,15 +337,8 @@ impl<'a> Body<'a> {
         let len = fixed.as_slice().len() + raw[0].len() + raw[1].len();
         let crc = [raw[0], raw[1]]
             .iter()
-            .fold(crc32c::crc32c(fixed.as_slice()), |crc, part| {
-                crc32c::crc32c_append(crc, part)
-            });
-        Encoded {
-            header: Header::new(kind, id, arg, len),
-            fixed,
-            raw,
-            crc,
-        }
+            .fold(crc32c::crc32c(fixed.as_slice()), |crc, part| crc32c::crc32c_append(crc, part));
+        Encoded { header: Header::new(kind, id, arg, len), fixed, raw, crc }
     }
 
     /// Fills the fixed part; gives kind, id, argument and the raw parts.
@@ -354,134 +346,59 @@ impl<'a> Body<'a> {
         match *self {
             Body::Write { id, offset, data } => (kind::WRITE, id, offset, [data, NONE]),
             Body::Truncate { id, size } => (kind::TRUNCATE, id, size, [NONE; 2]),
-            Body::Allocate {
-                id,
-                mode,
-                offset,
-                len,
-            } => {
+            Body::Allocate { id, mode, offset, len } => {
                 f.u64(len).u32(mode as u32);
                 (kind::ALLOCATE, id, offset, [NONE; 2])
             }
-            Body::Create {
-                parent,
-                name,
-                id,
-                attrs,
-                stamp,
-            } => {
+            Body::Create { parent, name, id, attrs, stamp } => {
                 put_stamp(f, stamp);
                 put_attrs(f, attrs);
                 (kind::CREATE, id, parent, [name, NONE])
             }
-            Body::Mkdir {
-                parent,
-                name,
-                id,
-                attrs,
-                stamp,
-            } => {
+            Body::Mkdir { parent, name, id, attrs, stamp } => {
                 put_stamp(f, stamp);
                 put_attrs(f, attrs);
                 (kind::MKDIR, id, parent, [name, NONE])
             }
-            Body::Symlink {
-                parent,
-                name,
-                id,
-                target,
-                attrs,
-                stamp,
-            } => {
+            Body::Symlink { parent, name, id, target, attrs, stamp } => {
                 put_stamp(f, stamp);
                 put_attrs(f, attrs);
                 f.u16(name.len() as u16);
                 (kind::SYMLINK, id, parent, [name, target])
             }
-            Body::Mknod {
-                parent,
-                name,
-                id,
-                kind,
-                rdev,
-                attrs,
-                stamp,
-            } => {
+            Body::Mknod { parent, name, id, kind, rdev, attrs, stamp } => {
                 put_stamp(f, stamp);
                 put_attrs(f, attrs);
                 f.u32(kind).u64(rdev);
                 (kind::MKNOD, id, parent, [name, NONE])
             }
-            Body::Link {
-                id,
-                parent,
-                name,
-                stamp,
-            } => {
+            Body::Link { id, parent, name, stamp } => {
                 put_stamp(f, stamp);
                 (kind::LINK, id, parent, [name, NONE])
             }
-            Body::Unlink {
-                parent,
-                name,
-                id,
-                stamp,
-            } => {
+            Body::Unlink { parent, name, id, stamp } => {
                 put_stamp(f, stamp);
                 (kind::UNLINK, id, parent, [name, NONE])
             }
-            Body::Rmdir {
-                parent,
-                name,
-                id,
-                stamp,
-            } => {
+            Body::Rmdir { parent, name, id, stamp } => {
                 put_stamp(f, stamp);
                 (kind::RMDIR, id, parent, [name, NONE])
             }
-            Body::Rename {
-                parent,
-                name,
-                new_parent,
-                new_name,
-                id,
-                replaced,
-                exchange,
-                stamp,
-            } => {
+            Body::Rename { parent, name, new_parent, new_name, id, replaced, exchange, stamp } => {
                 put_stamp(f, stamp);
-                f.u64(new_parent)
-                    .u64(replaced)
-                    .u8(exchange.into())
-                    .u16(name.len() as u16);
+                f.u64(new_parent).u64(replaced).u8(exchange.into()).u16(name.len() as u16);
                 (kind::RENAME, id, parent, [name, new_name])
             }
-            Body::SetAttr {
-                id,
-                owner,
-                mode,
-                atime,
-                mtime,
-            } => {
-                let given = [
-                    owner.is_some(),
-                    mode.is_some(),
-                    atime.is_some(),
-                    mtime.is_some(),
-                ];
-                f.u8(given
-                    .iter()
-                    .rev()
-                    .fold(0, |bits, given| bits << 1 | u8::from(*given)));
+            Body::SetAttr { id, owner, mode, atime, mtime } => {
+                let given = [owner.is_some(), mode.is_some(), atime.is_some(), mtime.is_some()];
+                f.u8(given.iter().rev().fold(0, |bits, given| bits << 1 | u8::from(*given)));
                 let (uid, gid) = owner.unwrap_or_default();
                 f.u32(uid).u32(gid).u32(mode.unwrap_or_default());
                 put_stamp(f, atime.unwrap_or_default());
                 put_stamp(f, mtime.unwrap_or_default());
                 (kind::SET_ATTR, id, 0, [NONE; 2])
             }
-            Body::SetXattr { id, name, value } => {
-                (kind::SET_XATTR, id, name.len() as u64, [name, value])
-            }
+            Body::SetXattr { id, name, value } => (kind::SET_XATTR, id, name.len() as u64, [name, value]),
             Body::RemoveXattr { id, name } => (kind::REMOVE_XATTR, id, 0, [name, NONE]),
             Body::Barrier { id } => (kind::BARRIER, id, 0, [NONE; 2]),
             _ => self.lay_out_other(f),
@@ -491,32 +408,16 @@ impl<'a> Body<'a> {
     fn lay_out_other(&self, f: &mut Fixed) -> (u8, u64, u64, [&'a [u8]; 2]) {
         match *self {
             Body::Begin { stream } => (kind::BEGIN, 0, stream, [NONE; 2]),
-            Body::List {
-                id,
-                first,
-                last,
-                entries,
-            } => {
+            Body::List { id, first, last, entries } => {
                 let arg = u64::from(first) | u64::from(last) << 1;
                 (kind::LIST, id, arg, [entries.as_bytes(), NONE])
             }
-            Body::Attach {
-                parent,
-                entry,
-                stamp,
-            } => {
+            Body::Attach { parent, entry, stamp } => {
                 put_stamp(f, stamp);
-                f.u32(entry.kind)
-                    .u64(entry.rdev)
-                    .u16(entry.name.len() as u16);
+                f.u32(entry.kind).u64(entry.rdev).u16(entry.name.len() as u16);
                 (kind::ATTACH, entry.id, parent, [entry.name, entry.target])
             }
-            Body::Detach {
-                parent,
-                name,
-                id,
-                stamp,
-            } => {
+            Body::Detach { parent, name, id, stamp } => {
                 put_stamp(f, stamp);
                 (kind::DETACH, id, parent, [name, NONE])
             }
@@ -531,27 +432,16 @@ impl<'a> Body<'a> {
                 (kind::ASK_DIGESTS, id, first, [NONE; 2])
             }
             Body::Hello(hello) => {
-                f.u64(hello.stream)
-                    .u64(hello.last)
-                    .u64(hello.applied_stream)
-                    .u64(hello.applied);
+                f.u64(hello.stream).u64(hello.last).u64(hello.applied_stream).u64(hello.applied);
                 (kind::HELLO, 0, 0, [NONE; 2])
             }
             Body::Ack(ack) => {
-                f.u64(ack.stream)
-                    .u64(ack.received)
-                    .u64(ack.fulfilled)
-                    .u64(ack.durable);
+                f.u64(ack.stream).u64(ack.received).u64(ack.fulfilled).u64(ack.durable);
                 (kind::ACK, 0, 0, [NONE; 2])
             }
             Body::Control { json } => (kind::CONTROL, 0, 0, [json, NONE]),
             Body::Digests { id, first, digests } => (kind::DIGESTS, id, first, [digests, NONE]),
-            Body::Fault { seq, errno, text } => (
-                kind::FAULT,
-                seq,
-                errno as u32 as u64,
-                [text.as_bytes(), NONE],
-            ),
+            Body::Fault { seq, errno, text } => (kind::FAULT, seq, errno as u32 as u64, [text.as_bytes(), NONE]),
             Body::Heartbeat => (kind::HEARTBEAT, 0, 0, [NONE; 2]),
             _ => (kind::SYNCED, 0, 0, [NONE; 2]),
         }
@@ -560,10 +450,7 @@ impl<'a> Body<'a> {
     /// Takes the frame's meaning from a header and its payload, after the checksum.
     pub fn decode(header: &Header, payload: &'a [u8]) -> Result<Body<'a>, FrameError> {
         header.verify(payload)?;
-        let damaged = |what| FrameError::Damaged {
-            kind: header.kind(),
-            what,
-        };
+        let damaged = |what| FrameError::Damaged { kind: header.kind(), what };
         let mut reader = Reader::new(payload);
         let body = match read(header, &mut reader) {
             Ok(Some(body)) => body,
@@ -591,22 +478,16 @@ impl<'a> Body<'a> {
             Body::Attach { entry, .. } if !entry.target.is_empty() && !is_target(entry.target) => {
                 Err("the target is not valid")
             }
-            Body::SetXattr { name, value, .. }
-                if !is_attribute(name) || value.len() > VALUE_MAX =>
-            {
+            Body::SetXattr { name, value, .. } if !is_attribute(name) || value.len() > VALUE_MAX => {
                 Err("the extended attribute is not valid")
             }
-            Body::RemoveXattr { name, .. } if !is_attribute(name) => {
-                Err("the extended attribute is not valid")
-            }
+            Body::RemoveXattr { name, .. } if !is_attribute(name) => Err("the extended attribute is not valid"),
             Body::List { entries, .. } => Entries::check(entries.as_bytes()).map(|_| ()),
             Body::Meta { meta, .. } => Pairs::check(meta.xattrs.as_bytes()).map(|_| ()),
             Body::AskDigests { count, .. } if count as usize > PAYLOAD_MAX / DIGEST_LEN => {
                 Err("too many digests are asked for")
             }
-            Body::Digests { digests, .. } if digests.len() % DIGEST_LEN != 0 => {
-                Err("a digest is cut off")
-            }
+            Body::Digests { digests, .. } if digests.len() % DIGEST_LEN != 0 => Err("a digest is cut off"),
             _ => Ok(()),
         }
     }
@@ -637,18 +518,11 @@ fn check_range(offset: u64, len: u64) -> Result<(), &'static str> {
 }
 
 fn get_stamp(r: &mut Reader<'_>) -> Result<Stamp, Short> {
-    Ok(Stamp {
-        sec: r.i64()?,
-        nsec: r.u32()? % 1_000_000_000,
-    })
+    Ok(Stamp { sec: r.i64()?, nsec: r.u32()? % 1_000_000_000 })
 }
 
 fn get_attrs(r: &mut Reader<'_>) -> Result<Attrs, Short> {
-    Ok(Attrs {
-        mode: r.u32()? & 0o7777,
-        uid: r.u32()?,
-        gid: r.u32()?,
-    })
+    Ok(Attrs { mode: r.u32()? & 0o7777, uid: r.u32()?, gid: r.u32()? })
 }
 
 /// `None`: a kind that isn't known.
@@ -656,117 +530,52 @@ fn read<'a>(header: &Header, r: &mut Reader<'a>) -> Result<Option<Body<'a>>, Sho
     let (id, arg) = (header.id(), header.arg());
     let parent = arg;
     Ok(Some(match header.kind() {
-        kind::WRITE => Body::Write {
-            id,
-            offset: arg,
-            data: r.rest(),
-        },
+        kind::WRITE => Body::Write { id, offset: arg, data: r.rest() },
         kind::TRUNCATE => Body::Truncate { id, size: arg },
         kind::ALLOCATE => {
             let (len, mode) = (r.u64()?, r.i32()?);
-            Body::Allocate {
-                id,
-                mode,
-                offset: arg,
-                len,
-            }
+            Body::Allocate { id, mode, offset: arg, len }
         }
         kind::CREATE => {
             let (stamp, attrs) = (get_stamp(r)?, get_attrs(r)?);
-            Body::Create {
-                parent,
-                name: r.rest(),
-                id,
-                attrs,
-                stamp,
-            }
+            Body::Create { parent, name: r.rest(), id, attrs, stamp }
         }
         kind::MKDIR => {
             let (stamp, attrs) = (get_stamp(r)?, get_attrs(r)?);
-            Body::Mkdir {
-                parent,
-                name: r.rest(),
-                id,
-                attrs,
-                stamp,
-            }
+            Body::Mkdir { parent, name: r.rest(), id, attrs, stamp }
         }
         kind::SYMLINK => {
             let (stamp, attrs, len) = (get_stamp(r)?, get_attrs(r)?, r.u16()?);
             let name = r.bytes(len.into())?;
-            Body::Symlink {
-                parent,
-                name,
-                id,
-                target: r.rest(),
-                attrs,
-                stamp,
-            }
+            Body::Symlink { parent, name, id, target: r.rest(), attrs, stamp }
         }
         kind::MKNOD => {
             let (stamp, attrs, kind, rdev) = (get_stamp(r)?, get_attrs(r)?, r.u32()?, r.u64()?);
-            Body::Mknod {
-                parent,
-                name: r.rest(),
-                id,
-                kind,
-                rdev,
-                attrs,
-                stamp,
-            }
+            Body::Mknod { parent, name: r.rest(), id, kind, rdev, attrs, stamp }
         }
         kind::LINK => {
             let stamp = get_stamp(r)?;
-            Body::Link {
-                id,
-                parent,
-                name: r.rest(),
-                stamp,
-            }
+            Body::Link { id, parent, name: r.rest(), stamp }
         }
         kind::UNLINK => {
             let stamp = get_stamp(r)?;
-            Body::Unlink {
-                parent,
-                name: r.rest(),
-                id,
-                stamp,
-            }
+            Body::Unlink { parent, name: r.rest(), id, stamp }
         }
         kind::RMDIR => {
             let stamp = get_stamp(r)?;
-            Body::Rmdir {
-                parent,
-                name: r.rest(),
-                id,
-                stamp,
-            }
+            Body::Rmdir { parent, name: r.rest(), id, stamp }
         }
         kind::RENAME => {
             let stamp = get_stamp(r)?;
-            let (new_parent, replaced, exchange, len) =
-                (r.u64()?, r.u64()?, r.u8()? != 0, r.u16()?);
+            let (new_parent, replaced, exchange, len) = (r.u64()?, r.u64()?, r.u8()? != 0, r.u16()?);
             let name = r.bytes(len.into())?;
             let new_name = r.rest();
-            Body::Rename {
-                parent,
-                name,
-                new_parent,
-                new_name,
-                id,
-                replaced,
-                exchange,
-                stamp,
-            }
+            Body::Rename { parent, name, new_parent, new_name, id, replaced, exchange, stamp }
         }
         kind::SET_ATTR => read_set_attr(id, r)?,
         kind::SET_XATTR => {
             let name = r.bytes(usize::try_from(arg).map_err(|_| Short)?)?;
-            Body::SetXattr {
-                id,
-                name,
-                value: r.rest(),
-            }
+            Body::SetXattr { id, name, value: r.rest() }
         }
         kind::REMOVE_XATTR => Body::RemoveXattr { id, name: r.rest() },
         kind::BARRIER => Body::Barrier { id },
@@ -793,82 +602,34 @@ fn read_other<'a>(header: &Header, r: &mut Reader<'a>) -> Result<Option<Body<'a>
         kind::BEGIN => Body::Begin { stream: arg },
         kind::LIST => {
             let entries = Entries::check(r.rest()).map_err(|_| Short)?;
-            Body::List {
-                id,
-                first: arg & 1 != 0,
-                last: arg & 2 != 0,
-                entries,
-            }
+            Body::List { id, first: arg & 1 != 0, last: arg & 2 != 0, entries }
         }
         kind::ATTACH => {
             let (stamp, kind, rdev, len) = (get_stamp(r)?, r.u32()?, r.u64()?, r.u16()?);
             let name = r.bytes(len.into())?;
-            let entry = Entry {
-                name,
-                id,
-                kind,
-                rdev,
-                target: r.rest(),
-            };
-            Body::Attach {
-                parent: arg,
-                entry,
-                stamp,
-            }
+            let entry = Entry { name, id, kind, rdev, target: r.rest() };
+            Body::Attach { parent: arg, entry, stamp }
         }
         kind::DETACH => {
             let stamp = get_stamp(r)?;
-            Body::Detach {
-                parent: arg,
-                name: r.rest(),
-                id,
-                stamp,
-            }
+            Body::Detach { parent: arg, name: r.rest(), id, stamp }
         }
         kind::META => {
             let (attrs, atime, mtime) = (get_attrs(r)?, get_stamp(r)?, get_stamp(r)?);
             let xattrs = Pairs::check(r.rest()).map_err(|_| Short)?;
-            Body::Meta {
-                id,
-                meta: Meta {
-                    attrs,
-                    atime,
-                    mtime,
-                    xattrs,
-                },
-            }
+            Body::Meta { id, meta: Meta { attrs, atime, mtime, xattrs } }
         }
-        kind::ASK_DIGESTS => Body::AskDigests {
-            id,
-            first: arg,
-            count: r.u32()?,
-        },
+        kind::ASK_DIGESTS => Body::AskDigests { id, first: arg, count: r.u32()? },
         kind::SYNCED => Body::Synced,
-        kind::HELLO => Body::Hello(Hello {
-            stream: r.u64()?,
-            last: r.u64()?,
-            applied_stream: r.u64()?,
-            applied: r.u64()?,
-        }),
-        kind::ACK => Body::Ack(Ack {
-            stream: r.u64()?,
-            received: r.u64()?,
-            fulfilled: r.u64()?,
-            durable: r.u64()?,
-        }),
+        kind::HELLO => {
+            Body::Hello(Hello { stream: r.u64()?, last: r.u64()?, applied_stream: r.u64()?, applied: r.u64()? })
+        }
+        kind::ACK => Body::Ack(Ack { stream: r.u64()?, received: r.u64()?, fulfilled: r.u64()?, durable: r.u64()? }),
         kind::CONTROL => Body::Control { json: r.rest() },
-        kind::DIGESTS => Body::Digests {
-            id,
-            first: arg,
-            digests: r.rest(),
-        },
+        kind::DIGESTS => Body::Digests { id, first: arg, digests: r.rest() },
         kind::FAULT => {
             let text = std::str::from_utf8(r.rest()).map_err(|_| Short)?;
-            Body::Fault {
-                seq: id,
-                errno: arg as u32 as i32,
-                text,
-            }
+            Body::Fault { seq: id, errno: arg as u32 as i32, text }
         }
         kind::HEARTBEAT => Body::Heartbeat,
         _ => return Ok(None),

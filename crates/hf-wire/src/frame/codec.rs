@@ -66,10 +66,7 @@ pub(super) const FIXED_MAX: usize = 96;
 
 impl Fixed {
     pub fn new() -> Fixed {
-        Fixed {
-            bytes: [0; FIXED_MAX],
-            len: 0,
-        }
+        Fixed { bytes: [0; FIXED_MAX], len: 0 }
     }
 
     pub fn put(&mut self, bytes: &[u8]) -> &mut Fixed {

@@ -79,11 +79,7 @@ impl Header {
 
     /// Where it stands in the stream.
     pub fn place(&self) -> Place {
-        Place {
-            dir: self.dir.get(),
-            seq: self.seq.get(),
-            fence: self.fence.get(),
-        }
+        Place { dir: self.dir.get(), seq: self.seq.get(), fence: self.fence.get() }
     }
 
     /// Gives it its place and, with the checksum of its payload, its own.
@@ -99,11 +95,7 @@ impl Header {
     pub fn verify(&self, payload: &[u8]) -> Result<(), FrameError> {
         let mut copy = *self;
         copy.seal(self.place(), crc32c::crc32c(payload));
-        if copy.crc == self.crc {
-            Ok(())
-        } else {
-            Err(FrameError::Checksum)
-        }
+        if copy.crc == self.crc { Ok(()) } else { Err(FrameError::Checksum) }
     }
 
     /// The number of its kind, for messages.

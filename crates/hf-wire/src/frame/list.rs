@@ -48,13 +48,7 @@ fn read_entry<'a>(reader: &mut Reader<'a>) -> Result<Entry<'a>, Short> {
     let (id, kind, rdev) = (reader.u64()?, reader.u32()?, reader.u64()?);
     let (name_len, target_len) = (reader.u16()? as usize, reader.u16()? as usize);
     let (name, target) = (reader.bytes(name_len)?, reader.bytes(target_len)?);
-    Ok(Entry {
-        name,
-        id,
-        kind,
-        rdev,
-        target,
-    })
+    Ok(Entry { name, id, kind, rdev, target })
 }
 
 fn read_pair<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], &'a [u8]), Short> {
@@ -103,8 +97,7 @@ impl<'a> Pairs<'a> {
     pub fn check(bytes: &'a [u8]) -> Result<Pairs<'a>, &'static str> {
         let mut reader = Reader::new(bytes);
         while !reader.is_empty() {
-            let (name, value) =
-                read_pair(&mut reader).map_err(|Short| "an attribute is cut off")?;
+            let (name, value) = read_pair(&mut reader).map_err(|Short| "an attribute is cut off")?;
             if !is_attribute(name) || value.len() > VALUE_MAX {
                 return Err("an extended attribute is not valid");
             }

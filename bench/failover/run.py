@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""How long a power cut of the primary is felt: until the virtual IP answers, until start_prim returns, until the first new commit; beside
+keepalived, which moves an address and nothing else. Writes results.md beside this file.
+
+    bench/failover/run.py [--runs 20] [--timeouts 1000,30000] [--no-keepalived]
+
+Needs root, the lab build (cargo build --profile lab -p holdfast -p holdfast-recorder), and the Debian packages postgresql and keepalived.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lab import RECORDER, Lab, machine, quantile, sh, table  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MODULE, VIP, KEEPALIVED_VIP = "postgresql", "10.90.1.10", "10.90.1.20"
+
+
+def boot_us():
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+
+def wall_to_boot_us(wall_us):
+    return wall_us - (time.time_ns() // 1000 - boot_us())
+
+
+def background(lab, node, *command):
+    return subprocess.Popen(lab.argv("exec", node, "--", *command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+
+def gap_around(times_us, cut_us):
+    """Last time before the cut and first time after it; a pause of under 100 ms is no gap."""
+    before = [t for t in times_us if t <= cut_us]
+    last = max(before)
+    after = [t for t in times_us if t > last + 100_000]
+    return last, min(after)
+
+
+def setup(lab, timeout_ms):
+    for node in ("node1", "node2"):
+        lab.on(node, "sh", "-c", f"""set -e
+            holdfast module install -m {MODULE} "$SAFE/Application_Modules/postgresql.safe"
+            sed -i 's/name="TIMEOUT" value="[0-9]*"/name="TIMEOUT" value="{timeout_ms}"/' "$SAFE/modules/{MODULE}/conf/userconfig.xml"
+            holdfast config -m {MODULE}""")
+    lab.on("node1", "holdfast", "prim", "-m", MODULE)
+    lab.wait("node1", MODULE, "ALONE")
+    lab.on("node2", "holdfast", "second", "-m", MODULE)
+    lab.wait("node1", MODULE, "PRIM")
+
+
+def log_times(lab, node, text):
+    lines = json.loads(lab.on(node, "holdfast", "log", "-m", MODULE, "-s", "200", "-A", "-o", "json"))
+    lines = lines if isinstance(lines, list) else lines["lines"]
+    return [wall_to_boot_us(line["at_us"]) for line in lines if line["text"].startswith(text)]
+
+
+def one_cut(lab, primary, secondary):
+    lab.on("client", "rm", "-f", "/tmp/b.stop", "/tmp/b.journal", "/tmp/b.probe")
+    probe = background(lab, "client", sys.executable, os.path.join(HERE, "probe.py"), VIP, "/tmp/b.probe", "/tmp/b.stop")
+    load = background(lab, "client", RECORDER, "run", "--host", VIP, "--journal", "/tmp/b.journal", "--seconds", "120", "--stop", "/tmp/b.stop")
+    time.sleep(3)
+    cut_us = boot_us()
+    lab.run("power-off", primary)
+    lab.wait(secondary, MODULE, "ALONE")
+    time.sleep(2)
+    lab.on("client", "touch", "/tmp/b.stop")
+    load.communicate(), probe.communicate()
+    answers = [int(t) for t in lab.on("client", "cat", "/tmp/b.probe").split()]
+    acks = [int(line.split()[2]) for line in lab.on("client", "cat", "/tmp/b.journal").splitlines() if line.startswith("a")]
+    verdict = json.loads(lab.on("client", RECORDER, "verify", "--host", VIP, "--journal", "/tmp/b.journal"))
+    assert verdict["held"], verdict
+    last_answer, first_answer = gap_around(answers, cut_us + 200_000)
+    last_ack, first_ack = gap_around(acks, cut_us + 200_000)
+    began = max(log_times(lab, secondary, "Script start_prim"))
+    ended = max(log_times(lab, secondary, "Script start_prim ended") or [began])
+    began = max(t for t in log_times(lab, secondary, "Script start_prim") if t < ended or t == began)
+    lab.run("power-on", primary)
+    time.sleep(1)
+    if lab.state(primary, MODULE) == ("STOP", "red"):
+        lab.on(primary, "holdfast", "start", "-m", MODULE)
+    lab.wait(secondary, MODULE, "PRIM")
+    lab.wait(primary, MODULE, "SECOND")
+    ms = lambda us: us / 1000  # noqa: E731
+    return {"vip": ms(first_answer - last_answer), "start_prim": ms(ended - last_ack), "commit": ms(first_ack - last_ack), "recovery": ms(first_ack - began)}
+
+
+def ours(timeout_ms, runs):
+    rows = []
+    with Lab("bench-fo") as lab:
+        setup(lab, timeout_ms)
+        pair = ["node1", "node2"]
+        for run in range(runs):
+            rows.append(one_cut(lab, *pair))
+            print(f"timeout {timeout_ms}: run {run + 1}: {rows[-1]}", flush=True)
+            pair.reverse()
+        orderly = [swap(lab) for _ in range(5)]
+    return rows, orderly
+
+
+def swap(lab):
+    """Swap's whole time, and the part that is PostgreSQL's own stop and start (the scripts), in ms."""
+    primary, secondary = ("node1", "node2") if lab.state("node1", MODULE)[0] == "PRIM" else ("node2", "node1")
+    began = boot_us()
+    lab.on(primary, "holdfast", "swap", "-m", MODULE)
+    lab.wait(secondary, MODULE, "PRIM")
+    lab.wait(primary, MODULE, "SECOND")
+    whole = boot_us() - began
+    stop = max(log_times(lab, primary, "Script stop_prim ended")) - max(log_times(lab, primary, "Script stop_prim"), default=0)
+    start = max(log_times(lab, secondary, "Script start_prim ended")) - max(log_times(lab, secondary, "Script start_prim"), default=0)
+    return {"swap": whole / 1000, "scripts": (abs(stop) + abs(start)) / 1000}
+
+
+def keepalived(interval, runs):
+    rows = []
+    conf = open(os.path.join(HERE, "keepalived.conf")).read().replace("@INTERVAL@", str(interval))
+    with Lab("bench-ka") as lab:
+        def start(node, priority):
+            text = conf.replace("@PRIORITY@", str(priority))
+            subprocess.run(lab.argv("exec", node, "--", "sh", "-c", "cat >/tmp/keepalived.conf"), input=text, text=True, check=True)
+            lab.on(node, "sh", "-c", "keepalived -f /tmp/keepalived.conf -p /tmp/ka.pid -r /tmp/ka-vrrp.pid")
+        start("node1", 100)
+        time.sleep(4 * interval + 2)
+        start("node2", 90)
+        time.sleep(2)
+        pair = ["node1", "node2"]
+        for run in range(runs):
+            lab.on("client", "rm", "-f", "/tmp/b.stop", "/tmp/b.probe")
+            probe = background(lab, "client", sys.executable, os.path.join(HERE, "probe.py"), KEEPALIVED_VIP, "/tmp/b.probe", "/tmp/b.stop")
+            time.sleep(2)
+            cut_us = boot_us()
+            lab.run("power-off", pair[0])
+            time.sleep(5 * interval + 2)
+            lab.on("client", "touch", "/tmp/b.stop")
+            probe.communicate()
+            answers = [int(t) for t in lab.on("client", "cat", "/tmp/b.probe").split()]
+            last, first = gap_around(answers, cut_us + 100_000)
+            rows.append((first - last) / 1000)
+            print(f"keepalived {interval} s: run {run + 1}: {rows[-1]} ms", flush=True)
+            lab.run("power-on", pair[0])
+            time.sleep(1)
+            start(pair[0], 90)
+            pair.reverse()
+            time.sleep(4 * interval + 1)
+    return rows
+
+
+def plain_recovery(runs=5):
+    """The same load and the same kill, on plain ext4 of one node: from the start of the server to the first commit, in ms."""
+    values = []
+    with Lab("bench-pr") as lab:
+        lab.on("node1", "mkdir", "-p", "/srv/pg")
+        script = open(os.path.join(HERE, "plain.sh")).read()
+        for _ in range(runs):
+            values.append(float(lab.on("node1", "bash", "-c", script, RECORDER).split()[-1]))
+            print(f"plain ext4 crash recovery: {values[-1]} ms", flush=True)
+    return values
+
+
+def p(values):
+    return f"{quantile(values, 0.5):.0f} / {quantile(values, 0.99):.0f}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--timeouts", default="1000,30000")
+    parser.add_argument("--no-keepalived", action="store_true")
+    args = parser.parse_args()
+    rows, orderly = [], []
+    for timeout in (int(t) for t in args.timeouts.split(",")):
+        runs, swaps = ours(timeout, args.runs)
+        rows.append([f'Holdfast, timeout="{timeout}"', len(runs), *(p([r[k] for r in runs]) for k in ("vip", "start_prim", "commit", "recovery"))])
+        orderly.append([f'timeout="{timeout}"', p([s["swap"] for s in swaps]), p([s["scripts"] for s in swaps])])
+    if not args.no_keepalived:
+        for interval in (1, 0.1):
+            gaps = keepalived(interval, args.runs)
+            rows.append([f"keepalived, advert_int {interval}", len(gaps), p(gaps), "", "", ""])
+    plain = plain_recovery()
+    text = f"# How long a power cut of the primary is felt\n\n{machine()}. PostgreSQL under load by 4 connections; ms, p50 / p99, from the last answer before the cut.\n\n"
+    text += "    bench/failover/run.py " + " ".join(sys.argv[1:]) + "\n\n"
+    text += table(["", "runs", "virtual IP answers", "start_prim returned", "first new commit", "start_prim to first commit"], rows)
+    text += f"\nThe same crash recovery on plain ext4, from the server's start to its first commit: {p(plain)} ms.\n\n"
+    text += table(["swap", "whole", "of it PostgreSQL's stop and start"], orderly)
+    open(os.path.join(HERE, "results.md"), "w").write(text)
+    print(text)
+
+
+main()

@@ -1,0 +1,223 @@
+//! Virtual addresses through rtnetlink, a packet socket and sock_diag.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use crate::arp::{ArpSocket, MacAddr};
+use crate::error::{VipCause, VipError};
+use crate::route::{AddressEntry, Link, Route};
+use crate::sock_diag::SockDiag;
+use crate::vip::{Cleared, Placed, VipSpec, VirtualIp};
+
+/// If looking at the address and renewing it took longer, this thread stood still in between, and the kernel may have
+/// taken the address away and got it back from us. Half the shortest lifetime.
+const RENEWAL_LIMIT: Duration = Duration::from_millis(500);
+
+/// The [`VirtualIp`] of Linux. Holds sockets only.
+pub struct LinuxVirtualIp {
+    route: Route,
+    sockets: SockDiag,
+}
+
+impl LinuxVirtualIp {
+    /// Opens its sockets in the network namespace of the calling thread. Needs CAP_NET_ADMIN and CAP_NET_RAW in use.
+    pub fn open() -> std::io::Result<Self> {
+        Ok(Self { route: Route::open()?, sockets: SockDiag::open()? })
+    }
+
+    /// All interfaces.
+    pub fn links(&mut self) -> std::io::Result<Vec<Link>> {
+        self.route.links()
+    }
+
+    /// All IPv4 addresses.
+    pub fn addresses(&mut self) -> std::io::Result<Vec<AddressEntry>> {
+        self.route.addresses()
+    }
+
+    fn try_set(&mut self, vip: &VipSpec, address: Ipv4Addr, lifetime: Duration) -> Result<Placed, VipCause> {
+        let valid_s = whole_seconds(lifetime)?;
+        let present = self.route.addresses().map_err(VipCause::kernel("list its addresses"))?;
+        let link = self.find_link(vip, address, &present)?;
+        for entry in present.iter().filter(|entry| entry.address == address) {
+            if entry.valid_s.is_none() {
+                return Err(VipCause::Foreign { interface: self.name_of(entry.index) });
+            }
+        }
+        let mut warnings = Vec::new();
+        if let Err(error) = set_arp_announce(&link.name) {
+            warnings.push(format!("arp_announce of {} can't be set to 2: {error}", link.name));
+        }
+        let entry = AddressEntry {
+            index: link.index,
+            address,
+            prefix_len: vip.prefix_len.unwrap_or(32).min(32),
+            valid_s: Some(valid_s),
+        };
+        self.route.put_address(&entry).map_err(VipCause::kernel("add the address"))?;
+        if let Err(error) = announce_on(&link, address) {
+            warnings.push(format!("{address} can't be announced on {}: {error}", link.name));
+        }
+        Ok(Placed { interface: link.name, index: link.index, warnings })
+    }
+
+    fn find_link(&mut self, vip: &VipSpec, address: Ipv4Addr, present: &[AddressEntry]) -> Result<Link, VipCause> {
+        let links = self.route.links().map_err(VipCause::kernel("list its interfaces"))?;
+        if let Some(name) = &vip.interface {
+            let found = links.into_iter().find(|link| link.name == *name);
+            return found.ok_or_else(|| VipCause::UnknownInterface { name: name.clone() });
+        }
+        let nearest = present
+            .iter()
+            .filter(|entry| entry.address != address && entry.contains(address))
+            .max_by_key(|entry| (entry.prefix_len, std::cmp::Reverse(entry.index)))
+            .ok_or(VipCause::NoInterface)?;
+        links.into_iter().find(|link| link.index == nearest.index).ok_or(VipCause::NoInterface)
+    }
+
+    fn try_renew(&mut self, address: Ipv4Addr, lifetime: Duration) -> Result<(), VipCause> {
+        let valid_s = whole_seconds(lifetime)?;
+        let started = Instant::now();
+        let entries = self.ours(address)?;
+        if entries.is_empty() {
+            return Err(VipCause::Gone);
+        }
+        for entry in &entries {
+            let entry = AddressEntry { valid_s: Some(valid_s), ..entry.clone() };
+            self.route.put_address(&entry).map_err(VipCause::kernel("renew the address"))?;
+        }
+        // The kernel adds what isn't there, whatever the flags. So if the address may have expired between the look
+        // and the renewal, it must go again: the peer may have it by now.
+        let took = started.elapsed();
+        if took > RENEWAL_LIMIT {
+            self.delete(&entries)?;
+            return Err(VipCause::Stalled { millis: took.as_millis() });
+        }
+        Ok(())
+    }
+
+    fn try_announce(&mut self, address: Ipv4Addr) -> Result<(), VipCause> {
+        let entries = self.ours(address)?;
+        let links = self.route.links().map_err(VipCause::kernel("list its interfaces"))?;
+        let entry = entries.first().ok_or(VipCause::Gone)?;
+        let link = links.iter().find(|link| link.index == entry.index).ok_or(VipCause::Gone)?;
+        announce_on(link, address)
+    }
+
+    fn try_clear(&mut self, address: Ipv4Addr, reset: bool) -> Result<Cleared, VipCause> {
+        let entries = self.ours(address)?;
+        if entries.is_empty() {
+            return Ok(Cleared::default());
+        }
+        let reset = if reset { self.sockets.reset(address) } else { Ok(0) };
+        // The address goes even if its connections could not be reset: that is what the peer waits for.
+        self.delete(&entries)?;
+        let reset = reset.map_err(VipCause::kernel("reset its connections (the address is removed)"))?;
+        Ok(Cleared { was_set: true, reset })
+    }
+
+    fn try_probe(&mut self, vip: &VipSpec, address: Ipv4Addr, limit: Duration) -> Result<Option<MacAddr>, VipCause> {
+        let present = self.route.addresses().map_err(VipCause::kernel("list its addresses"))?;
+        let link = self.find_link(vip, address, &present)?;
+        let mac = ethernet(&link)?;
+        ArpSocket::open(link.index, mac, true)
+            .and_then(|mut socket| socket.probe(address, limit))
+            .map_err(VipCause::kernel("probe the LAN"))
+    }
+
+    /// Where the address is with a lifetime, that is: by our doing.
+    fn ours(&mut self, address: Ipv4Addr) -> Result<Vec<AddressEntry>, VipCause> {
+        let mut entries = self.route.addresses().map_err(VipCause::kernel("list its addresses"))?;
+        entries.retain(|entry| entry.address == address && entry.valid_s.is_some());
+        Ok(entries)
+    }
+
+    fn delete(&mut self, entries: &[AddressEntry]) -> Result<(), VipCause> {
+        let mut result = Ok(());
+        for entry in entries {
+            match self.route.delete_address(entry) {
+                // It expired or was removed since the look, or its interface was.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::ENODEV)) => (),
+                Err(error) => result = Err(VipCause::kernel("remove the address")(error)),
+                Ok(()) => (),
+            }
+        }
+        result
+    }
+
+    fn name_of(&mut self, index: u32) -> String {
+        let links = self.route.links().unwrap_or_default();
+        let found = links.into_iter().find(|link| link.index == index);
+        found.map_or_else(|| format!("interface {index}"), |link| link.name)
+    }
+}
+
+impl VirtualIp for LinuxVirtualIp {
+    fn set(&mut self, vip: &VipSpec, lifetime: Duration) -> Result<Placed, VipError> {
+        v4(vip.address).and_then(|v4| self.try_set(vip, v4, lifetime)).map_err(failed("set", vip.address))
+    }
+
+    fn renew(&mut self, address: IpAddr, lifetime: Duration) -> Result<(), VipError> {
+        v4(address).and_then(|v4| self.try_renew(v4, lifetime)).map_err(failed("renew", address))
+    }
+
+    fn announce(&mut self, address: IpAddr) -> Result<(), VipError> {
+        v4(address).and_then(|v4| self.try_announce(v4)).map_err(failed("announce", address))
+    }
+
+    fn clear(&mut self, address: IpAddr, reset: bool) -> Result<Cleared, VipError> {
+        v4(address).and_then(|v4| self.try_clear(v4, reset)).map_err(failed("clear", address))
+    }
+
+    fn probe(&mut self, vip: &VipSpec, timeout: Duration) -> Result<Option<MacAddr>, VipError> {
+        v4(vip.address).and_then(|v4| self.try_probe(vip, v4, timeout)).map_err(failed("probe", vip.address))
+    }
+
+    fn connections(&mut self, address: IpAddr) -> Result<usize, VipError> {
+        v4(address)
+            .and_then(|v4| self.sockets.count(v4).map_err(VipCause::kernel("list its connections")))
+            .map_err(failed("count the connections of", address))
+    }
+}
+
+fn failed(operation: &'static str, address: IpAddr) -> impl Fn(VipCause) -> VipError {
+    move |cause| VipError { operation, address, cause }
+}
+
+fn v4(address: IpAddr) -> Result<Ipv4Addr, VipCause> {
+    match address {
+        IpAddr::V4(address) => Ok(address),
+        IpAddr::V6(_) => Err(VipCause::Ipv6),
+    }
+}
+
+/// Rounded down: the peer counts on the address being gone after the lifetime it knows of.
+fn whole_seconds(lifetime: Duration) -> Result<u32, VipCause> {
+    match u32::try_from(lifetime.as_secs()) {
+        Ok(0) => Err(VipCause::Lifetime { millis: lifetime.as_millis() }),
+        // The largest value means for ever, which an address of ours never is.
+        Ok(seconds) => Ok(seconds.min(u32::MAX - 1)),
+        Err(_) => Ok(u32::MAX - 1),
+    }
+}
+
+fn ethernet(link: &Link) -> Result<MacAddr, VipCause> {
+    link.mac.ok_or_else(|| VipCause::NoEthernet { interface: link.name.clone() })
+}
+
+fn announce_on(link: &Link, address: Ipv4Addr) -> Result<(), VipCause> {
+    let mac = ethernet(link)?;
+    ArpSocket::open(link.index, mac, false)
+        .and_then(|socket| socket.announce(address))
+        .map_err(VipCause::kernel("send the gratuitous ARP"))
+}
+
+/// Ask with the interface's own address, never with the virtual one that goes elsewhere one day.
+fn set_arp_announce(interface: &str) -> std::io::Result<()> {
+    let path = format!("/proc/sys/net/ipv4/conf/{interface}/arp_announce");
+    if fs::read_to_string(&path)?.trim() == "2" {
+        return Ok(());
+    }
+    fs::write(path, "2")
+}

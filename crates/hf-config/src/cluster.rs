@@ -111,10 +111,7 @@ impl Cluster {
 
     /// The network for distributed commands: the one with `command="on"`, else the first framework network.
     pub fn command_lan(&self) -> Option<&Lan> {
-        self.lans
-            .iter()
-            .find(|lan| lan.command)
-            .or_else(|| self.framework_lans().next())
+        self.lans.iter().find(|lan| lan.command).or_else(|| self.framework_lans().next())
     }
 
     /// Whether this machine's name is one of the nodes.
@@ -123,18 +120,13 @@ impl Cluster {
         if nodes.contains(&name) {
             return Ok(());
         }
-        Err(UnknownOwnNode {
-            name: name.to_owned(),
-            nodes: nodes.into_iter().map(str::to_owned).collect(),
-        })
+        Err(UnknownOwnNode { name: name.to_owned(), nodes: nodes.into_iter().map(str::to_owned).collect() })
     }
 
     /// The node that has one of these local addresses.
     pub fn node_with_address(&self, addresses: &[Ipv4Addr]) -> Option<&str> {
         let mut entries = self.lans.iter().flat_map(|lan| &lan.nodes);
-        entries
-            .find(|entry| addresses.contains(&entry.local_addr()))
-            .map(|entry| entry.name.as_str())
+        entries.find(|entry| addresses.contains(&entry.local_addr())).map(|entry| entry.name.as_str())
     }
 
     /// A text that is equal exactly for equal configurations, whatever the file's layout: what a signature is made of.
@@ -146,19 +138,9 @@ impl Cluster {
         for lan in &self.lans {
             let (console, framework, command) = (lan.console, lan.framework, lan.command);
             // Writing to a String can't fail.
-            let _ = writeln!(
-                out,
-                "lan {} console={console} framework={framework} command={command}",
-                lan.name
-            );
+            let _ = writeln!(out, "lan {} console={console} framework={framework} command={command}", lan.name);
             for node in &lan.nodes {
-                let _ = writeln!(
-                    out,
-                    "node {} addr={} laddr={}",
-                    node.name,
-                    node.addr,
-                    node.local_addr()
-                );
+                let _ = writeln!(out, "node {} addr={} laddr={}", node.name, node.addr, node.local_addr());
             }
         }
         out
@@ -204,19 +186,10 @@ fn read_lans(lans: &Element, context: &mut Context) -> Cluster {
         lans.report_missing_child("lan", context);
     }
     let mut seen = Seen::default();
-    let read: Vec<ReadLan> = children
-        .into_iter()
-        .map(|element| read_lan(element, &mut seen, context))
-        .collect();
+    let read: Vec<ReadLan> = children.into_iter().map(|element| read_lan(element, &mut seen, context)).collect();
     let cluster = Cluster {
         port: lans.port("port", context).unwrap_or(DEFAULT_PORT),
-        pulse_ms: lans.duration(
-            "pulse",
-            Unit::Milliseconds,
-            10..=60_000,
-            DEFAULT_PULSE_MS,
-            context,
-        ),
+        pulse_ms: lans.duration("pulse", Unit::Milliseconds, 10..=60_000, DEFAULT_PULSE_MS, context),
         mlost_count: lans.count("mlost_count", 1..=1000, DEFAULT_LOST_COUNT, context),
         slost_count: lans.count("slost_count", 1..=1000, DEFAULT_LOST_COUNT, context),
         lans: read.iter().map(|read| read.lan.clone()).collect(),
@@ -240,11 +213,7 @@ fn read_lan<'d>(element: Element<'d>, seen: &mut Seen, context: &mut Context) ->
     let name = element.require_name("name", context);
     if let Some(name) = &name {
         if seen.lans.contains(&name.text) {
-            duplicate(
-                name,
-                format!("there is another network called {}", name.text),
-                context,
-            );
+            duplicate(name, format!("there is another network called {}", name.text), context);
         }
         seen.lans.push(name.text.clone());
     }
@@ -262,48 +231,25 @@ fn read_lan<'d>(element: Element<'d>, seen: &mut Seen, context: &mut Context) ->
     }
     if nodes.len() < 2 {
         let message = format!("the network {} has fewer than two nodes", lan.name);
-        context
-            .sink
-            .error(Code::MissingElement, element.span(), message, None);
+        context.sink.error(Code::MissingElement, element.span(), message, None);
     }
     ReadLan { element, lan }
 }
 
-fn read_node(
-    element: &Element,
-    lan: &Lan,
-    seen: &mut Seen,
-    context: &mut Context,
-) -> Option<LanNode> {
+fn read_node(element: &Element, lan: &Lan, seen: &mut Seen, context: &mut Context) -> Option<LanNode> {
     let name = element.require_name("name", context);
     if let Some(name) = &name
         && lan.node(&name.text).is_some()
     {
-        duplicate(
-            name,
-            format!(
-                "the network {} has the node {} already",
-                lan.name, name.text
-            ),
-            context,
-        );
+        duplicate(name, format!("the network {} has the node {} already", lan.name, name.text), context);
     }
-    let owner = format!(
-        "{} on {}",
-        name.as_ref().map_or("?", |name| &name.text),
-        lan.name
-    );
+    let owner = format!("{} on {}", name.as_ref().map_or("?", |name| &name.text), lan.name);
     let addr = element.require("addr", context).cloned();
     let addr = addr.and_then(|value| unique_address(&value, &owner, &mut seen.addresses, context));
     let laddr = element.get("laddr").cloned();
-    let laddr =
-        laddr.and_then(|value| unique_address(&value, &owner, &mut seen.local_addresses, context));
+    let laddr = laddr.and_then(|value| unique_address(&value, &owner, &mut seen.local_addresses, context));
     // A bad address is reported; the stand-in keeps the node on the network for the checks that follow.
-    Some(LanNode {
-        name: name?.text,
-        addr: addr.unwrap_or(Ipv4Addr::UNSPECIFIED),
-        laddr,
-    })
+    Some(LanNode { name: name?.text, addr: addr.unwrap_or(Ipv4Addr::UNSPECIFIED), laddr })
 }
 
 fn unique_address(
@@ -316,66 +262,40 @@ fn unique_address(
     match seen.insert(address, owner.to_owned()) {
         None => Some(address),
         Some(first) => {
-            duplicate(
-                value,
-                format!("{address} is the address of {first} already"),
-                context,
-            );
+            duplicate(value, format!("{address} is the address of {first} already"), context);
             None
         }
     }
 }
 
 fn duplicate(value: &Value, message: String, context: &mut Context) {
-    context
-        .sink
-        .error(Code::Duplicate, value.span.clone(), message, None);
+    context.sink.error(Code::Duplicate, value.span.clone(), message, None);
 }
 
 /// The rules about which network must have all nodes (reference 004, 12.1.3).
 fn check_coverage(lans: &Element, read: &[ReadLan], cluster: &Cluster, context: &mut Context) {
     let all = cluster.node_names();
-    let missing = |lan: &Lan| -> Vec<&str> {
-        all.iter()
-            .copied()
-            .filter(|node| lan.node(node).is_none())
-            .collect()
-    };
+    let missing = |lan: &Lan| -> Vec<&str> { all.iter().copied().filter(|node| lan.node(node).is_none()).collect() };
     for ReadLan { element, lan } in read {
         let missing = missing(lan);
         if lan.console && !missing.is_empty() {
-            let message = format!(
-                "the network {} is for the console, but lacks {}",
-                lan.name,
-                missing.join(", ")
-            );
+            let message = format!("the network {} is for the console, but lacks {}", lan.name, missing.join(", "));
             let help = "add the node, or set console=\"off\"".to_owned();
-            context
-                .sink
-                .error(Code::BadLan, element.span(), message, Some(help));
+            context.sink.error(Code::BadLan, element.span(), message, Some(help));
         }
         if lan.command && (!lan.framework || !missing.is_empty()) {
             let message = format!("the network {} can't carry commands", lan.name);
             let help = "it needs framework=\"on\" and every node".to_owned();
-            context
-                .sink
-                .error(Code::BadLan, element.span(), message, Some(help));
+            context.sink.error(Code::BadLan, element.span(), message, Some(help));
         }
     }
     if !cluster.framework_lans().any(|lan| missing(lan).is_empty()) {
         let message = "no network with framework=\"on\" has every node".to_owned();
-        let help = format!(
-            "one network for internal communication needs all of {}",
-            all.join(", ")
-        );
-        context
-            .sink
-            .error(Code::BadLan, lans.span(), message, Some(help));
+        let help = format!("one network for internal communication needs all of {}", all.join(", "));
+        context.sink.error(Code::BadLan, lans.span(), message, Some(help));
     }
     for second in read.iter().filter(|read| read.lan.command).skip(1) {
         let message = "another network has command=\"on\" already".to_owned();
-        context
-            .sink
-            .error(Code::Duplicate, second.element.span(), message, None);
+        context.sink.error(Code::Duplicate, second.element.span(), message, None);
     }
 }

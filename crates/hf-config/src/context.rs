@@ -22,100 +22,46 @@ pub(crate) struct Sink<'t> {
 
 impl<'t> Sink<'t> {
     pub(crate) fn new(text: &'t str, file: &'t str) -> Self {
-        let line_starts = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
-        Sink {
-            text,
-            file,
-            line_starts,
-            list: Vec::new(),
-            left_out: 0,
-        }
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Sink { text, file, line_starts, list: Vec::new(), left_out: 0 }
     }
 
-    pub(crate) fn error(
-        &mut self,
-        code: Code,
-        span: Range<usize>,
-        message: impl Into<String>,
-        help: Option<String>,
-    ) {
+    pub(crate) fn error(&mut self, code: Code, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
         self.push(code, Severity::Error, span, message.into(), help);
     }
 
-    pub(crate) fn warning(
-        &mut self,
-        code: Code,
-        span: Range<usize>,
-        message: impl Into<String>,
-        help: Option<String>,
-    ) {
+    pub(crate) fn warning(&mut self, code: Code, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
         self.push(code, Severity::Warning, span, message.into(), help);
     }
 
-    pub(crate) fn note(
-        &mut self,
-        code: Code,
-        span: Range<usize>,
-        message: impl Into<String>,
-        help: Option<String>,
-    ) {
+    pub(crate) fn note(&mut self, code: Code, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
         self.push(code, Severity::Note, span, message.into(), help);
     }
 
-    fn push(
-        &mut self,
-        code: Code,
-        severity: Severity,
-        span: Range<usize>,
-        message: String,
-        help: Option<String>,
-    ) {
+    fn push(&mut self, code: Code, severity: Severity, span: Range<usize>, message: String, help: Option<String>) {
         // An error must never be the one that is left out: the verdict hangs on it.
         if self.list.len() >= MAX_DIAGNOSTICS {
             self.left_out += 1;
-            if severity != Severity::Error
-                || self
-                    .list
-                    .iter()
-                    .any(|found| found.severity == Severity::Error)
-            {
+            if severity != Severity::Error || self.list.iter().any(|found| found.severity == Severity::Error) {
                 return;
             }
             self.list.pop();
         }
         let message = message.chars().take(MAX_MESSAGE_CHARS).collect();
         let (line, column) = self.place(span.start);
-        self.list.push(Diagnostic {
-            code,
-            severity,
-            file: self.file.to_owned(),
-            line,
-            column,
-            span,
-            message,
-            help,
-        });
+        self.list.push(Diagnostic { code, severity, file: self.file.to_owned(), line, column, span, message, help });
     }
 
     fn place(&self, at: usize) -> (usize, usize) {
         let line = self.line_starts.partition_point(|start| *start <= at);
         let start = self.line_starts[line.max(1) - 1];
-        let column = self
-            .text
-            .get(start..at)
-            .map_or(1, |before| before.chars().count() + 1);
+        let column = self.text.get(start..at).map_or(1, |before| before.chars().count() + 1);
         (line.max(1), column)
     }
 
     pub(crate) fn finish(mut self) -> Diagnostics {
         self.list.sort_by_key(|found| found.span.start);
-        Diagnostics {
-            list: self.list,
-            left_out: self.left_out,
-            text: self.text.to_owned(),
-        }
+        Diagnostics { list: self.list, left_out: self.left_out, text: self.text.to_owned() }
     }
 }
 
@@ -131,24 +77,12 @@ pub(crate) struct Context<'t> {
 }
 
 impl<'t> Context<'t> {
-    pub(crate) fn new(
-        text: &'t str,
-        file: &'t str,
-        environment: &'t dyn Fn(&str) -> Option<String>,
-    ) -> Self {
-        Context {
-            sink: Sink::new(text, file),
-            macros: HashMap::new(),
-            environment: Some(environment),
-        }
+    pub(crate) fn new(text: &'t str, file: &'t str, environment: &'t dyn Fn(&str) -> Option<String>) -> Self {
+        Context { sink: Sink::new(text, file), macros: HashMap::new(), environment: Some(environment) }
     }
 
     pub(crate) fn without_macros(text: &'t str, file: &'t str) -> Self {
-        Context {
-            sink: Sink::new(text, file),
-            macros: HashMap::new(),
-            environment: None,
-        }
+        Context { sink: Sink::new(text, file), macros: HashMap::new(), environment: None }
     }
 
     /// Defines a macro for the rest of the file; false if it was defined before, which then holds on.
@@ -179,9 +113,7 @@ impl<'t> Context<'t> {
                 }
             }
             if out.len() > MAX_VALUE_BYTES {
-                let message = format!(
-                    "with its macros replaced, this value has more than {MAX_VALUE_BYTES} bytes"
-                );
+                let message = format!("with its macros replaced, this value has more than {MAX_VALUE_BYTES} bytes");
                 self.sink.error(Code::Limit, span.clone(), message, None);
                 return None;
             }
@@ -198,10 +130,8 @@ impl<'t> Context<'t> {
             Some(near) => format!("did you mean %{near}%?"),
             None => format!("define <macro name=\"{name}\" value=\"...\"/> before this place"),
         };
-        let message =
-            format!("%{name}% is neither a macro defined above nor an environment variable");
-        self.sink
-            .error(Code::UnknownMacro, span.clone(), message, Some(help));
+        let message = format!("%{name}% is neither a macro defined above nor an environment variable");
+        self.sink.error(Code::UnknownMacro, span.clone(), message, Some(help));
     }
 }
 
@@ -210,9 +140,7 @@ fn next_reference(text: &str) -> Option<(&str, &str, &str)> {
     let mut from = 0;
     while let Some(open) = text[from..].find('%').map(|at| from + at) {
         let tail = &text[open + 1..];
-        let end = tail
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(tail.len());
+        let end = tail.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(tail.len());
         let starts_well = tail.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if starts_well && tail[end..].starts_with('%') {
             return Some((&text[..open], &tail[..end], &tail[end + 1..]));

@@ -123,9 +123,7 @@ pub struct Diagnostics {
 impl Diagnostics {
     /// Whether one of them is an error.
     pub fn has_errors(&self) -> bool {
-        self.list
-            .iter()
-            .any(|found| found.severity == Severity::Error)
+        self.list.iter().any(|found| found.severity == Severity::Error)
     }
 
     /// Whether nothing at all was found.
@@ -153,11 +151,7 @@ pub struct Checked<T> {
 
 impl<T> Checked<T> {
     pub(crate) fn new(value: Option<T>, diagnostics: Diagnostics) -> Self {
-        let value = if diagnostics.has_errors() {
-            None
-        } else {
-            value
-        };
+        let value = if diagnostics.has_errors() { None } else { value };
         Checked { value, diagnostics }
     }
 

@@ -32,12 +32,7 @@ pub(crate) struct Element<'d> {
 impl<'d> Element<'d> {
     /// Takes a node as the tag that `spec` describes.
     pub(crate) fn open(node: Node<'d, 'd>, spec: &'static Spec, context: &mut Context) -> Self {
-        let mut element = Element {
-            spec,
-            node,
-            values: Vec::new(),
-            broken: Vec::new(),
-        };
+        let mut element = Element { spec, node, values: Vec::new(), broken: Vec::new() };
         for attribute in node.attributes() {
             element.take_attribute(&attribute, context);
         }
@@ -54,10 +49,7 @@ impl<'d> Element<'d> {
 
     /// The attribute, if it is there.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        debug_assert!(
-            self.spec.attributes.iter().any(|(known, _)| *known == name),
-            "{name} isn't in the table"
-        );
+        debug_assert!(self.spec.attributes.iter().any(|(known, _)| *known == name), "{name} isn't in the table");
         self.values.iter().find(|value| value.name == name)
     }
 
@@ -66,22 +58,15 @@ impl<'d> Element<'d> {
         let value = self.get(name);
         if value.is_none() && !self.broken.contains(&name) {
             let message = format!("<{}> needs the attribute {name}", self.spec.tag);
-            context
-                .sink
-                .error(Code::MissingAttribute, self.span(), message, None);
+            context.sink.error(Code::MissingAttribute, self.span(), message, None);
         }
         value
     }
 
     /// The children of one kind, opened.
     pub(crate) fn children(&self, spec: &'static Spec, context: &mut Context) -> Vec<Element<'d>> {
-        let nodes = self
-            .node
-            .children()
-            .filter(|child| is_tag(*child, spec.tag));
-        nodes
-            .map(|child| Element::open(child, spec, context))
-            .collect()
+        let nodes = self.node.children().filter(|child| is_tag(*child, spec.tag));
+        nodes.map(|child| Element::open(child, spec, context)).collect()
     }
 
     /// The nodes of all tags inside, known or not.
@@ -90,21 +75,12 @@ impl<'d> Element<'d> {
     }
 
     /// The child of one kind; a second one is an error.
-    pub(crate) fn only_child(
-        &self,
-        spec: &'static Spec,
-        context: &mut Context,
-    ) -> Option<Element<'d>> {
-        let mut nodes = self
-            .node
-            .children()
-            .filter(|child| is_tag(*child, spec.tag));
+    pub(crate) fn only_child(&self, spec: &'static Spec, context: &mut Context) -> Option<Element<'d>> {
+        let mut nodes = self.node.children().filter(|child| is_tag(*child, spec.tag));
         let first = nodes.next()?;
         for second in nodes {
             let message = format!("<{}> has only one <{}>", self.spec.tag, spec.tag);
-            context
-                .sink
-                .error(Code::Duplicate, name_span(second), message, None);
+            context.sink.error(Code::Duplicate, name_span(second), message, None);
         }
         Some(Element::open(first, spec, context))
     }
@@ -112,18 +88,13 @@ impl<'d> Element<'d> {
     /// Says that a child is missing.
     pub(crate) fn report_missing_child(&self, tag: &str, context: &mut Context) {
         let message = format!("<{}> needs a <{tag}>", self.spec.tag);
-        context
-            .sink
-            .error(Code::MissingElement, self.span(), message, None);
+        context.sink.error(Code::MissingElement, self.span(), message, None);
     }
 
     fn take_attribute(&mut self, attribute: &Attribute<'d, 'd>, context: &mut Context) {
         let span = attribute.range_value();
-        let known = self
-            .spec
-            .attributes
-            .iter()
-            .find(|(name, _)| attribute.namespace().is_none() && *name == attribute.name());
+        let known =
+            self.spec.attributes.iter().find(|(name, _)| attribute.namespace().is_none() && *name == attribute.name());
         let Some((name, standing)) = known else {
             self.report_unknown_attribute(attribute, context);
             return;
@@ -142,18 +113,11 @@ impl<'d> Element<'d> {
             }
             Standing::NotYet(what) => {
                 let message = format!("the attribute {name} isn't served yet: {what}");
-                context.sink.error(
-                    Code::NotYet,
-                    attribute.range(),
-                    message,
-                    Some(NOT_YET_HELP.to_owned()),
-                );
+                context.sink.error(Code::NotYet, attribute.range(), message, Some(NOT_YET_HELP.to_owned()));
             }
             Standing::Windows => {
                 let message = format!("{name} is of use on Windows only and has no effect here");
-                context
-                    .sink
-                    .note(Code::OtherSystem, attribute.range(), message, None);
+                context.sink.note(Code::OtherSystem, attribute.range(), message, None);
             }
         }
     }
@@ -162,59 +126,30 @@ impl<'d> Element<'d> {
         let names = self.spec.attributes.iter().map(|(name, _)| *name);
         let help = match nearest(attribute.name(), names.clone()) {
             Some(near) => Some(format!("did you mean {near}?")),
-            None if self.spec.attributes.is_empty() => {
-                Some(format!("<{}> has no attributes", self.spec.tag))
-            }
-            None => Some(format!(
-                "<{}> has {}",
-                self.spec.tag,
-                names.collect::<Vec<_>>().join(", ")
-            )),
+            None if self.spec.attributes.is_empty() => Some(format!("<{}> has no attributes", self.spec.tag)),
+            None => Some(format!("<{}> has {}", self.spec.tag, names.collect::<Vec<_>>().join(", "))),
         };
-        let message = format!(
-            "<{}> has no attribute {}",
-            self.spec.tag,
-            short(attribute.name())
-        );
-        context.sink.error(
-            Code::UnknownAttribute,
-            attribute.range_qname(),
-            message,
-            help,
-        );
+        let message = format!("<{}> has no attribute {}", self.spec.tag, short(attribute.name()));
+        context.sink.error(Code::UnknownAttribute, attribute.range_qname(), message, help);
     }
 
     fn look_at_child(&self, child: Node, context: &mut Context) {
         if child.is_text() && !child.text().unwrap_or("").trim().is_empty() {
             let text = child.text().unwrap_or("");
             let start = child.range().start + (text.len() - text.trim_start().len());
-            let span = start
-                ..(start + text.trim().len())
-                    .min(child.range().end)
-                    .max(start);
+            let span = start..(start + text.trim().len()).min(child.range().end).max(start);
             let message = format!("text inside <{}> has no meaning", self.spec.tag);
             let help = "put it in a comment: <!-- ... -->".to_owned();
-            context
-                .sink
-                .error(Code::StrayText, span, message, Some(help));
+            context.sink.error(Code::StrayText, span, message, Some(help));
         }
         if !child.is_element() {
             return;
         }
-        let known = self
-            .spec
-            .children
-            .iter()
-            .find(|(tag, _)| is_tag(child, tag));
+        let known = self.spec.children.iter().find(|(tag, _)| is_tag(child, tag));
         match known {
             Some((tag, Standing::NotYet(what))) => {
                 let message = format!("<{tag}> isn't served yet: {what}");
-                context.sink.error(
-                    Code::NotYet,
-                    name_span(child),
-                    message,
-                    Some(NOT_YET_HELP.to_owned()),
-                );
+                context.sink.error(Code::NotYet, name_span(child), message, Some(NOT_YET_HELP.to_owned()));
             }
             Some(_) => {}
             None => self.report_unknown_child(child, context),
@@ -230,18 +165,10 @@ impl<'d> Element<'d> {
             }
             (_, Some(near)) => format!("did you mean <{near}>?"),
             _ if self.spec.children.is_empty() => format!("<{}> has no tags inside", self.spec.tag),
-            _ => format!(
-                "<{}> has {}",
-                self.spec.tag,
-                tags.map(|t| format!("<{t}>"))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
+            _ => format!("<{}> has {}", self.spec.tag, tags.map(|t| format!("<{t}>")).collect::<Vec<_>>().join(", ")),
         };
         let message = format!("<{}> isn't known inside <{}>", short(tag), self.spec.tag);
-        context
-            .sink
-            .error(Code::UnknownElement, name_span(child), message, Some(help));
+        context.sink.error(Code::UnknownElement, name_span(child), message, Some(help));
     }
 }
 
@@ -255,14 +182,8 @@ pub(crate) fn open_root<'d>(
     if is_tag(root, spec.tag) {
         return Some(Element::open(root, spec, context));
     }
-    let message = format!(
-        "the file begins with <{}>; <{}> is expected",
-        short(root.tag_name().name()),
-        spec.tag
-    );
-    context
-        .sink
-        .error(Code::UnknownElement, name_span(root), message, None);
+    let message = format!("the file begins with <{}>; <{}> is expected", short(root.tag_name().name()), spec.tag);
+    context.sink.error(Code::UnknownElement, name_span(root), message, None);
     None
 }
 

@@ -33,8 +33,8 @@ mod xml;
 pub use cluster::{Cluster, Lan, LanNode, UnknownOwnNode, check_cluster, parse_cluster};
 pub use diagnostic::{Checked, Code, Diagnostic, Diagnostics, Severity};
 pub use model::{
-    AsyncMode, Boot, DefaultPrim, Heart, Heartbeat, Logging, Mode, ModuleConfig, Replicated, Rfs,
-    Service, User, Variable, Vip, VipInterface, VirtualAddr,
+    AsyncMode, Boot, DefaultPrim, Heart, Heartbeat, Logging, Mode, ModuleConfig, Replicated, Rfs, Service, User,
+    Variable, Vip, VipInterface, VirtualAddr,
 };
 pub use module::{check_module, parse_module};
 pub use xml::MAX_TEXT_BYTES;

@@ -32,12 +32,7 @@ impl ModuleConfig {
     /// Every virtual address of the module with its interface.
     pub fn virtual_addresses(&self) -> impl Iterator<Item = (&VipInterface, &VirtualAddr)> {
         let interfaces = self.vip.iter().flat_map(|vip| &vip.interfaces);
-        interfaces.flat_map(|interface| {
-            interface
-                .addresses
-                .iter()
-                .map(move |address| (interface, address))
-        })
+        interfaces.flat_map(|interface| interface.addresses.iter().map(move |address| (interface, address)))
     }
 }
 
@@ -110,12 +105,8 @@ pub struct Heart {
 impl Heart {
     /// The network of the heartbeat with `ident="flow"`, else of the first.
     pub fn flow_lan(&self) -> &str {
-        let flow = self
-            .heartbeats
-            .iter()
-            .find(|heartbeat| heartbeat.ident == "flow");
-        flow.or(self.heartbeats.first())
-            .map_or("", |heartbeat| &heartbeat.lan)
+        let flow = self.heartbeats.iter().find(|heartbeat| heartbeat.ident == "flow");
+        flow.or(self.heartbeats.first()).map_or("", |heartbeat| &heartbeat.lan)
     }
 }
 

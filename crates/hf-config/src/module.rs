@@ -41,9 +41,7 @@ pub fn check_module(
 ) -> Checked<ModuleConfig> {
     let mut context = Context::new(text, file, environment);
     let document = xml::parse(text, &mut context.sink);
-    let config = document
-        .as_ref()
-        .and_then(|document| read(document, module_name, cluster, &mut context));
+    let config = document.as_ref().and_then(|document| read(document, module_name, cluster, &mut context));
     Checked::new(config, context.sink.finish())
 }
 
@@ -66,14 +64,7 @@ fn read<'d>(
     if let (Some(heart), Some(rfs)) = (&heart, &rfs) {
         rfs::check_flow(rfs, heart, &service, context);
     }
-    Some(ModuleConfig {
-        name: name.to_owned(),
-        service: settings,
-        heart: heart?,
-        rfs,
-        vip,
-        user,
-    })
+    Some(ModuleConfig { name: name.to_owned(), service: settings, heart: heart?, rfs, vip, user })
 }
 
 /// Reads the macros in the order of the file up to `<service>`, so that each counts for the rest of the file only.
@@ -86,12 +77,9 @@ fn service_after_macros<'d>(root: &Element<'d>, context: &mut Context) -> Option
                 None => define_macro(&element, context),
                 Some(_) => {
                     let message =
-                        "a macro after <service> has no effect: it counts for the rest of the file"
-                            .to_owned();
+                        "a macro after <service> has no effect: it counts for the rest of the file".to_owned();
                     let help = Some("put it before <service>".to_owned());
-                    context
-                        .sink
-                        .warning(Code::Conflict, element.span(), message, help);
+                    context.sink.warning(Code::Conflict, element.span(), message, help);
                 }
             }
         } else if child.has_tag_name(spec::SERVICE.tag) {
@@ -112,48 +100,27 @@ fn service_after_macros<'d>(root: &Element<'d>, context: &mut Context) -> Option
 }
 
 fn define_macro(element: &Element, context: &mut Context) {
-    let (name, value) = (
-        element.require("name", context),
-        element.require("value", context),
-    );
+    let (name, value) = (element.require("name", context), element.require("value", context));
     let (Some(name), Some(value)) = (name, value) else {
         return;
     };
-    let starts_well = name
-        .text
-        .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    if !starts_well
-        || name
-            .text
-            .contains(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-    {
+    let starts_well = name.text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !starts_well || name.text.contains(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
         let message = format!("name=\"{}\" isn't a valid macro name", name.text);
         let help = "letters, digits and '_', not a digit first".to_owned();
-        context
-            .sink
-            .error(Code::BadValue, name.span.clone(), message, Some(help));
+        context.sink.error(Code::BadValue, name.span.clone(), message, Some(help));
     } else if !context.define(&name.text, &value.text) {
         let message = format!("the macro {} is defined above already", name.text);
-        context
-            .sink
-            .error(Code::Duplicate, name.span.clone(), message, None);
+        context.sink.error(Code::Duplicate, name.span.clone(), message, None);
     }
 }
 
 /// The reference lets such a module block in WAIT (13.3.3).
 fn warn_flow_without_rfs(heart: &crate::model::Heart, service: &Element, context: &mut Context) {
-    if heart
-        .heartbeats
-        .iter()
-        .any(|heartbeat| heartbeat.ident == "flow")
-    {
-        let message =
-            "a heartbeat has ident=\"flow\", but there is no <rfs>: the module would stay in WAIT"
-                .to_owned();
+    if heart.heartbeats.iter().any(|heartbeat| heartbeat.ident == "flow") {
+        let message = "a heartbeat has ident=\"flow\", but there is no <rfs>: the module would stay in WAIT".to_owned();
         let help = "give the heartbeat another ident, or replicate a directory".to_owned();
-        context
-            .sink
-            .warning(Code::Conflict, service.span(), message, Some(help));
+        context.sink.warning(Code::Conflict, service.span(), message, Some(help));
     }
 }
 
@@ -163,18 +130,13 @@ fn check_lan(value: &crate::element::Value, cluster: Option<&Cluster>, context: 
     let usable = || cluster.framework_lans().map(|lan| lan.name.as_str());
     let (message, help) = match cluster.lan(&value.text) {
         Some(lan) if !lan.framework => (
-            format!(
-                "the network {} has framework=\"off\" in cluster.xml",
-                lan.name
-            ),
+            format!("the network {} has framework=\"off\" in cluster.xml", lan.name),
             "a module can use a network with framework=\"on\" only".to_owned(),
         ),
         Some(lan) if lan.nodes.len() > 2 => {
             let message = format!("the network {} has {} nodes", lan.name, lan.nodes.len());
             let help = "choosing two of them for a mirror module isn't served yet".to_owned();
-            context
-                .sink
-                .error(Code::NotYet, value.span.clone(), message, Some(help));
+            context.sink.error(Code::NotYet, value.span.clone(), message, Some(help));
             return;
         }
         Some(_) => return,
@@ -184,13 +146,8 @@ fn check_lan(value: &crate::element::Value, cluster: Option<&Cluster>, context: 
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("it has {}", usable().collect::<Vec<_>>().join(", ")),
             };
-            (
-                format!("cluster.xml has no network called {}", value.text),
-                help,
-            )
+            (format!("cluster.xml has no network called {}", value.text), help)
         }
     };
-    context
-        .sink
-        .error(Code::BadLan, value.span.clone(), message, Some(help));
+    context.sink.error(Code::BadLan, value.span.clone(), message, Some(help));
 }

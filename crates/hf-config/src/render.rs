@@ -12,16 +12,8 @@ impl Diagnostics {
     ///
     /// Control characters from the file come out replaced, never raw.
     pub fn render(&self, colour: bool) -> String {
-        let renderer = if colour {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
-        let mut blocks: Vec<String> = self
-            .list
-            .iter()
-            .map(|found| renderer.render(&[self.group(found)]))
-            .collect();
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let mut blocks: Vec<String> = self.list.iter().map(|found| renderer.render(&[self.group(found)])).collect();
         if self.left_out > 0 {
             blocks.push(format!("... and {} more", self.left_out));
         }
@@ -29,17 +21,11 @@ impl Diagnostics {
     }
 
     fn group<'a>(&'a self, found: &'a Diagnostic) -> Group<'a> {
-        let title = level(found.severity)
-            .primary_title(printable(&found.message))
-            .id(found.code.to_string());
+        let title = level(found.severity).primary_title(printable(&found.message)).id(found.code.to_string());
         let group = Group::with_title(title);
         let group = match self.source_line(found) {
             Some((line, start)) => group.element(snippet(found, line, start)),
-            None => group.element(
-                Origin::path(printable(&found.file))
-                    .line(found.line)
-                    .char_column(found.column),
-            ),
+            None => group.element(Origin::path(printable(&found.file)).line(found.line).char_column(found.column)),
         };
         match &found.help {
             Some(help) => group.element(Level::HELP.message(printable(help))),
@@ -57,11 +43,7 @@ impl Diagnostics {
     }
 }
 
-fn snippet<'a>(
-    found: &'a Diagnostic,
-    line: &'a str,
-    start: usize,
-) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+fn snippet<'a>(found: &'a Diagnostic, line: &'a str, start: usize) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
     let from = (found.span.start - start).min(line.len());
     let to = found.span.end.saturating_sub(start).clamp(from, line.len());
     Snippet::source(line)
@@ -80,13 +62,5 @@ fn level(severity: Severity) -> Level<'static> {
 
 /// The text without anything that could drive a terminal.
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
-        .collect()
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -28,54 +28,30 @@ pub(crate) struct Spec {
     pub(crate) children: Names,
 }
 
-const OLD_SERVERS: Standing =
-    NotYet("the syntax from before version 7.2; give the network's name instead");
+const OLD_SERVERS: Standing = NotYet("the syntax from before version 7.2; give the network's name instead");
 
-pub(crate) static CLUSTER: Spec = Spec {
-    tag: "cluster",
-    attributes: &[],
-    children: &[("lans", Served)],
-};
+pub(crate) static CLUSTER: Spec = Spec { tag: "cluster", attributes: &[], children: &[("lans", Served)] };
 
 pub(crate) static LANS: Spec = Spec {
     tag: "lans",
-    attributes: &[
-        ("port", Served),
-        ("pulse", Served),
-        ("mlost_count", Served),
-        ("slost_count", Served),
-    ],
+    attributes: &[("port", Served), ("pulse", Served), ("mlost_count", Served), ("slost_count", Served)],
     children: &[("lan", Served)],
 };
 
 pub(crate) static CLUSTER_LAN: Spec = Spec {
     tag: "lan",
-    attributes: &[
-        ("name", Served),
-        ("console", Served),
-        ("framework", Served),
-        ("command", Served),
-    ],
+    attributes: &[("name", Served), ("console", Served), ("framework", Served), ("command", Served)],
     children: &[("node", Served)],
 };
 
-pub(crate) static NODE: Spec = Spec {
-    tag: "node",
-    attributes: &[("name", Served), ("addr", Served), ("laddr", Served)],
-    children: &[],
-};
+pub(crate) static NODE: Spec =
+    Spec { tag: "node", attributes: &[("name", Served), ("addr", Served), ("laddr", Served)], children: &[] };
 
-pub(crate) static SAFE: Spec = Spec {
-    tag: "safe",
-    attributes: &[],
-    children: &[("macro", Served), ("service", Served)],
-};
+pub(crate) static SAFE: Spec =
+    Spec { tag: "safe", attributes: &[], children: &[("macro", Served), ("service", Served)] };
 
-pub(crate) static MACRO: Spec = Spec {
-    tag: "macro",
-    attributes: &[("name", Served), ("value", Served)],
-    children: &[],
-};
+pub(crate) static MACRO: Spec =
+    Spec { tag: "macro", attributes: &[("name", Served), ("value", Served)], children: &[] };
 
 pub(crate) static SERVICE: Spec = Spec {
     tag: "service",
@@ -104,24 +80,13 @@ pub(crate) static SERVICE: Spec = Spec {
 
 pub(crate) static HEART: Spec = Spec {
     tag: "heart",
-    attributes: &[
-        ("port", Served),
-        ("pulse", Served),
-        ("timeout", Served),
-        ("permanent_arp", Served),
-    ],
+    attributes: &[("port", Served), ("pulse", Served), ("timeout", Served), ("permanent_arp", Served)],
     children: &[("heartbeat", Served)],
 };
 
 pub(crate) static HEARTBEAT: Spec = Spec {
     tag: "heartbeat",
-    attributes: &[
-        ("name", Served),
-        ("ident", Served),
-        ("port", Served),
-        ("pulse", Served),
-        ("timeout", Served),
-    ],
+    attributes: &[("name", Served), ("ident", Served), ("port", Served), ("pulse", Served), ("timeout", Served)],
     children: &[("server", OLD_SERVERS)],
 };
 
@@ -158,47 +123,25 @@ pub(crate) static RFS: Spec = Spec {
     children: &[("replicated", Served), ("flow", Served)],
 };
 
-pub(crate) static FLOW: Spec = Spec {
-    tag: "flow",
-    attributes: &[("name", Served)],
-    children: &[("server", OLD_SERVERS)],
-};
+pub(crate) static FLOW: Spec =
+    Spec { tag: "flow", attributes: &[("name", Served)], children: &[("server", OLD_SERVERS)] };
 
 pub(crate) static REPLICATED: Spec = Spec {
     tag: "replicated",
     attributes: &[("dir", Served), ("mode", Served)],
-    children: &[
-        ("tocheck", Served),
-        (
-            "notreplicated",
-            NotYet("leaving files out of the replication"),
-        ),
-    ],
+    children: &[("tocheck", Served), ("notreplicated", NotYet("leaving files out of the replication"))],
 };
 
-pub(crate) static TOCHECK: Spec = Spec {
-    tag: "tocheck",
-    attributes: &[("path", Served)],
-    children: &[],
-};
+pub(crate) static TOCHECK: Spec = Spec { tag: "tocheck", attributes: &[("path", Served)], children: &[] };
 
 pub(crate) static VIP: Spec = Spec {
     tag: "vip",
     attributes: &[("tcpreset", Served)],
-    children: &[
-        ("interface_list", Served),
-        (
-            "loadbalancing_list",
-            NotYet("load balancing, for farm modules"),
-        ),
-    ],
+    children: &[("interface_list", Served), ("loadbalancing_list", NotYet("load balancing, for farm modules"))],
 };
 
-pub(crate) static INTERFACE_LIST: Spec = Spec {
-    tag: "interface_list",
-    attributes: &[],
-    children: &[("interface", Served)],
-};
+pub(crate) static INTERFACE_LIST: Spec =
+    Spec { tag: "interface_list", attributes: &[], children: &[("interface", Served)] };
 
 pub(crate) static INTERFACE: Spec = Spec {
     tag: "interface",
@@ -209,17 +152,11 @@ pub(crate) static INTERFACE: Spec = Spec {
         ("arpinterval", Served),
         ("arpelapse", Served),
     ],
-    children: &[
-        ("real_interface", Served),
-        ("virtual_interface", NotYet("virtual MAC addresses")),
-    ],
+    children: &[("real_interface", Served), ("virtual_interface", NotYet("virtual MAC addresses"))],
 };
 
-pub(crate) static REAL_INTERFACE: Spec = Spec {
-    tag: "real_interface",
-    attributes: &[],
-    children: &[("virtual_addr", Served)],
-};
+pub(crate) static REAL_INTERFACE: Spec =
+    Spec { tag: "real_interface", attributes: &[], children: &[("virtual_addr", Served)] };
 
 pub(crate) static VIRTUAL_ADDR: Spec = Spec {
     tag: "virtual_addr",
@@ -244,11 +181,7 @@ pub(crate) static USER: Spec = Spec {
     children: &[("var", Served)],
 };
 
-pub(crate) static VAR: Spec = Spec {
-    tag: "var",
-    attributes: &[("name", Served), ("value", Served)],
-    children: &[],
-};
+pub(crate) static VAR: Spec = Spec { tag: "var", attributes: &[("name", Served), ("value", Served)], children: &[] };
 
 static MODULE_TAGS: [&Spec; 16] = [
     &SAFE,
@@ -273,13 +206,7 @@ static CLUSTER_TAGS: [&Spec; 4] = [&CLUSTER, &LANS, &CLUSTER_LAN, &NODE];
 
 /// The tag that a child with this name belongs into, seen from the file that `near` is of.
 pub(crate) fn proper_parent(child: &str, near: &Spec) -> Option<&'static str> {
-    let family: &[&'static Spec] = if CLUSTER_TAGS.iter().any(|spec| std::ptr::eq(*spec, near)) {
-        &CLUSTER_TAGS
-    } else {
-        &MODULE_TAGS
-    };
-    family
-        .iter()
-        .find(|spec| spec.children.iter().any(|(name, _)| *name == child))
-        .map(|spec| spec.tag)
+    let family: &[&'static Spec] =
+        if CLUSTER_TAGS.iter().any(|spec| std::ptr::eq(*spec, near)) { &CLUSTER_TAGS } else { &MODULE_TAGS };
+    family.iter().find(|spec| spec.children.iter().any(|(name, _)| *name == child)).map(|spec| spec.tag)
 }

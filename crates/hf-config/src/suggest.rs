@@ -1,22 +1,14 @@
 //! "Did you mean ...": the nearest of the known names.
 
 /// The known name nearest to what was written, if it is near enough to be a likely slip.
-pub(crate) fn nearest<'a>(
-    written: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Beyond any real name; keeps the distance cheap whatever the file says.
     if written.len() > 64 {
         return None;
     }
     known
         .into_iter()
-        .map(|name| {
-            (
-                distance(&written.to_lowercase(), &name.to_lowercase()),
-                name,
-            )
-        })
+        .map(|name| (distance(&written.to_lowercase(), &name.to_lowercase()), name))
         .filter(|(far, name)| *far <= near_enough(name))
         .min_by_key(|(far, _)| *far)
         .map(|(_, name)| name)

@@ -50,18 +50,9 @@ impl Unit {
 
 /// `30s`, `700ms`, `5m`, `24h`, or a bare number in `bare` (the reference's old unit), as milliseconds.
 fn duration_ms(text: &str, bare: Unit) -> Option<u64> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let unit = if digits == text.len() {
-        bare
-    } else {
-        Unit::from_suffix(&text[digits..])?
-    };
-    text[..digits]
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(unit.in_ms())
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit = if digits == text.len() { bare } else { Unit::from_suffix(&text[digits..])? };
+    text[..digits].parse::<u64>().ok()?.checked_mul(unit.in_ms())
 }
 
 impl Element<'_> {
@@ -82,35 +73,22 @@ impl Element<'_> {
             Some(_) => {
                 let message = format!("{name}=\"{}\" is out of range", value.text);
                 let help = format!("from {} to {}", shown(*range.start()), shown(*range.end()));
-                context
-                    .sink
-                    .error(Code::BadValue, value.span.clone(), message, Some(help));
+                context.sink.error(Code::BadValue, value.span.clone(), message, Some(help));
                 default
             }
             None => {
                 let message = format!("{name}=\"{}\" isn't a duration", value.text);
-                let help = format!(
-                    "a number of {}, or with a unit: 700ms, 30s, 5m, 24h",
-                    bare.name()
-                );
-                context
-                    .sink
-                    .error(Code::BadValue, value.span.clone(), message, Some(help));
+                let help = format!("a number of {}, or with a unit: 700ms, 30s, 5m, 24h", bare.name());
+                context.sink.error(Code::BadValue, value.span.clone(), message, Some(help));
                 default
             }
         }
     }
 
     /// A whole number, or `None` where it is absent or wrong.
-    pub(crate) fn number(
-        &self,
-        name: &str,
-        range: RangeInclusive<u64>,
-        context: &mut Context,
-    ) -> Option<u64> {
+    pub(crate) fn number(&self, name: &str, range: RangeInclusive<u64>, context: &mut Context) -> Option<u64> {
         let value = self.get(name)?;
-        let digits_only =
-            !value.text.is_empty() && value.text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits_only = !value.text.is_empty() && value.text.bytes().all(|byte| byte.is_ascii_digit());
         match value.text.parse::<u64>() {
             Ok(number) if digits_only && range.contains(&number) => return Some(number),
             _ => {}
@@ -121,30 +99,19 @@ impl Element<'_> {
             format!("{name}=\"{}\" isn't a whole number", value.text)
         };
         let help = format!("a number from {} to {}", range.start(), range.end());
-        context
-            .sink
-            .error(Code::BadValue, value.span.clone(), message, Some(help));
+        context.sink.error(Code::BadValue, value.span.clone(), message, Some(help));
         None
     }
 
     /// A whole number that fits 32 bits.
-    pub(crate) fn count(
-        &self,
-        name: &str,
-        range: RangeInclusive<u32>,
-        default: u32,
-        context: &mut Context,
-    ) -> u32 {
+    pub(crate) fn count(&self, name: &str, range: RangeInclusive<u32>, default: u32, context: &mut Context) -> u32 {
         let wide = u64::from(*range.start())..=u64::from(*range.end());
-        self.number(name, wide, context)
-            .and_then(|number| u32::try_from(number).ok())
-            .unwrap_or(default)
+        self.number(name, wide, context).and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
     }
 
     /// A UDP or TCP port.
     pub(crate) fn port(&self, name: &str, context: &mut Context) -> Option<u16> {
-        self.number(name, 1..=65535, context)
-            .and_then(|number| u16::try_from(number).ok())
+        self.number(name, 1..=65535, context).and_then(|number| u16::try_from(number).ok())
     }
 
     /// `on` or `off`.
@@ -153,13 +120,7 @@ impl Element<'_> {
     }
 
     /// One of some words.
-    pub(crate) fn choice<T: Copy>(
-        &self,
-        name: &str,
-        words: &[(&str, T)],
-        default: T,
-        context: &mut Context,
-    ) -> T {
+    pub(crate) fn choice<T: Copy>(&self, name: &str, words: &[(&str, T)], default: T, context: &mut Context) -> T {
         let Some(value) = self.get(name) else {
             return default;
         };
@@ -179,80 +140,50 @@ impl Element<'_> {
             return Some(value);
         }
         let message = format!("{name}=\"{}\" isn't a valid name", value.text);
-        let help =
-            "letters, digits, '.', '_' and '-', at most 63, a letter or digit first".to_owned();
-        context
-            .sink
-            .error(Code::BadValue, value.span, message, Some(help));
+        let help = "letters, digits, '.', '_' and '-', at most 63, a letter or digit first".to_owned();
+        context.sink.error(Code::BadValue, value.span, message, Some(help));
         None
     }
 }
 
-fn report_choice<'a>(
-    name: &str,
-    value: &Value,
-    words: impl Iterator<Item = &'a str> + Clone,
-    context: &mut Context,
-) {
+fn report_choice<'a>(name: &str, value: &Value, words: impl Iterator<Item = &'a str> + Clone, context: &mut Context) {
     let all = words.clone().collect::<Vec<_>>().join(", ");
     let help = match nearest(&value.text, words) {
         Some(near) => format!("did you mean {near}? (one of {all})"),
         None => format!("one of {all}"),
     };
     let message = format!("{name}=\"{}\" isn't possible", value.text);
-    context
-        .sink
-        .error(Code::BadValue, value.span.clone(), message, Some(help));
+    context.sink.error(Code::BadValue, value.span.clone(), message, Some(help));
 }
 
 /// An IPv4 address of another machine. Names and IPv6 addresses are answered "not yet".
 pub(crate) fn host_address(value: &Value, context: &mut Context) -> Option<Ipv4Addr> {
     let (name, text) = (value.name, value.text.as_str());
     let mut report = |code, message: String, help: &str| {
-        context
-            .sink
-            .error(code, value.span.clone(), message, Some(help.to_owned()));
+        context.sink.error(code, value.span.clone(), message, Some(help.to_owned()));
         None
     };
     if text.eq_ignore_ascii_case("localhost") || text == "[::1]" {
-        return report(
-            Code::BadAddress,
-            format!("{name}=\"{text}\" is this machine itself"),
-            REACHABLE,
-        );
+        return report(Code::BadAddress, format!("{name}=\"{text}\" is this machine itself"), REACHABLE);
     }
     let Ok(address) = text.parse::<Ipv4Addr>() else {
         return match text {
-            _ if looks_like_ipv6(text) => report(
-                Code::NotYet,
-                format!("{name}=\"{text}\": IPv6 isn't served yet"),
-                "give an IPv4 address",
-            ),
+            _ if looks_like_ipv6(text) => {
+                report(Code::NotYet, format!("{name}=\"{text}\": IPv6 isn't served yet"), "give an IPv4 address")
+            }
             _ if looks_like_host_name(text) => report(
                 Code::NotYet,
                 format!("{name}=\"{text}\": host names aren't served yet"),
                 "give the IPv4 address",
             ),
-            _ => report(
-                Code::BadValue,
-                format!("{name}=\"{text}\" isn't an IPv4 address"),
-                "such as 192.168.1.67",
-            ),
+            _ => report(Code::BadValue, format!("{name}=\"{text}\" isn't an IPv4 address"), "such as 192.168.1.67"),
         };
     };
     if address.is_loopback() {
-        return report(
-            Code::BadAddress,
-            format!("{name}=\"{text}\" is this machine itself"),
-            REACHABLE,
-        );
+        return report(Code::BadAddress, format!("{name}=\"{text}\" is this machine itself"), REACHABLE);
     }
     if address.octets()[0] == 0 || address.is_multicast() || address.octets()[0] >= 240 {
-        return report(
-            Code::BadAddress,
-            format!("{name}=\"{text}\" isn't the address of one machine"),
-            REACHABLE,
-        );
+        return report(Code::BadAddress, format!("{name}=\"{text}\" isn't the address of one machine"), REACHABLE);
     }
     Some(address)
 }
@@ -260,10 +191,7 @@ pub(crate) fn host_address(value: &Value, context: &mut Context) -> Option<Ipv4A
 const REACHABLE: &str = "give the address under which the other nodes reach it";
 
 fn looks_like_ipv6(text: &str) -> bool {
-    text.trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<std::net::Ipv6Addr>()
-        .is_ok()
+    text.trim_start_matches('[').trim_end_matches(']').parse::<std::net::Ipv6Addr>().is_ok()
 }
 
 /// A name has a letter; 300.1.2.3 is a slip in an address, not a name.
@@ -274,9 +202,7 @@ fn looks_like_host_name(text: &str) -> bool {
 pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 
 /// A length of time in its largest whole unit.
@@ -305,16 +231,7 @@ mod tests {
 
     #[test]
     fn what_is_no_duration() {
-        for text in [
-            "",
-            "s",
-            "-1",
-            "1.5s",
-            "1 s",
-            "10d",
-            "99999999999999999999",
-            "18446744073709551615h",
-        ] {
+        for text in ["", "s", "-1", "1.5s", "1 s", "10d", "99999999999999999999", "18446744073709551615h"] {
             assert_eq!(duration_ms(text, Unit::Seconds), None, "{text}");
         }
     }
@@ -322,14 +239,7 @@ mod tests {
     #[test]
     fn lengths_in_their_largest_unit() {
         assert_eq!(
-            [
-                shown(0),
-                shown(700),
-                shown(30_000),
-                shown(90_000),
-                shown(300_000),
-                shown(86_400_000)
-            ],
+            [shown(0), shown(700), shown(30_000), shown(90_000), shown(300_000), shown(86_400_000)],
             ["0ms", "700ms", "30s", "90s", "5m", "24h"]
         );
     }

@@ -16,28 +16,16 @@ const MAX_NODES: u32 = 20_000;
 /// Parses the text; what keeps it from being a document goes to the sink.
 pub(crate) fn parse<'a>(text: &'a str, sink: &mut Sink) -> Option<Document<'a>> {
     if text.len() > MAX_TEXT_BYTES {
-        let message = format!(
-            "the file has {} bytes; at most {MAX_TEXT_BYTES} are read",
-            text.len()
-        );
+        let message = format!("the file has {} bytes; at most {MAX_TEXT_BYTES} are read", text.len());
         sink.error(Code::Limit, 0..0, message, None);
         return None;
     }
     if let Some(span) = unacceptable_doctype(text) {
         let help = "leave it out, or keep only the name, as in <!DOCTYPE safe>".to_owned();
-        sink.error(
-            Code::Doctype,
-            span,
-            "a document type with entities or external parts isn't read",
-            Some(help),
-        );
+        sink.error(Code::Doctype, span, "a document type with entities or external parts isn't read", Some(help));
         return None;
     }
-    let options = ParsingOptions {
-        allow_dtd: true,
-        nodes_limit: MAX_NODES,
-        entity_resolver: None,
-    };
+    let options = ParsingOptions { allow_dtd: true, nodes_limit: MAX_NODES, entity_resolver: None };
     match Document::parse_with_options(text, options) {
         Ok(document) => Some(document),
         Err(error) => {
@@ -55,24 +43,12 @@ fn report(text: &str, error: &roxmltree::Error, sink: &mut Sink) {
         other => position(text, other.pos()),
     };
     match error {
-        Error::NodesLimitReached
-        | Error::AttributesLimitReached
-        | Error::NamespacesLimitReached => {
-            sink.error(
-                Code::Limit,
-                at,
-                format!("the file has more than {MAX_NODES} tags and texts"),
-                None,
-            );
+        Error::NodesLimitReached | Error::AttributesLimitReached | Error::NamespacesLimitReached => {
+            sink.error(Code::Limit, at, format!("the file has more than {MAX_NODES} tags and texts"), None);
         }
         Error::UnexpectedCloseTag(expected, actual, _) => {
             let message = format!("</{}> closes a tag that isn't open here", quoted(actual));
-            sink.error(
-                Code::Syntax,
-                at,
-                message,
-                Some(format!("</{}> is expected", quoted(expected))),
-            );
+            sink.error(Code::Syntax, at, message, Some(format!("</{}> is expected", quoted(expected))));
         }
         other => sink.error(Code::Syntax, at, without_place(&other.to_string()), None),
     }
@@ -80,9 +56,7 @@ fn report(text: &str, error: &roxmltree::Error, sink: &mut Sink) {
 
 /// The library ends its messages with " at line:column"; the diagnostic says that itself.
 fn without_place(message: &str) -> String {
-    let cut = message
-        .rfind(" at ")
-        .filter(|at| message[at + 4..].starts_with(|c: char| c.is_ascii_digit()));
+    let cut = message.rfind(" at ").filter(|at| message[at + 4..].starts_with(|c: char| c.is_ascii_digit()));
     quoted(&message[..cut.unwrap_or(message.len())])
 }
 
@@ -95,16 +69,10 @@ fn position(text: &str, place: roxmltree::TextPos) -> Range<usize> {
     let row = (place.row as usize).saturating_sub(1);
     let start = match row {
         0 => 0,
-        row => text
-            .match_indices('\n')
-            .nth(row - 1)
-            .map_or(text.len(), |(at, _)| at + 1),
+        row => text.match_indices('\n').nth(row - 1).map_or(text.len(), |(at, _)| at + 1),
     };
     let column = (place.col as usize).saturating_sub(1);
-    let at = text[start..]
-        .char_indices()
-        .nth(column)
-        .map_or(text.len(), |(at, _)| start + at);
+    let at = text[start..].char_indices().nth(column).map_or(text.len(), |(at, _)| start + at);
     at..at
 }
 
@@ -125,9 +93,7 @@ fn unacceptable_doctype(text: &str) -> Option<Range<usize>> {
     }
     let start = text.len() - rest.len();
     let name = rest.strip_prefix("<!DOCTYPE")?.trim_start();
-    let after = name
-        .trim_start_matches(|c: char| c.is_alphanumeric() || "_-.:".contains(c))
-        .trim_start();
+    let after = name.trim_start_matches(|c: char| c.is_alphanumeric() || "_-.:".contains(c)).trim_start();
     (!after.starts_with('>')).then(|| start..start + "<!DOCTYPE".len())
 }
 
@@ -137,27 +103,15 @@ mod tests {
 
     #[test]
     fn a_bare_document_type_passes() {
-        assert_eq!(
-            unacceptable_doctype("<?xml version='1.0'?><!-- a --><!DOCTYPE safe><safe/>"),
-            None
-        );
+        assert_eq!(unacceptable_doctype("<?xml version='1.0'?><!-- a --><!DOCTYPE safe><safe/>"), None);
         assert_eq!(unacceptable_doctype("<!DOCTYPE safe ><safe/>"), None);
         assert_eq!(unacceptable_doctype("<safe/>"), None);
     }
 
     #[test]
     fn entities_and_external_parts_are_found() {
-        assert_eq!(
-            unacceptable_doctype("<!DOCTYPE s [<!ENTITY a 'b'>]><s/>"),
-            Some(0..9)
-        );
-        assert_eq!(
-            unacceptable_doctype(" <!DOCTYPE s SYSTEM 'file:///etc/passwd'><s/>"),
-            Some(1..10)
-        );
-        assert_eq!(
-            unacceptable_doctype("<!-- x --><!DOCTYPE s PUBLIC 'a' 'b'><s/>"),
-            Some(10..19)
-        );
+        assert_eq!(unacceptable_doctype("<!DOCTYPE s [<!ENTITY a 'b'>]><s/>"), Some(0..9));
+        assert_eq!(unacceptable_doctype(" <!DOCTYPE s SYSTEM 'file:///etc/passwd'><s/>"), Some(1..10));
+        assert_eq!(unacceptable_doctype("<!-- x --><!DOCTYPE s PUBLIC 'a' 'b'><s/>"), Some(10..19));
     }
 }

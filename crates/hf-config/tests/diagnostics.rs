@@ -13,19 +13,14 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn two_nodes() -> Cluster {
-    parse_cluster(include_str!("cases/cluster/good.xml"), "good.xml")
-        .expect("the good example is good")
+    parse_cluster(include_str!("cases/cluster/good.xml"), "good.xml").expect("the good example is good")
 }
 
 fn cases(kind: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/cases")
-        .join(kind);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(kind);
     let entries = fs::read_dir(folder).expect("the folder of cases is there");
     let paths = entries.map(|entry| entry.expect("its entries can be read").path());
-    let mut paths: Vec<PathBuf> = paths
-        .filter(|path| path.extension().is_some_and(|end| end == "xml"))
-        .collect();
+    let mut paths: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|end| end == "xml")).collect();
     paths.sort();
     assert!(!paths.is_empty(), "no cases for {kind}");
     paths
@@ -33,16 +28,8 @@ fn cases(kind: &str) -> Vec<PathBuf> {
 
 fn report<T: std::fmt::Debug>(checked: &Checked<T>) -> String {
     let Diagnostics { list, .. } = &checked.diagnostics;
-    let verdict = if checked.value.is_some() {
-        "accepted"
-    } else {
-        "refused"
-    };
-    format!(
-        "{verdict}, {} findings\n\n{}\n",
-        list.len(),
-        checked.diagnostics
-    )
+    let verdict = if checked.value.is_some() { "accepted" } else { "refused" };
+    format!("{verdict}, {} findings\n\n{}\n", list.len(), checked.diagnostics)
 }
 
 fn compare(path: &Path, report: &str) -> Result<(), String> {
@@ -50,23 +37,12 @@ fn compare(path: &Path, report: &str) -> Result<(), String> {
     if std::env::var_os("HOLDFAST_BLESS").is_some() {
         fs::write(&expected, report).map_err(|error| format!("{}: {error}", expected.display()))?;
     }
-    let wanted = fs::read_to_string(&expected)
-        .map_err(|error| format!("{}: {error}", expected.display()))?;
-    if wanted == report {
-        Ok(())
-    } else {
-        Err(format!(
-            "{}:\n{report}\nbut expected\n{wanted}",
-            path.display()
-        ))
-    }
+    let wanted = fs::read_to_string(&expected).map_err(|error| format!("{}: {error}", expected.display()))?;
+    if wanted == report { Ok(()) } else { Err(format!("{}:\n{report}\nbut expected\n{wanted}", path.display())) }
 }
 
 fn name(path: &Path) -> String {
-    path.file_name()
-        .expect("a case has a name")
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().expect("a case has a name").to_string_lossy().into_owned()
 }
 
 #[test]
@@ -88,17 +64,7 @@ fn module_cases() {
         .iter()
         .filter_map(|path| {
             let text = fs::read_to_string(path).expect("a case can be read");
-            compare(
-                path,
-                &report(&check_module(
-                    &text,
-                    &name(path),
-                    "m",
-                    Some(&cluster),
-                    &environment,
-                )),
-            )
-            .err()
+            compare(path, &report(&check_module(&text, &name(path), "m", Some(&cluster), &environment))).err()
         })
         .collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
@@ -109,11 +75,7 @@ fn diagnostics_as_json() {
     let checked = check_cluster("<cluster><lans port='x'/></cluster>", "c.xml");
     let json = serde_json::to_value(&checked.diagnostics).expect("diagnostics serialise");
     assert_eq!(json["left_out"], 0);
-    let bad_port = json["list"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .find(|found| found["code"] == "bad-value");
+    let bad_port = json["list"].as_array().expect("a list").iter().find(|found| found["code"] == "bad-value");
     assert_eq!(
         bad_port.expect("the bad port is found"),
         &serde_json::json!({

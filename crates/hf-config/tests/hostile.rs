@@ -6,25 +6,22 @@ use proptest::prelude::*;
 fn settle<T>(checked: &Checked<T>) {
     assert_eq!(checked.value.is_none(), checked.diagnostics.has_errors());
     let rendered = checked.diagnostics.render(false);
-    assert!(
-        !rendered.contains('\u{1b}'),
-        "an escape sequence went through"
-    );
+    assert!(!rendered.contains('\u{1b}'), "an escape sequence went through");
     checked.diagnostics.render(true);
 }
 
 fn both(text: &str) {
     settle(&check_cluster(text, "c.xml"));
-    settle(&check_module(text, "u.xml", "m", None, &|name| {
-        (name == "HOME").then(|| "/root".to_owned())
-    }));
+    settle(&check_module(text, "u.xml", "m", None, &|name| (name == "HOME").then(|| "/root".to_owned())));
 }
 
 /// Tags, attributes and values as they occur, in any wrong order.
 fn fragment() -> impl Strategy<Value = String> {
     let tags = "safe|service|macro|heart|heartbeat|rfs|replicated|vip|interface_list|interface|real_interface|virtual_addr|user|var|cluster|lans|lan|node|flow";
-    let attributes = "name|value|addr|mode|dir|pulse|timeout|port|ident|where|netmask|check|failover|packetsize|reipacketsize";
-    let values = "mirror|on|off|%A%|%HOME%|%|10.0.0.1|/data|/|1|0|18446744073709551616|5m|\u{1F980}|&amp;|&#x1b;|é\u{301}";
+    let attributes =
+        "name|value|addr|mode|dir|pulse|timeout|port|ident|where|netmask|check|failover|packetsize|reipacketsize";
+    let values =
+        "mirror|on|off|%A%|%HOME%|%|10.0.0.1|/data|/|1|0|18446744073709551616|5m|\u{1F980}|&amp;|&#x1b;|é\u{301}";
     (tags, attributes, values, 0..4u8).prop_map(|(tag, attribute, value, shape)| match shape {
         0 => format!("<{tag}>"),
         1 => format!("</{tag}>"),
@@ -35,13 +32,7 @@ fn fragment() -> impl Strategy<Value = String> {
 
 /// A well-formed tree of such tags.
 fn tree() -> impl Strategy<Value = String> {
-    let leaf = fragment().prop_map(|text| {
-        if text.ends_with("/>") {
-            text
-        } else {
-            String::new()
-        }
-    });
+    let leaf = fragment().prop_map(|text| if text.ends_with("/>") { text } else { String::new() });
     leaf.prop_recursive(6, 64, 6, |inner| {
         let tags = "service|heart|rfs|vip|interface_list|interface|real_interface|user|lans|lan|replicated";
         let mode = prop_oneof![Just(" mode='mirror'"), Just(" name='a'"), Just("")];
@@ -86,17 +77,8 @@ fn deep_and_wide() {
     both(&"<safe>".repeat(100_000));
     both(&format!("<safe>{}</safe>", "<x/>".repeat(100_000)));
     both(&format!("<safe>{}</safe>", "<x a='%B%'/>".repeat(10_000)));
-    let many = check_module(
-        &format!("<safe>{}</safe>", "<x/>".repeat(10_000)),
-        "u",
-        "m",
-        None,
-        &|_| None,
-    );
-    assert_eq!(
-        (many.diagnostics.list.len(), many.diagnostics.left_out),
-        (100, 9_901)
-    );
+    let many = check_module(&format!("<safe>{}</safe>", "<x/>".repeat(10_000)), "u", "m", None, &|_| None);
+    assert_eq!((many.diagnostics.list.len(), many.diagnostics.left_out), (100, 9_901));
 }
 
 #[test]

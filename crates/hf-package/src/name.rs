@@ -15,7 +15,7 @@ pub(crate) fn parts(name: &str, max_depth: usize) -> Result<Vec<&str>, &'static 
         return Err("has a control character");
     }
     let parts: Vec<&str> = name.strip_suffix('/').unwrap_or(name).split('/').collect();
-    if parts.iter().any(|part| *part == "..") {
+    if parts.contains(&"..") {
         return Err("climbs out of the package");
     }
     if parts.iter().any(|part| part.is_empty() || *part == ".") {

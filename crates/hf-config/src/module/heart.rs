@@ -22,42 +22,18 @@ struct Common {
 impl Common {
     /// The attributes of a tag, with what holds where they are absent.
     fn read(element: &Element, outer: &Common, context: &mut Context) -> Common {
-        let pulse_ms = element.duration(
-            "pulse",
-            Unit::Milliseconds,
-            10..=60_000,
-            outer.pulse_ms,
-            context,
-        );
-        let timeout_ms = element.duration(
-            "timeout",
-            Unit::Milliseconds,
-            100..=3_600_000,
-            outer.timeout_ms,
-            context,
-        );
-        Common {
-            port: element.port("port", context).or(outer.port),
-            pulse_ms,
-            timeout_ms,
-        }
+        let pulse_ms = element.duration("pulse", Unit::Milliseconds, 10..=60_000, outer.pulse_ms, context);
+        let timeout_ms = element.duration("timeout", Unit::Milliseconds, 100..=3_600_000, outer.timeout_ms, context);
+        Common { port: element.port("port", context).or(outer.port), pulse_ms, timeout_ms }
     }
 }
 
-pub(super) fn read(
-    service: &Element,
-    cluster: Option<&Cluster>,
-    context: &mut Context,
-) -> Option<Heart> {
+pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Option<Heart> {
     let Some(heart) = service.only_child(&spec::HEART, context) else {
         service.report_missing_child("heart", context);
         return None;
     };
-    let defaults = Common {
-        port: None,
-        pulse_ms: DEFAULT_PULSE_MS,
-        timeout_ms: DEFAULT_TIMEOUT_MS,
-    };
+    let defaults = Common { port: None, pulse_ms: DEFAULT_PULSE_MS, timeout_ms: DEFAULT_TIMEOUT_MS };
     let common = Common::read(&heart, &defaults, context);
     let children = heart.children(&spec::HEARTBEAT, context);
     if children.is_empty() {
@@ -68,11 +44,7 @@ pub(super) fn read(
         let read = heartbeat(element, &common, cluster, &heartbeats, context);
         heartbeats.extend(read);
     }
-    Some(Heart {
-        port: common.port,
-        permanent_arp: heart.switch("permanent_arp", true, context),
-        heartbeats,
-    })
+    Some(Heart { port: common.port, permanent_arp: heart.switch("permanent_arp", true, context), heartbeats })
 }
 
 fn heartbeat(
@@ -93,19 +65,12 @@ fn heartbeat(
         None => name.clone(),
     };
     let (name, ident) = (name?, ident?);
-    if before
-        .iter()
-        .any(|other| other.lan == name.text && other.port == own.port)
-    {
+    if before.iter().any(|other| other.lan == name.text && other.port == own.port) {
         let message = format!("there is a heartbeat on the network {} already", name.text);
-        context
-            .sink
-            .error(Code::Duplicate, name.span.clone(), message, None);
+        context.sink.error(Code::Duplicate, name.span.clone(), message, None);
     } else if before.iter().any(|other| other.ident == ident.text) {
         let message = format!("there is a heartbeat with the ident {} already", ident.text);
-        context
-            .sink
-            .error(Code::Duplicate, ident.span.clone(), message, None);
+        context.sink.error(Code::Duplicate, ident.span.clone(), message, None);
     }
     Some(Heartbeat {
         lan: name.text,
@@ -122,15 +87,9 @@ fn check_times(element: &Element, own: &Common, context: &mut Context) {
     let help = Some("three pulses or more".to_owned());
     if own.timeout_ms <= own.pulse_ms {
         let message = format!("the timeout ({timeout}) must be longer than the pulse ({pulse})");
-        context
-            .sink
-            .error(Code::Conflict, element.span(), message, help);
+        context.sink.error(Code::Conflict, element.span(), message, help);
     } else if own.timeout_ms < 3 * own.pulse_ms {
-        let message = format!(
-            "the timeout ({timeout}) is short for the pulse ({pulse}): few lost packets are enough"
-        );
-        context
-            .sink
-            .warning(Code::Conflict, element.span(), message, help);
+        let message = format!("the timeout ({timeout}) is short for the pulse ({pulse}): few lost packets are enough");
+        context.sink.warning(Code::Conflict, element.span(), message, help);
     }
 }

@@ -17,21 +17,15 @@ const DAY_MS: u64 = 24 * 3_600_000;
 
 /// Directories without which the machine doesn't work: none of them can be moved aside.
 const SYSTEM: [&str; 19] = [
-    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt",
-    "/proc", "/root", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var",
+    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root",
+    "/run", "/sbin", "/sys", "/tmp", "/usr", "/var",
 ];
 /// Below these the kernel keeps its own files.
 const KERNEL: [&str; 4] = ["/dev", "/proc", "/sys", "/run"];
 
-pub(super) fn read(
-    service: &Element,
-    cluster: Option<&Cluster>,
-    context: &mut Context,
-) -> Option<Rfs> {
+pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Option<Rfs> {
     let rfs = service.only_child(&spec::RFS, context)?;
-    let packet_bytes = rfs
-        .number("packetsize", bounds(), context)
-        .and_then(|bytes| u32::try_from(bytes).ok());
+    let packet_bytes = rfs.number("packetsize", bounds(), context).and_then(|bytes| u32::try_from(bytes).ok());
     let reintegration_packet_bytes = reintegration_packet(&rfs, packet_bytes, context);
     let suffix = suffix(&rfs, context);
     let asyncs = [("second", AsyncMode::Second), ("none", AsyncMode::None)];
@@ -48,20 +42,8 @@ pub(super) fn read(
         reintegration_packet_bytes,
         zone_bytes: zone(&rfs, reintegration_packet_bytes, context),
         reintegration_detail: rfs.switch("reidetail", false, context),
-        check_timeout_ms: rfs.duration(
-            "checktime",
-            Unit::Milliseconds,
-            1_000..=DAY_MS,
-            220_000,
-            context,
-        ),
-        check_interval_ms: rfs.duration(
-            "checkintv",
-            Unit::Seconds,
-            1_000..=DAY_MS,
-            120_000,
-            context,
-        ),
+        check_timeout_ms: rfs.duration("checktime", Unit::Milliseconds, 1_000..=DAY_MS, 220_000, context),
+        check_interval_ms: rfs.duration("checkintv", Unit::Seconds, 1_000..=DAY_MS, 120_000, context),
         flow: flow(&rfs, cluster, context),
         replicated: replicated(&rfs, &suffix, context),
         suffix,
@@ -71,19 +53,10 @@ pub(super) fn read(
 /// The old `<flow>` and the heartbeat called flow should be on one network: the default rules look at the heartbeat.
 pub(super) fn check_flow(rfs: &Rfs, heart: &Heart, service: &Element, context: &mut Context) {
     let Some(flow) = &rfs.flow else { return };
-    if heart
-        .heartbeats
-        .iter()
-        .any(|heartbeat| heartbeat.ident == "flow" && heartbeat.lan != *flow)
-    {
-        let message = format!(
-            "<flow> is on {flow}, the heartbeat with ident=\"flow\" on {}",
-            heart.flow_lan()
-        );
+    if heart.heartbeats.iter().any(|heartbeat| heartbeat.ident == "flow" && heartbeat.lan != *flow) {
+        let message = format!("<flow> is on {flow}, the heartbeat with ident=\"flow\" on {}", heart.flow_lan());
         let help = "put both on one network, or take <flow> out".to_owned();
-        context
-            .sink
-            .warning(Code::Conflict, service.span(), message, Some(help));
+        context.sink.warning(Code::Conflict, service.span(), message, Some(help));
     }
 }
 
@@ -93,18 +66,12 @@ fn bounds() -> std::ops::RangeInclusive<u64> {
 
 /// The reference has both spellings; the table in 13.6.3 explains this one.
 fn reintegration_timeout(rfs: &Element, context: &mut Context) -> u64 {
-    let name = if rfs.get("reitimeout").is_some() {
-        "reitimeout"
-    } else {
-        "retimeout"
-    };
+    let name = if rfs.get("reitimeout").is_some() { "reitimeout" } else { "retimeout" };
     if name == "reitimeout"
         && let Some(other) = rfs.get("retimeout")
     {
         let message = "retimeout and reitimeout are the same attribute".to_owned();
-        context
-            .sink
-            .error(Code::Duplicate, other.span.clone(), message, None);
+        context.sink.error(Code::Duplicate, other.span.clone(), message, None);
     }
     rfs.duration(name, Unit::Seconds, 100..=DAY_MS, 150_000, context)
 }
@@ -121,11 +88,8 @@ fn reintegration_packet(rfs: &Element, packet: Option<u32>, context: &mut Contex
     if let (Some(value), Some(packet)) = (rfs.get("reipacketsize"), packet)
         && bytes > packet
     {
-        let message =
-            format!("reipacketsize ({bytes}) must not be larger than packetsize ({packet})");
-        context
-            .sink
-            .error(Code::Conflict, value.span.clone(), message, None);
+        let message = format!("reipacketsize ({bytes}) must not be larger than packetsize ({packet})");
+        context.sink.error(Code::Conflict, value.span.clone(), message, None);
     }
     bytes
 }
@@ -135,11 +99,8 @@ fn zone(rfs: &Element, packet: u32, context: &mut Context) -> u32 {
     if let Some(value) = rfs.get("ruzone_blocksize")
         && !bytes.is_multiple_of(packet)
     {
-        let message =
-            format!("ruzone_blocksize ({bytes}) must be a multiple of reipacketsize ({packet})");
-        context
-            .sink
-            .error(Code::Conflict, value.span.clone(), message, None);
+        let message = format!("ruzone_blocksize ({bytes}) must be a multiple of reipacketsize ({packet})");
+        context.sink.error(Code::Conflict, value.span.clone(), message, None);
     }
     bytes
 }
@@ -150,14 +111,9 @@ fn suffix(rfs: &Element, context: &mut Context) -> String {
     };
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if value.text.is_empty() || value.text.len() > 64 || !value.text.chars().all(good) {
-        let message = format!(
-            "mountoversuffix=\"{}\" can't end a directory's name",
-            value.text
-        );
+        let message = format!("mountoversuffix=\"{}\" can't end a directory's name", value.text);
         let help = "1 to 64 letters, digits, '.', '_' and '-'".to_owned();
-        context
-            .sink
-            .error(Code::BadValue, value.span.clone(), message, Some(help));
+        context.sink.error(Code::BadValue, value.span.clone(), message, Some(help));
     }
     value.text.clone()
 }
@@ -165,12 +121,7 @@ fn suffix(rfs: &Element, context: &mut Context) -> String {
 fn flow(rfs: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Option<String> {
     let flow = rfs.only_child(&spec::FLOW, context)?;
     let help = "give the heartbeat on that network ident=\"flow\" instead".to_owned();
-    context.sink.note(
-        Code::Obsolete,
-        flow.span(),
-        "<flow> is the old way to choose the network",
-        Some(help),
-    );
+    context.sink.note(Code::Obsolete, flow.span(), "<flow> is the old way to choose the network", Some(help));
     let name = flow.require_name("name", context)?;
     check_lan(&name, cluster, context);
     Some(name.text)
@@ -192,24 +143,17 @@ fn replicated(rfs: &Element, suffix: &str, context: &mut Context) -> Vec<Replica
         if let Some(other) = all.iter().find(|other| overlap(&other.dir, &dir, suffix)) {
             let message = format!("{dir} and {} lie inside each other", other.dir);
             let help = "replicate the outer one only".to_owned();
-            context
-                .sink
-                .error(Code::Duplicate, value.span.clone(), message, Some(help));
+            context.sink.error(Code::Duplicate, value.span.clone(), message, Some(help));
         }
         let read_only = element.choice("mode", &[("read_only", true)], false, context);
-        all.push(Replicated {
-            dir,
-            read_only,
-            to_check: to_check(element, context),
-        });
+        all.push(Replicated { dir, read_only, to_check: to_check(element, context) });
     }
     all
 }
 
 /// Whether one of two directories, or what it is moved to, is the other or inside it.
 fn overlap(one: &str, two: &str, suffix: &str) -> bool {
-    let inside =
-        |outer: &str, inner: &str| inner == outer || inner.starts_with(&format!("{outer}/"));
+    let inside = |outer: &str, inner: &str| inner == outer || inner.starts_with(&format!("{outer}/"));
     let (moved_one, moved_two) = (format!("{one}{suffix}"), format!("{two}{suffix}"));
     inside(one, two) || inside(two, one) || inside(&moved_one, two) || inside(&moved_two, one)
 }
@@ -218,37 +162,20 @@ fn overlap(one: &str, two: &str, suffix: &str) -> bool {
 fn directory(value: &Value, context: &mut Context) -> Option<String> {
     let text = &value.text;
     let mut refuse = |message: String, help: &str| {
-        context.sink.error(
-            Code::BadValue,
-            value.span.clone(),
-            message,
-            Some(help.to_owned()),
-        );
+        context.sink.error(Code::BadValue, value.span.clone(), message, Some(help.to_owned()));
         None
     };
     if !text.starts_with('/') {
         let windows = text.contains('\\') || text.as_bytes().get(1) == Some(&b':');
-        let help = if windows {
-            "a path of this system, such as /safedir"
-        } else {
-            "begin with a slash"
-        };
+        let help = if windows { "a path of this system, such as /safedir" } else { "begin with a slash" };
         return refuse(format!("dir=\"{text}\" isn't an absolute path"), help);
     }
     let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
-    if parts.iter().any(|part| *part == "." || *part == "..")
-        || text.contains(char::is_control)
-        || text.len() > 1024
-    {
-        return refuse(
-            format!("dir=\"{text}\" isn't a plain path"),
-            "without . and .., at most 1024 bytes",
-        );
+    if parts.iter().any(|part| *part == "." || *part == "..") || text.contains(char::is_control) || text.len() > 1024 {
+        return refuse(format!("dir=\"{text}\" isn't a plain path"), "without . and .., at most 1024 bytes");
     }
     let dir = format!("/{}", parts.join("/"));
-    let below_kernel = KERNEL
-        .iter()
-        .any(|kernel| dir.starts_with(&format!("{kernel}/")));
+    let below_kernel = KERNEL.iter().any(|kernel| dir.starts_with(&format!("{kernel}/")));
     if below_kernel || SYSTEM.contains(&dir.as_str()) {
         return refuse(
             format!("{dir} belongs to the system and can't be replicated"),
@@ -264,21 +191,10 @@ fn to_check(element: &Element, context: &mut Context) -> Vec<String> {
         let Some(value) = tag.require("path", context) else {
             continue;
         };
-        let plain = value
-            .text
-            .split('/')
-            .all(|part| !part.is_empty() && part != "." && part != "..");
+        let plain = value.text.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
         if !plain || value.text.contains(char::is_control) {
-            let message = format!(
-                "path=\"{}\" isn't a path inside the replicated directory",
-                value.text
-            );
-            context.sink.error(
-                Code::BadValue,
-                value.span.clone(),
-                message,
-                Some("such as data/PG_VERSION".to_owned()),
-            );
+            let message = format!("path=\"{}\" isn't a path inside the replicated directory", value.text);
+            context.sink.error(Code::BadValue, value.span.clone(), message, Some("such as data/PG_VERSION".to_owned()));
         }
         paths.push(value.text.clone());
     }

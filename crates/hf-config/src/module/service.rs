@@ -13,18 +13,9 @@ const MAX_DELAY_MS: u64 = 24 * 3_600_000;
 const MAX_LOOP_INTERVAL_MS: u64 = 365 * 24 * 3_600_000;
 
 /// The settings of the service; none if its mode makes the rest meaningless.
-pub(super) fn read(
-    service: &Element,
-    cluster: Option<&Cluster>,
-    context: &mut Context,
-) -> Option<Service> {
+pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Option<Service> {
     let mode = mode(service, context)?;
-    let boots = [
-        ("on", Boot::On),
-        ("off", Boot::Off),
-        ("auto", Boot::Auto),
-        ("ignore", Boot::Ignore),
-    ];
+    let boots = [("on", Boot::On), ("off", Boot::Off), ("auto", Boot::Auto), ("ignore", Boot::Ignore)];
     Some(Service {
         mode,
         boot: service.choice("boot", &boots, Boot::Ignore, context),
@@ -49,28 +40,14 @@ fn mode(service: &Element, context: &mut Context) -> Option<Mode> {
         "mirror" => Some(Mode::Mirror),
         other @ ("farm" | "light") => {
             let message = format!("mode=\"{other}\" isn't served yet");
-            context.sink.error(
-                Code::NotYet,
-                value.span.clone(),
-                message,
-                Some("only mirror modules are".to_owned()),
-            );
+            context.sink.error(Code::NotYet, value.span.clone(), message, Some("only mirror modules are".to_owned()));
             None
         }
-        _ => service.choice(
-            "mode",
-            &[("mirror", None), ("farm", None), ("light", None)],
-            None,
-            context,
-        ),
+        _ => service.choice("mode", &[("mirror", None), ("farm", None), ("light", None)], None, context),
     }
 }
 
-fn default_prim(
-    service: &Element,
-    cluster: Option<&Cluster>,
-    context: &mut Context,
-) -> DefaultPrim {
+fn default_prim(service: &Element, cluster: Option<&Cluster>, context: &mut Context) -> DefaultPrim {
     let Some(value) = service.get("defaultprim") else {
         return DefaultPrim::Alone;
     };
@@ -81,13 +58,9 @@ fn default_prim(
             let known = cluster.is_none_or(|cluster| cluster.node_names().contains(&node));
             if !known || node.is_empty() {
                 let message = format!("defaultprim=\"{node}\" isn't possible");
-                let nodes = cluster
-                    .map(|cluster| cluster.node_names().join(", "))
-                    .unwrap_or_default();
+                let nodes = cluster.map(|cluster| cluster.node_names().join(", ")).unwrap_or_default();
                 let help = format!("alone, lastprim, or the name of a node: {nodes}");
-                context
-                    .sink
-                    .error(Code::BadValue, value.span.clone(), message, Some(help));
+                context.sink.error(Code::BadValue, value.span.clone(), message, Some(help));
             }
             DefaultPrim::Node(node.to_owned())
         }

@@ -14,11 +14,7 @@ const HOUR_MS: u64 = 3_600_000;
 /// The longest name of a network interface on Linux.
 const MAX_INTERFACE_NAME: usize = 15;
 
-pub(super) fn read(
-    service: &Element,
-    cluster: Option<&Cluster>,
-    context: &mut Context,
-) -> Option<Vip> {
+pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Option<Vip> {
     let vip = service.only_child(&spec::VIP, context)?;
     let tcp_reset = vip.switch("tcpreset", true, context);
     let Some(list) = vip.only_child(&spec::INTERFACE_LIST, context) else {
@@ -30,14 +26,8 @@ pub(super) fn read(
         list.report_missing_child("interface", context);
     }
     let mut seen = Vec::new();
-    let interfaces = children
-        .iter()
-        .map(|element| interface(element, cluster, &mut seen, context))
-        .collect();
-    Some(Vip {
-        tcp_reset,
-        interfaces,
-    })
+    let interfaces = children.iter().map(|element| interface(element, cluster, &mut seen, context)).collect();
+    Some(Vip { tcp_reset, interfaces })
 }
 
 fn interface(
@@ -51,20 +41,8 @@ fn interface(
         name: interface_name(element, context),
         check,
         arp_reroute: element.switch("arpreroute", false, context),
-        arp_interval_ms: element.duration(
-            "arpinterval",
-            Unit::Seconds,
-            1_000..=24 * HOUR_MS,
-            60_000,
-            context,
-        ),
-        arp_elapse_ms: element.duration(
-            "arpelapse",
-            Unit::Seconds,
-            0..=8_760 * HOUR_MS,
-            1_200_000,
-            context,
-        ),
+        arp_interval_ms: element.duration("arpinterval", Unit::Seconds, 1_000..=24 * HOUR_MS, 60_000, context),
+        arp_elapse_ms: element.duration("arpelapse", Unit::Seconds, 0..=8_760 * HOUR_MS, 1_200_000, context),
         addresses: addresses(element, cluster, seen, context),
     }
 }
@@ -72,15 +50,10 @@ fn interface(
 fn interface_name(element: &Element, context: &mut Context) -> Option<String> {
     let value = element.get("name")?;
     let good = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
-    if value.text.is_empty()
-        || value.text.len() > MAX_INTERFACE_NAME
-        || !value.text.chars().all(good)
-    {
+    if value.text.is_empty() || value.text.len() > MAX_INTERFACE_NAME || !value.text.chars().all(good) {
         let message = format!("name=\"{}\" can't be a network interface", value.text);
         let help = format!("such as eth0 or bond0, at most {MAX_INTERFACE_NAME} characters");
-        context
-            .sink
-            .error(Code::BadValue, value.span.clone(), message, Some(help));
+        context.sink.error(Code::BadValue, value.span.clone(), message, Some(help));
     }
     Some(value.text.clone())
 }
@@ -93,10 +66,7 @@ fn addresses(
 ) -> Vec<VirtualAddr> {
     let Some(real) = interface.only_child(&spec::REAL_INTERFACE, context) else {
         // A virtual_interface was answered "not yet": nothing is missing then.
-        if !interface
-            .child_tags()
-            .any(|child| child.has_tag_name("virtual_interface"))
-        {
+        if !interface.child_tags().any(|child| child.has_tag_name("virtual_interface")) {
             interface.report_missing_child("real_interface", context);
         }
         return Vec::new();
@@ -105,10 +75,7 @@ fn addresses(
     if children.is_empty() {
         real.report_missing_child("virtual_addr", context);
     }
-    children
-        .iter()
-        .filter_map(|element| address(element, cluster, seen, context))
-        .collect()
+    children.iter().filter_map(|element| address(element, cluster, seen, context)).collect()
 }
 
 fn address(
@@ -118,44 +85,21 @@ fn address(
     context: &mut Context,
 ) -> Option<VirtualAddr> {
     check_where(element, context);
-    let check = check_switch(
-        element,
-        "an address that is lost or taken by another machine",
-        context,
-    );
-    let prefix = element
-        .get("netmask")
-        .and_then(|value| prefix(value, context));
+    let check = check_switch(element, "an address that is lost or taken by another machine", context);
+    let prefix = element.get("netmask").and_then(|value| prefix(value, context));
     let value = element.require("addr", context)?;
     let addr = host_address(value, context)?;
     if seen.contains(&addr) {
-        context.sink.error(
-            Code::Duplicate,
-            value.span.clone(),
-            format!("{addr} is there already"),
-            None,
-        );
+        context.sink.error(Code::Duplicate, value.span.clone(), format!("{addr} is there already"), None);
     }
     seen.push(addr);
-    let mut nodes = cluster
-        .into_iter()
-        .flat_map(|cluster| &cluster.lans)
-        .flat_map(|lan| &lan.nodes);
+    let mut nodes = cluster.into_iter().flat_map(|cluster| &cluster.lans).flat_map(|lan| &lan.nodes);
     if let Some(node) = nodes.find(|node| node.addr == addr || node.laddr == Some(addr)) {
-        let message = format!(
-            "{addr} is the node {}'s own address in cluster.xml",
-            node.name
-        );
+        let message = format!("{addr} is the node {}'s own address in cluster.xml", node.name);
         let help = "a virtual address must be free: it moves between the nodes".to_owned();
-        context
-            .sink
-            .error(Code::Conflict, value.span.clone(), message, Some(help));
+        context.sink.error(Code::Conflict, value.span.clone(), message, Some(help));
     }
-    Some(VirtualAddr {
-        addr,
-        prefix,
-        check,
-    })
+    Some(VirtualAddr { addr, prefix, check })
 }
 
 fn check_where(element: &Element, context: &mut Context) {
@@ -165,9 +109,7 @@ fn check_where(element: &Element, context: &mut Context) {
     if value.text == "alias" {
         let message = "where=\"alias\" is for farm modules".to_owned();
         let help = "a mirror module has where=\"one_side_alias\"".to_owned();
-        context
-            .sink
-            .error(Code::Conflict, value.span.clone(), message, Some(help));
+        context.sink.error(Code::Conflict, value.span.clone(), message, Some(help));
     } else {
         element.choice("where", &[("one_side_alias", ())], (), context);
     }
@@ -188,23 +130,16 @@ fn check_switch(element: &Element, what: &str, context: &mut Context) -> bool {
             );
         }
         Some(_) => {}
-        None => context.sink.note(
-            Code::NotYet,
-            element.span(),
-            message,
-            Some("check=\"on\" is the default".to_owned()),
-        ),
+        None => {
+            context.sink.note(Code::NotYet, element.span(), message, Some("check=\"on\" is the default".to_owned()))
+        }
     }
     on
 }
 
 /// `24` or `255.255.255.0` as a prefix length.
 fn prefix(value: &Value, context: &mut Context) -> Option<u8> {
-    let length = value
-        .text
-        .parse::<u8>()
-        .ok()
-        .filter(|length| (1..=32).contains(length));
+    let length = value.text.parse::<u8>().ok().filter(|length| (1..=32).contains(length));
     let length = length.or_else(|| {
         let bits = u32::from(value.text.parse::<Ipv4Addr>().ok()?);
         let ones = bits.leading_ones();
@@ -212,12 +147,7 @@ fn prefix(value: &Value, context: &mut Context) -> Option<u8> {
     });
     if length.is_none() {
         let message = format!("netmask=\"{}\" isn't a netmask", value.text);
-        context.sink.error(
-            Code::BadValue,
-            value.span.clone(),
-            message,
-            Some("such as 255.255.255.0 or 24".to_owned()),
-        );
+        context.sink.error(Code::BadValue, value.span.clone(), message, Some("such as 255.255.255.0 or 24".to_owned()));
     }
     length
 }

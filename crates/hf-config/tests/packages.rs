@@ -1,0 +1,37 @@
+//! The modules that come with the product have configurations that this crate accepts.
+
+use hf_config::{AsyncMode, Severity, check_module, parse_cluster};
+
+const LAB: &str = "<cluster><lans>
+    <lan name='default'><node name='node1' addr='10.90.1.1'/><node name='node2' addr='10.90.1.2'/></lan>
+    <lan name='repli'><node name='node1' addr='10.90.2.1'/><node name='node2' addr='10.90.2.2'/></lan>
+  </lans></cluster>";
+
+fn accepted(name: &str, text: &str) -> hf_config::ModuleConfig {
+    let cluster = parse_cluster(LAB, "cluster.xml").expect("the lab's cluster is good");
+    let checked = check_module(text, "userconfig.xml", name, Some(&cluster), &|_| None);
+    let worst = checked.diagnostics.list.iter().map(|found| found.severity).max();
+    assert!(worst <= Some(Severity::Warning), "{}", checked.diagnostics);
+    checked.value.expect("without errors there is a value")
+}
+
+#[test]
+fn mirror() {
+    let config = accepted("mirror", include_str!("../../../packages/mirror/conf/userconfig.xml"));
+    assert_eq!(config.rfs.expect("it replicates").replicated.len(), 2);
+}
+
+#[test]
+fn postgresql() {
+    let config = accepted("postgresql", include_str!("../../../packages/postgresql/conf/userconfig.xml"));
+    assert_eq!(config.effective_flow_lan(), "repli");
+    assert_eq!((config.heart.heartbeats[0].pulse_ms, config.heart.heartbeats[0].timeout_ms), (700, 30_000));
+    assert_eq!(
+        config.virtual_addresses().next().map(|(_, address)| address.addr.to_string()),
+        Some("10.90.1.10".into())
+    );
+    let rfs = config.rfs.as_ref().expect("it replicates");
+    assert_eq!((rfs.async_mode, rfs.replicated[0].dir.as_str()), (AsyncMode::Second, "/var/lib/holdfast-pg/data"));
+    let variables = config.user.expect("it has scripts").variables;
+    assert!(variables.iter().any(|variable| variable.name == "PGDATA" && variable.value == rfs.replicated[0].dir));
+}

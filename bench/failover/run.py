@@ -45,7 +45,9 @@ def setup(lab, timeout_ms):
     for node in ("node1", "node2"):
         lab.on(node, "sh", "-c", f"""set -e
             holdfast module install -m {MODULE} "$SAFE/Application_Modules/postgresql.safe"
-            sed -i 's/name="TIMEOUT" value="[0-9]*"/name="TIMEOUT" value="{timeout_ms}"/' "$SAFE/modules/{MODULE}/conf/userconfig.xml"
+            sed -i -e 's/name="HEARTBEAT_TIMEOUT" value="[^"]*"/name="HEARTBEAT_TIMEOUT" value="{timeout_ms}ms"/' \\
+                -e 's/name="HEARTBEAT_PULSE" value="[^"]*"/name="HEARTBEAT_PULSE" value="{min(700, timeout_ms // 5)}ms"/' \\
+                "$SAFE/modules/{MODULE}/conf/userconfig.xml"
             holdfast config -m {MODULE}""")
     lab.on("node1", "holdfast", "prim", "-m", MODULE)
     lab.wait("node1", MODULE, "ALONE")

@@ -42,13 +42,20 @@ impl Pair {
 
     fn install(&self, node: &str) -> anyhow::Result<()> {
         let async_mode = if self.settings.async_none { "none" } else { "second" };
-        let conf = "$SAFE/modules/postgresql/conf/userconfig.xml";
+        let timeout_ms = self.settings.heartbeat_timeout_ms;
+        let macros = [
+            ("HEARTBEAT_TIMEOUT", format!("{timeout_ms}ms")),
+            ("HEARTBEAT_PULSE", format!("{}ms", timeout_ms / 5)),
+            ("ASYNC", async_mode.to_owned()),
+        ];
+        let edits: String = macros
+            .iter()
+            .map(|(name, value)| format!(" -e 's/name=\"{name}\" value=\"[^\"]*\"/name=\"{name}\" value=\"{value}\"/'"))
+            .collect();
         let script = format!(
             "set -e; holdfast module install -m {MODULE} \"$SAFE/Application_Modules/postgresql.safe\"
-             sed -i 's/name=\"TIMEOUT\" value=\"[0-9]*\"/name=\"TIMEOUT\" value=\"{}\"/' \"{conf}\"
-             sed -i 's/name=\"ASYNC\" value=\"[a-z]*\"/name=\"ASYNC\" value=\"{async_mode}\"/' \"{conf}\"
-             holdfast config -m {MODULE}",
-            self.settings.heartbeat_timeout_ms
+             sed -i {edits} \"$SAFE/modules/{MODULE}/conf/userconfig.xml\"
+             holdfast config -m {MODULE}"
         );
         self.lab.exec(node, &["sh", "-c", &script]).map(drop)
     }

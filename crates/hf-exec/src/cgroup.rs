@@ -16,11 +16,7 @@ pub enum CgroupError {
     #[error("{name:?} is no name for a cgroup")]
     Name { name: String },
     #[error("can't {operation} the cgroup {path:?}")]
-    Operate {
-        operation: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Operate { operation: &'static str, path: PathBuf, source: io::Error },
     #[error("processes are left in the cgroup {path:?}: {pids:?}")]
     Occupied { path: PathBuf, pids: Vec<i32> },
 }
@@ -73,38 +69,22 @@ impl ModuleCgroup {
     /// is `None` or no cgroup2, falls back to [`Enclosure::Sessions`].
     pub fn create(parent: Option<&Path>, name: &str) -> Result<Self, CgroupError> {
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\n', '\0']) {
-            return Err(CgroupError::Name {
-                name: name.to_owned(),
-            });
+            return Err(CgroupError::Name { name: name.to_owned() });
         }
         let Some(parent) = parent.filter(|parent| is_cgroup2(parent)) else {
-            return Ok(Self {
-                dir: None,
-                sessions: Mutex::default(),
-            });
+            return Ok(Self { dir: None, sessions: Mutex::default() });
         };
         let dir = parent.join(name);
         match fs::create_dir(&dir) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(CgroupError::Operate {
-                    operation: "create",
-                    path: dir,
-                    source: error,
-                })
+                Err(CgroupError::Operate { operation: "create", path: dir, source: error })
             }
-            _ => Ok(Self {
-                dir: Some(dir),
-                sessions: Mutex::default(),
-            }),
+            _ => Ok(Self { dir: Some(dir), sessions: Mutex::default() }),
         }
     }
 
     pub fn enclosure(&self) -> Enclosure {
-        if self.dir.is_some() {
-            Enclosure::Cgroup2
-        } else {
-            Enclosure::Sessions
-        }
+        if self.dir.is_some() { Enclosure::Cgroup2 } else { Enclosure::Sessions }
     }
 
     /// The directory, if it is a real cgroup.
@@ -155,18 +135,14 @@ impl ModuleCgroup {
     /// Stops every process in it until [`ModuleCgroup::thaw`]. Takes effect within some milliseconds.
     pub fn freeze(&self) -> Result<(), CgroupError> {
         match &self.dir {
-            Some(dir) => {
-                write(dir, "cgroup.freeze", "1").map_err(|source| failed("freeze", dir, source))
-            }
+            Some(dir) => write(dir, "cgroup.freeze", "1").map_err(|source| failed("freeze", dir, source)),
             None => self.signal_all(Signal::STOP),
         }
     }
 
     pub fn thaw(&self) -> Result<(), CgroupError> {
         match &self.dir {
-            Some(dir) => {
-                write(dir, "cgroup.freeze", "0").map_err(|source| failed("thaw", dir, source))
-            }
+            Some(dir) => write(dir, "cgroup.freeze", "0").map_err(|source| failed("thaw", dir, source)),
             None => self.signal_all(Signal::CONT),
         }
     }
@@ -181,10 +157,7 @@ impl ModuleCgroup {
                 return Ok(());
             }
             if Instant::now() >= end {
-                return Err(CgroupError::Occupied {
-                    path: self.dir.clone().unwrap_or_default(),
-                    pids,
-                });
+                return Err(CgroupError::Occupied { path: self.dir.clone().unwrap_or_default(), pids });
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -231,10 +204,8 @@ impl ModuleCgroup {
     /// Living processes of the noted sessions; a session without any is forgotten, since its number may come again.
     fn session_members(&self) -> Vec<i32> {
         let mut sessions = self.sessions();
-        let members: Vec<(i32, i32)> = crate::proc_scan::sessions()
-            .into_iter()
-            .filter(|(_, session)| sessions.contains(session))
-            .collect();
+        let members: Vec<(i32, i32)> =
+            crate::proc_scan::sessions().into_iter().filter(|(_, session)| sessions.contains(session)).collect();
         sessions.retain(|session| members.iter().any(|(_, of)| of == session));
         members.into_iter().map(|(pid, _)| pid).collect()
     }
@@ -249,11 +220,7 @@ impl ModuleCgroup {
 }
 
 fn failed(operation: &'static str, path: &Path, source: io::Error) -> CgroupError {
-    CgroupError::Operate {
-        operation,
-        path: path.to_owned(),
-        source,
-    }
+    CgroupError::Operate { operation, path: path.to_owned(), source }
 }
 
 fn write(dir: &Path, file: &str, value: &str) -> io::Result<()> {

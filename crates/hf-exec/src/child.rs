@@ -59,18 +59,20 @@ fn reset_priority() -> io::Result<()> {
     }
 }
 
+/// Ours are protected, the application isn't. Raising the score is always allowed; without CAP_SYS_RESOURCE the kernel
+/// refuses to lower one, but then it isn't ours that is inherited, and the script runs with it.
 fn reset_oom_score() -> io::Result<()> {
     // SAFETY: the path is a static C string; the descriptor is closed before it goes out of scope.
     unsafe {
-        let fd = libc::open(
-            c"/proc/self/oom_score_adj".as_ptr(),
-            libc::O_WRONLY | libc::O_CLOEXEC,
-        );
+        let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
         check(fd as isize)?;
         let written = libc::write(fd, c"0".as_ptr().cast(), 1);
         let result = check(written);
         libc::close(fd);
-        result
+        match result {
+            Err(error) if error.raw_os_error() == Some(libc::EACCES) => Ok(()),
+            other => other,
+        }
     }
 }
 
@@ -78,20 +80,9 @@ fn reset_oom_score() -> io::Result<()> {
 /// must not hold a socket or a lock of ours for years. Kernels before 5.11 answer EINVAL: then only that.
 fn hide_descriptors() {
     // SAFETY: changes flags of descriptors only; they close at exec.
-    unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            3,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
+    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
 }
 
 fn check(result: isize) -> io::Result<()> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

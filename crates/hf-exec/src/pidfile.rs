@@ -14,17 +14,10 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum PidFileError {
     #[error("can't {operation} the pid file {path:?}")]
-    Operate {
-        operation: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Operate { operation: &'static str, path: PathBuf, source: io::Error },
     /// Another living process holds the lock; who it is, if the file says so.
     #[error("{path:?} is held by another process ({holder:?})")]
-    Held {
-        path: PathBuf,
-        holder: Option<Identity>,
-    },
+    Held { path: PathBuf, holder: Option<Identity> },
 }
 
 /// Names one process for ever.
@@ -45,11 +38,7 @@ impl Identity {
     /// The identity of the process that has this pid now; an error of kind `NotFound` if there is none.
     pub fn of(pid: i32) -> io::Result<Self> {
         let start_ticks = start_ticks(pid)?.ok_or(io::ErrorKind::NotFound)?;
-        Ok(Self {
-            pid,
-            start_ticks,
-            boot_id: boot_id()?,
-        })
+        Ok(Self { pid, start_ticks, boot_id: boot_id()? })
     }
 
     /// Whether this very process lives. A zombie doesn't.
@@ -62,11 +51,7 @@ impl Identity {
         let pid = words.next()?.parse().ok().filter(|pid| *pid > 0)?;
         let start_ticks = words.next()?.parse().ok()?;
         let boot_id = words.next()?.to_owned();
-        words.next().is_none().then_some(Self {
-            pid,
-            start_ticks,
-            boot_id,
-        })
+        words.next().is_none().then_some(Self { pid, start_ticks, boot_id })
     }
 }
 
@@ -95,13 +80,7 @@ pub struct PidFile {
 impl PidFile {
     /// Locks the file and writes this process into it.
     pub fn acquire(path: &Path) -> Result<Self, PidFileError> {
-        let failed = |operation| {
-            move |source| PidFileError::Operate {
-                operation,
-                path: path.to_owned(),
-                source,
-            }
-        };
+        let failed = |operation| move |source| PidFileError::Operate { operation, path: path.to_owned(), source };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -115,10 +94,7 @@ impl PidFile {
             Ok(()) => (),
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let holder = parse_file(&mut file).map_err(failed("read"))?;
-                return Err(PidFileError::Held {
-                    path: path.to_owned(),
-                    holder,
-                });
+                return Err(PidFileError::Held { path: path.to_owned(), holder });
             }
             Err(error) => return Err(failed("lock")(error.into())),
         }
@@ -130,11 +106,7 @@ impl PidFile {
     /// Who the file names and whether he lives, judged by pid, start time and boot id. Takes no lock, so it can't
     /// disturb anybody who does.
     pub fn verify(path: &Path) -> Result<Liveness, PidFileError> {
-        let failed = |source| PidFileError::Operate {
-            operation: "read",
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| PidFileError::Operate { operation: "read", path: path.to_owned(), source };
         let mut file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Liveness::Unknown),
@@ -143,11 +115,7 @@ impl PidFile {
         let Some(identity) = parse_file(&mut file).map_err(failed)? else {
             return Ok(Liveness::Unknown);
         };
-        Ok(if identity.is_alive().map_err(failed)? {
-            Liveness::Alive(identity)
-        } else {
-            Liveness::Dead(identity)
-        })
+        Ok(if identity.is_alive().map_err(failed)? { Liveness::Alive(identity) } else { Liveness::Dead(identity) })
     }
 }
 
@@ -169,16 +137,12 @@ fn start_ticks(pid: i32) -> io::Result<Option<u64>> {
         Ok(stat) => Ok((stat.state != 'Z').then_some(stat.starttime)),
         Err(procfs::ProcError::NotFound(_)) => Ok(None),
         // The process went while its file was being read.
-        Err(procfs::ProcError::Io(error, _)) if error.raw_os_error() == Some(libc::ESRCH) => {
-            Ok(None)
-        }
+        Err(procfs::ProcError::Io(error, _)) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
         Err(error) => Err(io::Error::other(error)),
     }
 }
 
 /// In a lab every node has a boot id of its own, and a power cut gives a new one.
 fn boot_id() -> io::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?
-        .trim()
-        .to_owned())
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }

@@ -17,10 +17,7 @@ pub struct Holder {
 /// read, nothing below `dir` is touched, so a hung mount doesn't hang this. Processes in other mount namespaces
 /// show up under the paths that they see.
 pub fn holders_below(dir: &Path) -> Vec<Holder> {
-    pids()
-        .into_iter()
-        .filter_map(|pid| holder(pid, dir))
-        .collect()
+    pids().into_iter().filter_map(|pid| holder(pid, dir)).collect()
 }
 
 /// The command's name of a living process, control characters escaped.
@@ -32,25 +29,13 @@ pub fn comm_of(pid: i32) -> Option<String> {
 fn holder(pid: i32, dir: &Path) -> Option<Holder> {
     let base = PathBuf::from(format!("/proc/{pid}"));
     let path = held_link(&base, dir).or_else(|| held_mapping(&base, dir))?;
-    Some(Holder {
-        pid,
-        comm: comm_of(pid)?,
-        path,
-    })
+    Some(Holder { pid, comm: comm_of(pid)?, path })
 }
 
 fn held_link(base: &Path, dir: &Path) -> Option<PathBuf> {
     let special = ["cwd", "root", "exe"].map(|name| base.join(name));
-    let open = fs::read_dir(base.join("fd"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    special
-        .into_iter()
-        .chain(open)
-        .filter_map(|link| fs::read_link(link).ok())
-        .find(|target| target.starts_with(dir))
+    let open = fs::read_dir(base.join("fd")).into_iter().flatten().flatten().map(|entry| entry.path());
+    special.into_iter().chain(open).filter_map(|link| fs::read_link(link).ok()).find(|target| target.starts_with(dir))
 }
 
 /// A file can stay mapped after its descriptor was closed.
@@ -66,11 +51,7 @@ fn held_mapping(base: &Path, dir: &Path) -> Option<PathBuf> {
 pub(crate) fn sessions() -> Vec<(i32, i32)> {
     pids()
         .into_iter()
-        .filter_map(|pid| {
-            procfs::process::Process::new(pid)
-                .and_then(|process| process.stat())
-                .ok()
-        })
+        .filter_map(|pid| procfs::process::Process::new(pid).and_then(|process| process.stat()).ok())
         .filter(|stat| stat.state != 'Z')
         .map(|stat| (stat.pid, stat.session))
         .collect()
@@ -78,7 +59,5 @@ pub(crate) fn sessions() -> Vec<(i32, i32)> {
 
 fn pids() -> Vec<i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }

@@ -27,6 +27,7 @@ pub const TERM_GRACE: Duration = Duration::from_secs(5);
 /// must wait for it here.
 const KILL_GRACE: Duration = Duration::from_secs(2);
 const GROUP_POLL: Duration = Duration::from_millis(20);
+const BUSY_TRIES: u32 = 10;
 
 /// What to run, and in which surroundings.
 #[derive(Debug, Clone, Default)]
@@ -63,35 +64,23 @@ pub async fn run(spec: &ScriptSpec<'_>) -> Ran {
 /// As [`run`]; when `kill` is ready first, the script's process group is killed at once (`Signalled`).
 pub async fn run_or_kill(spec: &ScriptSpec<'_>, kill: impl Future<Output = ()>) -> Ran {
     let started = Instant::now();
-    let outcome = match start(spec) {
+    let outcome = match start(spec).await {
         Ok(child) => conduct(child, spec, kill).await,
         Err(outcome) => outcome,
     };
-    Ran {
-        outcome,
-        duration: started.elapsed(),
-    }
+    Ran { outcome, duration: started.elapsed() }
 }
 
 /// Checks and spawns; an outcome as the error if there is nothing to wait for.
-fn start(spec: &ScriptSpec) -> Result<Child, ScriptOutcome> {
+async fn start(spec: &ScriptSpec<'_>) -> Result<Child, ScriptOutcome> {
     let refused = |error: &dyn std::error::Error| ScriptOutcome::Refused(with_sources(error));
-    let path = trust::check_trust(&spec.path)
-        .map_err(|error| refused(&error))?
-        .ok_or(ScriptOutcome::Missing)?;
+    let path = trust::check_trust(&spec.path).map_err(|error| refused(&error))?.ok_or(ScriptOutcome::Missing)?;
     let log = open_log(spec).map_err(|error| {
-        ScriptOutcome::Refused(format!(
-            "the user log {:?} can't be written: {error}",
-            spec.log_file
-        ))
+        ScriptOutcome::Refused(format!("the user log {:?} can't be written: {error}", spec.log_file))
     })?;
-    let procs = spec
-        .cgroup
-        .map(ModuleCgroup::open_procs)
-        .transpose()
-        .map_err(|error| refused(&error))?
-        .flatten();
-    let child = spawn(&path, spec, log, procs)
+    let procs = spec.cgroup.map(ModuleCgroup::open_procs).transpose().map_err(|error| refused(&error))?.flatten();
+    let child = spawn_when_free(&path, spec, log.as_ref(), procs.as_ref())
+        .await
         .map_err(|error| ScriptOutcome::Refused(format!("{path:?} can't be started: {error}")))?;
     if let (Some(cgroup), Some(pid)) = (spec.cgroup, group_of(&child)) {
         cgroup.note_session(pid);
@@ -108,17 +97,31 @@ fn open_log(spec: &ScriptSpec) -> io::Result<Option<File>> {
     Ok(Some(log))
 }
 
-fn spawn(
+/// A file that was written a moment ago can't be run while another thread's child, which is about to become
+/// another program, still holds the writer's descriptor. That passes by itself.
+async fn spawn_when_free(
     path: &Path,
-    spec: &ScriptSpec,
-    log: Option<File>,
-    procs: Option<File>,
+    spec: &ScriptSpec<'_>,
+    log: Option<&File>,
+    procs: Option<&File>,
 ) -> io::Result<Child> {
+    let mut tries = BUSY_TRIES;
+    loop {
+        match spawn(path, spec, log, procs) {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries > 0 => tries -= 1,
+            other => return other,
+        }
+        sleep(GROUP_POLL).await;
+    }
+}
+
+fn spawn(path: &Path, spec: &ScriptSpec, log: Option<&File>, procs: Option<&File>) -> io::Result<Child> {
     // The file itself, no pipe: a daemon may hold it for years without anybody reading.
     let (out, err) = match log {
-        Some(log) => (Stdio::from(log.try_clone()?), Stdio::from(log)),
+        Some(log) => (Stdio::from(log.try_clone()?), Stdio::from(log.try_clone()?)),
         None => (Stdio::null(), Stdio::null()),
     };
+    let procs = procs.map(File::try_clone).transpose()?;
     let mut command = Command::new(path);
     command
         .args(&spec.args)
@@ -136,11 +139,7 @@ fn spawn(
     command.spawn()
 }
 
-async fn conduct(
-    mut child: Child,
-    spec: &ScriptSpec<'_>,
-    kill: impl Future<Output = ()>,
-) -> ScriptOutcome {
+async fn conduct(mut child: Child, spec: &ScriptSpec<'_>, kill: impl Future<Output = ()>) -> ScriptOutcome {
     let Some(group) = group_of(&child) else {
         return ScriptOutcome::Refused("the script has no process id".to_owned());
     };
@@ -190,10 +189,7 @@ fn signal_group(group: Pid, signal: Signal) {
 }
 
 fn group_of(child: &Child) -> Option<Pid> {
-    child
-        .id()
-        .and_then(|pid| i32::try_from(pid).ok())
-        .and_then(Pid::from_raw)
+    child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)
 }
 
 fn outcome_of(status: io::Result<ExitStatus>) -> ScriptOutcome {

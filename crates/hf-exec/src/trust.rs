@@ -28,18 +28,13 @@ pub enum Untrusted {
 /// Only root can change what was checked, so it stays true until the file is run.
 pub fn check_trust(path: &Path) -> Result<Option<PathBuf>, Untrusted> {
     if !path.is_absolute() {
-        return Err(Untrusted::Relative {
-            path: path.to_owned(),
-        });
+        return Err(Untrusted::Relative { path: path.to_owned() });
     }
     let real = match path.canonicalize() {
         Ok(real) => real,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => {
-            return Err(Untrusted::Examine {
-                path: path.to_owned(),
-                source,
-            });
+            return Err(Untrusted::Examine { path: path.to_owned(), source });
         }
     };
     let places: BTreeSet<&Path> = real.ancestors().chain(path.ancestors()).collect();
@@ -52,38 +47,22 @@ pub fn check_trust(path: &Path) -> Result<Option<PathBuf>, Untrusted> {
 
 fn check_place(place: &Path) -> Result<(), Untrusted> {
     let path = || place.to_owned();
-    let meta = place
-        .symlink_metadata()
-        .map_err(|source| Untrusted::Examine {
-            path: path(),
-            source,
-        })?;
+    let meta = place.symlink_metadata().map_err(|source| Untrusted::Examine { path: path(), source })?;
     if meta.uid() != 0 {
-        return Err(Untrusted::Owner {
-            path: path(),
-            uid: meta.uid(),
-        });
+        return Err(Untrusted::Owner { path: path(), uid: meta.uid() });
     }
     // A link has no mode of its own; its directory's counts. The group's bit counts even where the group
     // is root's, because with an access control list it is the mask of all named users.
     if !meta.is_symlink() && meta.mode() & 0o022 != 0 {
-        return Err(Untrusted::Writable {
-            path: path(),
-            mode: meta.mode() & 0o7777,
-        });
+        return Err(Untrusted::Writable { path: path(), mode: meta.mode() & 0o7777 });
     }
     Ok(())
 }
 
 fn check_executable(real: &Path) -> Result<(), Untrusted> {
-    let meta = real.metadata().map_err(|source| Untrusted::Examine {
-        path: real.to_owned(),
-        source,
-    })?;
+    let meta = real.metadata().map_err(|source| Untrusted::Examine { path: real.to_owned(), source })?;
     if !meta.is_file() || meta.mode() & 0o111 == 0 {
-        return Err(Untrusted::NotExecutable {
-            path: real.to_owned(),
-        });
+        return Err(Untrusted::NotExecutable { path: real.to_owned() });
     }
     Ok(())
 }

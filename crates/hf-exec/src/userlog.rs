@@ -9,21 +9,13 @@ use std::path::Path;
 /// Opens the log so that every write goes to its end, also from processes that keep it for years and
 /// over a truncation.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)
+    OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
 /// One line that says what the lines below it belong to. Arguments are escaped: a line break in one
 /// must not look like a line of another script.
 pub(crate) fn write_header(log: &mut File, script: &Path, args: &[String]) -> io::Result<()> {
-    let name = script
-        .file_name()
-        .unwrap_or(OsStr::new("?"))
-        .to_string_lossy();
+    let name = script.file_name().unwrap_or(OsStr::new("?")).to_string_lossy();
     let mut line = format!("----- {} {}", local_time(), name.escape_debug());
     for arg in args {
         line.push(' ');
@@ -37,11 +29,7 @@ pub(crate) fn write_header(log: &mut File, script: &Path, args: &[String]) -> io
 /// Empties the log if it has reached `limit_kb` KiB; to be called when the module starts. A log that
 /// doesn't exist is below every limit. Says whether it was emptied.
 pub fn truncate_userlog(path: &Path, limit_kb: u64) -> io::Result<bool> {
-    let log = match OpenOptions::new()
-        .write(true)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)
-    {
+    let log = match OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(path) {
         Ok(log) => log,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),

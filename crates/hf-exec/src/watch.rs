@@ -17,10 +17,7 @@ pub enum WatchError {
     #[error("the process {identity} is gone")]
     Gone { identity: Identity },
     #[error("can't watch the process {identity}")]
-    Open {
-        identity: Identity,
-        source: io::Error,
-    },
+    Open { identity: Identity, source: io::Error },
 }
 
 /// A handle on one process. Readable (poll) when it has died; works for processes that aren't our children.
@@ -40,10 +37,7 @@ impl ProcessWatch {
             Ok(pidfd) => pidfd,
             Err(rustix::io::Errno::SRCH) => return Err(WatchError::Gone { identity }),
             Err(error) => {
-                return Err(WatchError::Open {
-                    identity,
-                    source: error.into(),
-                });
+                return Err(WatchError::Open { identity, source: error.into() });
             }
         };
         // Checked after the descriptor is held: from here on the number can't go to another without us noticing.
@@ -61,8 +55,7 @@ impl ProcessWatch {
     /// Waits for the death of the process, within a tokio runtime.
     pub async fn exited(&self) -> io::Result<()> {
         // SAFETY: the descriptor is borrowed from self, so it stays open longer than the registration.
-        let fd =
-            unsafe { AsyncFd::register_with_interest(self.pidfd.as_fd(), Interest::READABLE)? };
+        let fd = unsafe { AsyncFd::register_with_interest(self.pidfd.as_fd(), Interest::READABLE)? };
         let _guard = fd.readable().await?;
         Ok(())
     }
@@ -70,10 +63,7 @@ impl ProcessWatch {
     /// Whether it lives at this moment.
     pub fn is_alive(&self) -> io::Result<bool> {
         let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         Ok(poll(&mut fds, Some(&now))? == 0)
     }
 

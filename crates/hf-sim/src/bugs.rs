@@ -1,0 +1,128 @@
+//! Bugs planted between the actors and the world, to show that the invariants would see them (HABITS 13).
+//!
+//! Production code knows nothing of them: they drop, alter or add inputs and effects, or let the data plane lie.
+
+use crate::event::Input;
+use crate::world::World;
+use hf_node::heart::HeartInput;
+use hf_node::rfs::RfsInput;
+use hf_replica::engine::EngineEvent;
+use hf_types::{Epoch, GenerationId, GrantReason, Record, Standing, UpToDate};
+use hf_wire::bus::{HeartToRfs, RfsToHeart};
+use std::str::FromStr;
+
+/// A bug of each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// A record is said to be written, and is not.
+    RecordLost,
+    /// A record is said to be written before it is: what follows from it happens too early.
+    RecordEarly,
+    /// Rfs does not take its heart's fences, nor sees that its heart is gone.
+    FenceIgnored,
+    /// Who asks for a permission gets it at once, without outdating and without silence.
+    GrantForNothing,
+    /// The data plane acknowledges in step without the other copy's answer.
+    AckBeforePeer,
+    /// The secondary's core hears that it is up to date while the last zones are still on their way to its disk.
+    UpToDateEarly,
+    /// The address has no lifetime: it stays when its heart stands still.
+    VipOutlives,
+    /// Nobody notices that the process stood still: silence counters go on.
+    StallUnnoticed,
+    /// Every copy says that it is up to date and consistent.
+    AlwaysUpToDate,
+    /// A generation is drawn without naming its parent.
+    HistoryForgotten,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Bug; 10] = [
+        Bug::RecordLost,
+        Bug::RecordEarly,
+        Bug::FenceIgnored,
+        Bug::GrantForNothing,
+        Bug::AckBeforePeer,
+        Bug::UpToDateEarly,
+        Bug::VipOutlives,
+        Bug::StallUnnoticed,
+        Bug::AlwaysUpToDate,
+        Bug::HistoryForgotten,
+    ];
+}
+
+impl FromStr for Bug {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Bug::ALL
+            .into_iter()
+            .find(|bug| format!("{bug:?}").eq_ignore_ascii_case(text))
+            .ok_or_else(|| format!("{text:?} is no planted bug; there are {:?}", Bug::ALL))
+    }
+}
+
+/// What became of an input.
+pub enum Altered {
+    Dropped,
+    As(Input),
+}
+
+impl World {
+    pub(crate) fn alter_input(&mut self, node: usize, input: Input) -> Altered {
+        let Some(bug) = self.bug else {
+            return Altered::As(input);
+        };
+        match (bug, &input) {
+            (Bug::FenceIgnored, Input::Rfs(RfsInput::HeartGone))
+            | (Bug::FenceIgnored, Input::Rfs(RfsInput::Heart(HeartToRfs::Fence { .. })))
+            | (Bug::StallUnnoticed, Input::Heart(HeartInput::Stalled { .. }))
+            | (Bug::StallUnnoticed, Input::Rfs(RfsInput::Stalled { .. })) => Altered::Dropped,
+            (Bug::GrantForNothing, Input::Heart(HeartInput::Rfs(RfsToHeart::AskAlone { epoch, .. }))) => {
+                self.grant_for_nothing(node, *epoch);
+                Altered::As(input)
+            }
+            (Bug::AlwaysUpToDate, Input::Rfs(RfsInput::Engine(EngineEvent::Started { .. }))) => {
+                Altered::As(whitewashed(input))
+            }
+            _ => Altered::As(input),
+        }
+    }
+
+    fn grant_for_nothing(&mut self, node: usize, epoch: Epoch) {
+        let Some(rfs) = self.nodes[node].rfs.as_ref().map(|p| p.pid) else {
+            return;
+        };
+        let grant = HeartToRfs::Grant {
+            epoch: Epoch(epoch.0 + 2),
+            generation: GenerationId(self.dice.shell.next()),
+            why: GrantReason::Silence,
+        };
+        self.tell(node, rfs, Input::Rfs(RfsInput::Heart(grant)));
+    }
+}
+
+/// The records of a copy that can start with nobody to ask.
+fn whitewashed(input: Input) -> Input {
+    match input {
+        Input::Rfs(RfsInput::Engine(EngineEvent::Started { mut records, boot_id, takeover })) => {
+            for record in records.iter_mut().filter(|r| r.standing != Standing::New) {
+                record.up_to_date = UpToDate::Yes;
+                record.consistent = true;
+                record.standing = Standing::AloneConfirmed;
+            }
+            Input::Rfs(RfsInput::Engine(EngineEvent::Started { records, boot_id, takeover }))
+        }
+        other => other,
+    }
+}
+
+impl Bug {
+    /// What becomes of a record on its way to the disk.
+    pub(crate) fn record(self, record: &mut Record, before: &Record) {
+        if self == Bug::HistoryForgotten && record.generation != before.generation {
+            record.history.clear();
+        }
+    }
+}

@@ -1,0 +1,183 @@
+use super::{Engine, Stream};
+use crate::clock::MS;
+use crate::event::{Input, OnNode};
+use crate::facts::{Fact, acknowledges};
+use crate::link::Frame;
+use crate::node::Queue;
+use crate::world::World;
+use hf_node::rfs::RfsInput;
+use hf_replica::engine::{EngineCommand, EngineEvent, Gate, PeerMessage};
+use hf_types::Seq;
+
+impl World {
+    /// Tells the core of a node's rfs what its data plane saw.
+    pub(crate) fn to_core(&mut self, node: usize, event: EngineEvent) {
+        if let Some(rfs) = self.nodes[node].rfs.as_ref().map(|p| p.pid) {
+            self.send(node, Queue::EngineToRfs, rfs, Input::Rfs(RfsInput::Engine(event)));
+        }
+    }
+
+    pub(crate) fn engine_command(&mut self, node: usize, command: EngineCommand) {
+        if self.nodes[node].engine.is_none() {
+            return;
+        }
+        match command {
+            EngineCommand::Mount => {
+                self.nodes[node].mount.mounted = true;
+                self.to_core(node, EngineEvent::Mounted);
+            }
+            EngineCommand::Unmount => self.unmount(node),
+            EngineCommand::SetGate(gate) => self.set_gate(node, gate),
+            EngineCommand::Listen => self.with(node, |e| e.listening = true),
+            EngineCommand::Connect => {
+                self.with(node, |e| e.connecting = true);
+                self.connect_soon(node);
+            }
+            EngineCommand::Hangup => self.hang_up(node),
+            EngineCommand::Send(message) => self.send_message(node, message),
+            EngineCommand::StartSync => self.start_sync(node),
+            EngineCommand::StopSync => self.with(node, |e| e.sync = None),
+            EngineCommand::Drain => self.drain(node),
+            EngineCommand::WriteRecords { token, records } => self.write_records(node, token, records),
+        }
+    }
+
+    pub(super) fn with(&mut self, node: usize, change: impl FnOnce(&mut Engine)) {
+        if let Some(engine) = self.engine(node) {
+            change(engine);
+        }
+    }
+
+    fn unmount(&mut self, node: usize) {
+        let mount = &mut self.nodes[node].mount;
+        mount.mounted = false;
+        mount.parked.clear();
+        mount.pending.clear();
+        let mark = self.nodes[node].disk.data.mark();
+        self.nodes[node].disk.data.synced(mark);
+        self.to_core(node, EngineEvent::Unmounted);
+    }
+
+    fn hang_up(&mut self, node: usize) {
+        self.with(node, |e| {
+            e.listening = false;
+            e.connecting = false;
+        });
+        let Some(link) = self.engine(node).and_then(|e| e.link) else {
+            return;
+        };
+        self.end_of_stream(link, 1 - node);
+        self.link_gone(node, link, "hung up here");
+    }
+
+    fn send_message(&mut self, node: usize, message: PeerMessage) {
+        let mount = &self.nodes[node].mount;
+        let message = match message {
+            PeerMessage::Hello { version, incarnation, primary, epoch, records, .. } => PeerMessage::Hello {
+                version,
+                incarnation,
+                primary,
+                epoch,
+                records,
+                applied: if mount.applied.0 == epoch { Seq(mount.applied.1) } else { Seq(0) },
+            },
+            other => other,
+        };
+        if let PeerMessage::Handover { epoch, .. } = &message {
+            // From here on this side receives the stream of that epoch, from its beginning.
+            let mount = &mut self.nodes[node].mount;
+            mount.applied = (*epoch, 0);
+            mount.applied_durable = 0;
+            mount.applied_marks.clear();
+            self.with(node, |e| e.told_durable = 0);
+        }
+        self.send_frame(node, Frame::Core(message));
+    }
+
+    fn set_gate(&mut self, node: usize, gate: Gate) {
+        let Some(engine) = self.engine(node) else {
+            return;
+        };
+        if engine.gate == gate {
+            return;
+        }
+        engine.gate = gate;
+        self.note(Some(node), || format!("data plane: gate is {gate:?}"));
+        self.begin_stream(node, gate);
+        self.fact(Fact::Gate { node, gate });
+        match gate {
+            Gate::ReadOnly => {
+                self.nodes[node].mount.parked.clear();
+                self.nodes[node].mount.pending.clear();
+            }
+            Gate::Closed => {}
+            Gate::Alone { .. } | Gate::InStep { .. } | Gate::Syncing { .. } => self.admit_parked(node),
+        }
+        self.settle(node);
+    }
+
+    fn begin_stream(&mut self, node: usize, gate: Gate) {
+        let Some(epoch) = acknowledges(gate) else {
+            return;
+        };
+        let state = &mut self.nodes[node];
+        let Some(engine) = &mut state.engine else {
+            return;
+        };
+        if state.mount.out.epoch != epoch {
+            state.mount.out = Stream::begin(epoch);
+            engine.flowing = engine.handed && engine.link.is_some();
+            engine.handed = false;
+        }
+        if matches!(gate, Gate::Alone { .. }) {
+            state.mount.out.floor = None;
+            state.mount.out.ring.clear();
+            engine.flowing = false;
+            engine.unanswered_since = None;
+        }
+    }
+
+    fn drain(&mut self, node: usize) {
+        let count = self.nodes[node].disk.data.mark().1;
+        self.with(node, |e| e.drain = Some(count));
+        self.begin_fsync(node);
+        self.settle(node);
+    }
+
+    /// Looks again at everything that waits: acknowledgements, a drain.
+    pub(crate) fn settle(&mut self, node: usize) {
+        self.acknowledge(node);
+        self.check_drained(node);
+    }
+
+    fn check_drained(&mut self, node: usize) {
+        let state = &self.nodes[node];
+        let Some(engine) = &state.engine else {
+            return;
+        };
+        let Some(count) = engine.drain else {
+            return;
+        };
+        let durable = state.disk.data.is_durable(count) || state.disk.data.is_mixed();
+        let follows = matches!(engine.gate, Gate::InStep { .. } | Gate::Syncing { .. });
+        let applied = state.mount.out.answered(self.setup.async_second) >= state.mount.out.last;
+        if !durable || (follows && !applied) {
+            return;
+        }
+        let seq = match engine.gate {
+            Gate::ReadOnly => state.mount.applied.1,
+            _ => state.mount.out.last,
+        };
+        self.with(node, |e| e.drain = None);
+        self.to_core(node, EngineEvent::Drained { seq: Seq(seq) });
+    }
+
+    /// Tries to connect in a while.
+    pub(super) fn connect_soon(&mut self, node: usize) {
+        let Some(rfs) = self.engine(node).map(|e| e.pid) else {
+            return;
+        };
+        let after = self.dice.net.range(2 * MS, 200 * MS);
+        self.on_node(node, after, OnNode::Connect { rfs });
+    }
+}

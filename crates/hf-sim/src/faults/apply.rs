@@ -1,0 +1,139 @@
+use super::Kind;
+use crate::clock::{MS, SEC, Time};
+use crate::event::{Event, Input, OnNode, Part};
+use crate::facts::Fact;
+use crate::world::World;
+use hf_node::daemon::DaemonInput;
+use hf_node::heart::HeartInput;
+use hf_node::rfs::RfsInput;
+
+impl World {
+    pub(crate) fn fault_begins(&mut self, n: usize) {
+        if self.calm {
+            return;
+        }
+        let fault = self.faults[n].clone();
+        self.stats.faults += 1;
+        self.note(None, || format!("fault: {:?} for {} ms", fault.kind, fault.lasts / MS));
+        match fault.kind {
+            Kind::Loss { lane, from, permille } => self.net.lanes[lane][from].loss = permille,
+            Kind::Delay { lane, from, longest } => self.net.lanes[lane][from].delay.1 = longest,
+            Kind::Partition { ref lanes, from } => self.block(lanes, from, true),
+            Kind::LinkCut => self.cut_links(),
+            Kind::Kill { node, part } => self.kill(node, part),
+            Kind::Freeze { node } => self.freeze(node),
+            Kind::PowerCut { nodes, rollback } => self.cut_power(nodes, rollback, fault.lasts),
+            Kind::SlowDisk { node } => self.nodes[node].disk.slow = true,
+            Kind::BadDisk { node } => self.nodes[node].disk.bad = true,
+            Kind::SlowBus { node } => self.nodes[node].slow_bus = true,
+            Kind::BadScripts { node } => self.nodes[node].bad_scripts = true,
+        }
+        self.schedule(fault.lasts, Event::FaultEnds(n));
+    }
+
+    pub(crate) fn fault_ends(&mut self, n: usize) {
+        let fault = self.faults[n].clone();
+        match fault.kind {
+            Kind::Loss { lane, from, .. } => self.net.lanes[lane][from].loss = 0,
+            Kind::Delay { lane, from, .. } => self.net.lanes[lane][from].delay.1 = MS,
+            Kind::Partition { ref lanes, from } => self.block(lanes, from, false),
+            Kind::Kill { node, part: Part::Daemon } => self.on_node(node, 0, OnNode::SpawnDaemon),
+            Kind::LinkCut | Kind::Kill { .. } | Kind::PowerCut { .. } => {}
+            Kind::Freeze { node } => self.thaw(node),
+            Kind::SlowDisk { node } => self.nodes[node].disk.slow = false,
+            Kind::BadDisk { node } => self.nodes[node].disk.bad = false,
+            Kind::SlowBus { node } => self.nodes[node].slow_bus = false,
+            Kind::BadScripts { node } => self.nodes[node].bad_scripts = false,
+        }
+        if fault.lasts > 0 {
+            self.note(None, || format!("fault ends: {:?}", fault.kind));
+        }
+    }
+
+    fn block(&mut self, lanes: &[usize], from: [bool; 2], on: bool) {
+        for lane in lanes {
+            for node in (0..2).filter(|node| from[*node]) {
+                let way = &mut self.net.lanes[*lane][node];
+                way.blocked = if on { way.blocked + 1 } else { way.blocked.saturating_sub(1) };
+            }
+        }
+        if on && self.dice.net.chance(500) {
+            // Some connections do not survive it.
+            let ids: Vec<u64> = self.links.keys().copied().collect();
+            for link in ids {
+                let after = self.dice.net.range(SEC, 15 * SEC);
+                for node in 0..2 {
+                    self.on_node(node, after, OnNode::LinkGone { link, why: "timed out" });
+                }
+            }
+        }
+        if !on {
+            self.flush_held();
+        }
+    }
+
+    fn cut_links(&mut self) {
+        let ids: Vec<u64> = self.links.keys().copied().collect();
+        for link in ids {
+            for node in 0..2 {
+                let after = self.dice.net.range(0, 20 * MS);
+                self.on_node(node, after, OnNode::LinkGone { link, why: "reset" });
+            }
+            // What is on its way is lost.
+            self.links.remove(&link);
+        }
+    }
+
+    fn freeze(&mut self, node: usize) {
+        if !self.nodes[node].powered || self.nodes[node].is_frozen() {
+            return;
+        }
+        self.nodes[node].frozen_since = Some(self.now);
+        self.fact(Fact::Frozen { node });
+    }
+
+    /// The node goes on: every process hears first how long it stood still; they and the data plane wake in any order.
+    pub(crate) fn thaw(&mut self, node: usize) {
+        let Some(since) = self.nodes[node].frozen_since.take() else {
+            return;
+        };
+        let stood_still = self.now - since;
+        self.fact(Fact::Thawed { node, stood_still });
+        let for_ms = stood_still / MS;
+        let wake = [(); 4].map(|()| self.dice.shell.below(3 * MS));
+        self.stalled(node, Part::Daemon, wake[0], Input::Daemon(DaemonInput::Stalled { for_ms }));
+        self.stalled(node, Part::Heart, wake[1], Input::Heart(HeartInput::Stalled { for_ms }));
+        self.stalled(node, Part::Rfs, wake[2], Input::Rfs(RfsInput::Stalled { for_ms }));
+        for what in std::mem::take(&mut self.nodes[node].waiting) {
+            let after = wake[group(&what)];
+            self.on_node(node, after, what);
+        }
+    }
+
+    fn stalled(&mut self, node: usize, part: Part, wake: Time, input: Input) {
+        let at = self.now + wake;
+        let Some(pid) = self.pid(node, part) else {
+            return;
+        };
+        let resumes = match part {
+            Part::Daemon => self.nodes[node].daemon.as_mut().map(|p| &mut p.resumes_at),
+            Part::Heart => self.nodes[node].heart.as_mut().map(|p| &mut p.resumes_at),
+            Part::Rfs => self.nodes[node].rfs.as_mut().map(|p| &mut p.resumes_at),
+        };
+        if let Some(resumes) = resumes {
+            *resumes = at;
+        }
+        self.on_node(node, wake, OnNode::Input { pid, input });
+    }
+}
+
+/// Who does this after a thaw: the three processes in turn, or the data plane and the kernel.
+fn group(what: &OnNode) -> usize {
+    match what {
+        OnNode::Input { input, .. } => input.part() as usize,
+        OnNode::Timer { part, .. } => *part as usize,
+        OnNode::Heartbeat { .. } => Part::Heart as usize,
+        OnNode::Membership { .. } => Part::Daemon as usize,
+        _ => 3,
+    }
+}

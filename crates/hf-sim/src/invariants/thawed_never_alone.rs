@@ -1,0 +1,62 @@
+use super::Invariant;
+use crate::facts::{Fact, View, acknowledges};
+use hf_types::ModuleState;
+
+/// A node that stood still does not go on as if nothing had happened.
+#[derive(Default)]
+pub struct ThawedNeverAlone {
+    /// The node thawed while the other one served, and this has been so since.
+    watched: [bool; 2],
+}
+
+impl Invariant for ThawedNeverAlone {
+    fn name(&self) -> &'static str {
+        "thawed_never_alone"
+    }
+
+    fn sentence(&self) -> &'static str {
+        "A node that was frozen while the other took over never reaches ALONE as long as the other one serves and can be heard."
+    }
+
+    fn source(&self) -> &'static str {
+        "docs/internals/mirror.md, Meeting of two primaries; REPLICATION P7; the issue's freeze test"
+    }
+
+    fn see(&mut self, fact: &Fact, view: &View<'_>) -> Result<(), String> {
+        match *fact {
+            Fact::Thawed { node, .. } => {
+                let served = |n: usize| acknowledges(view.ledger.nodes[n].gate);
+                let (mine, theirs) = (served(node), served(1 - node));
+                // The other one goes by a younger permission than this one knew.
+                self.watched[node] = theirs.is_some() && theirs > mine && !view.hidden[node];
+            }
+            Fact::Gate { node, gate } if acknowledges(gate).is_none() => self.watched[1 - node] = false,
+            Fact::PowerCut { .. } => self.watched = [false, false],
+            Fact::Frozen { node } => self.watched[1 - node] = false,
+            Fact::State { node, state, .. } => return self.state(node, state, view),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl ThawedNeverAlone {
+    fn state(&mut self, node: usize, state: ModuleState, view: &View<'_>) -> Result<(), String> {
+        if !self.watched[node] || view.hidden[node] || view.hidden[1 - node] {
+            self.watched[node] = false;
+            return Ok(());
+        }
+        match state {
+            ModuleState::Alone => Err(format!(
+                "node{} was frozen, node{} took over and serves, and node{0} reaches ALONE",
+                node + 1,
+                2 - node
+            )),
+            ModuleState::Second => {
+                self.watched[node] = false;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

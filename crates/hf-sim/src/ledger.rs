@@ -1,0 +1,178 @@
+use crate::clock::Time;
+use crate::facts::{Fact, acknowledges};
+use hf_replica::engine::Gate;
+use hf_types::{Colour, Epoch, GrantReason, ModuleState};
+use hf_wire::bus::RfsRole;
+use std::collections::HashSet;
+
+/// What clients were promised, and who had which permission when.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    pub acked: Vec<Acked>,
+    pub nodes: [Seen; 2],
+    pub episodes: Vec<Episode>,
+}
+
+/// An operation that a client was told is safe.
+#[derive(Clone, Debug)]
+pub struct Acked {
+    pub op: u64,
+    pub node: usize,
+    pub epoch: Epoch,
+    pub at: Time,
+    /// Acknowledged without the other copy.
+    pub alone: bool,
+    pub episode: usize,
+    /// An administrator gave it up (`prim` on a copy without it), or it was on a disk that was rolled back.
+    pub given_up: bool,
+}
+
+/// From one moment at which both copies are equal to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Episode {
+    /// A node went alone by silence (or by an administrator) while the network hid a living other one.
+    pub isolated: bool,
+    /// Who got a permission to go alone in it.
+    pub moved_on: [bool; 2],
+}
+
+/// What was last seen of a node.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub gate: Gate,
+    pub role: RfsRole,
+    pub grant: Option<(Epoch, GrantReason)>,
+    pub state: ModuleState,
+    pub colour: Colour,
+    pub vip: bool,
+    pub rolled_back: bool,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Seen {
+            gate: Gate::Closed,
+            role: RfsRole::Idle,
+            grant: None,
+            state: ModuleState::Stop,
+            colour: Colour::Red,
+            vip: false,
+            rolled_back: false,
+        }
+    }
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Ledger { acked: Vec::new(), nodes: Default::default(), episodes: vec![Episode::default()] }
+    }
+}
+
+impl Ledger {
+    /// The episode that runs.
+    pub fn episode(&self) -> &Episode {
+        &self.episodes[self.episodes.len() - 1]
+    }
+
+    /// Whether both nodes may hold a permission of their own because the network lay between them (REPLICATION P4: without
+    /// a quorum witness an isolation can split the brain).
+    pub fn split(&self) -> bool {
+        let episode = self.episode();
+        episode.isolated && episode.moved_on == [true, true]
+    }
+
+    /// Operations that must be there and are not in `copy`.
+    pub fn missing_in(&self, copy: &[u64]) -> Vec<&Acked> {
+        let copy: HashSet<u64> = copy.iter().copied().collect();
+        self.acked
+            .iter()
+            .filter(|acked| !acked.given_up && !copy.contains(&acked.op) && !self.lost_by_split(acked))
+            .collect()
+    }
+
+    fn lost_by_split(&self, acked: &Acked) -> bool {
+        let episode = &self.episodes[acked.episode];
+        acked.alone && episode.isolated && episode.moved_on == [true, true]
+    }
+
+    /// Takes a fact in. Called before the invariants see it.
+    pub fn learn(&mut self, fact: &Fact, beside: &Beside<'_>) {
+        match fact {
+            Fact::Gate { node, gate } => self.gate(*node, *gate, beside),
+            Fact::Acked { node, epoch, op } => self.ack(*node, *epoch, *op, beside),
+            Fact::Role { node, role } => self.nodes[*node].role = *role,
+            Fact::Granted { node, epoch, why, .. } => self.granted(*node, *epoch, *why, beside),
+            Fact::State { node, state, colour } => {
+                (self.nodes[*node].state, self.nodes[*node].colour) = (*state, *colour)
+            }
+            Fact::Vip { node, set } => self.nodes[*node].vip = *set,
+            Fact::Synced { node } => self.synced(*node),
+            Fact::PowerCut { node } => {
+                let rolled_back = self.nodes[*node].rolled_back;
+                self.nodes[*node] = Seen { rolled_back, ..Seen::default() };
+            }
+            Fact::RolledBack { node } => self.nodes[*node].rolled_back = true,
+            Fact::Fenced { .. }
+            | Fact::RfsFenced { .. }
+            | Fact::Record { .. }
+            | Fact::SyncBegins { .. }
+            | Fact::PowerOn { .. }
+            | Fact::Frozen { .. }
+            | Fact::Thawed { .. }
+            | Fact::AtRest => {}
+        }
+    }
+
+    fn gate(&mut self, node: usize, gate: Gate, beside: &Beside<'_>) {
+        self.nodes[node].gate = gate;
+        if self.nodes[node].rolled_back && acknowledges(gate).is_some() {
+            self.give_up(beside.copies[node]);
+        }
+    }
+
+    fn ack(&mut self, node: usize, epoch: Epoch, op: u64, beside: &Beside<'_>) {
+        self.acked.push(Acked {
+            op,
+            node,
+            epoch,
+            at: beside.at,
+            alone: !matches!(self.nodes[node].gate, Gate::InStep { .. }),
+            episode: self.episodes.len() - 1,
+            given_up: false,
+        });
+    }
+
+    fn granted(&mut self, node: usize, epoch: Epoch, why: GrantReason, beside: &Beside<'_>) {
+        self.nodes[node].grant = Some((epoch, why));
+        let last = self.episodes.len() - 1;
+        let episode = &mut self.episodes[last];
+        episode.moved_on[node] = true;
+        match why {
+            GrantReason::Silence => episode.isolated |= beside.hidden[node],
+            GrantReason::Administrator => {
+                episode.isolated |= beside.hidden[node];
+                self.give_up(beside.copies[node]);
+            }
+            GrantReason::OutdatedConfirmed | GrantReason::Witness | GrantReason::Connected | GrantReason::NoData => {}
+        }
+    }
+
+    fn synced(&mut self, node: usize) {
+        self.nodes[node].rolled_back = false;
+        self.episodes.push(Episode::default());
+    }
+
+    fn give_up(&mut self, copy: &[u64]) {
+        let copy: HashSet<u64> = copy.iter().copied().collect();
+        for acked in &mut self.acked {
+            acked.given_up |= !copy.contains(&acked.op);
+        }
+    }
+}
+
+/// What the ledger needs to know beside the fact.
+pub struct Beside<'a> {
+    pub at: Time,
+    pub copies: [&'a [u64]; 2],
+    pub hidden: [bool; 2],
+}

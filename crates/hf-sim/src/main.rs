@@ -1,0 +1,123 @@
+//! Runs seeds of the simulator and prints those that fail.
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use hf_sim::bugs::Bug;
+use hf_sim::faults::Class;
+use hf_sim::{Failure, Options, explain, run};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::ops::Range;
+use std::time::Instant;
+
+/// Simulated clusters: a seed a run.
+#[derive(Parser)]
+struct Args {
+    /// One seed, or a range `A..B` (without B).
+    #[arg(long, default_value = "1..1000", value_parser = range)]
+    seeds: Range<u64>,
+    /// Length of the time with faults: operations of a client, ten a second.
+    #[arg(long, default_value_t = 1000)]
+    ops: u64,
+    /// Classes of faults, comma separated; all by default.
+    #[arg(long, value_delimiter = ',')]
+    faults: Vec<Class>,
+    /// Plants a bug, to see it caught.
+    #[arg(long)]
+    bug: Option<Bug>,
+    /// Prints the whole history of every seed.
+    #[arg(long)]
+    history: bool,
+    /// Stops after so many failing seeds.
+    #[arg(long, default_value_t = 5)]
+    failures: usize,
+}
+
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let number = |part: &str| part.parse::<u64>().map_err(|e| format!("{part:?}: {e}"));
+    match text.split_once("..") {
+        Some((from, to)) => Ok(number(from)?..number(to)?),
+        None => number(text).map(|one| one..one + 1),
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let options = Options {
+        ops: args.ops,
+        faults: if args.faults.is_empty() { Class::ALL.to_vec() } else { args.faults.clone() },
+        bug: args.bug,
+    };
+    std::panic::set_hook(Box::new(|_| {}));
+    if args.history {
+        return show(&args, &options);
+    }
+    let failed = sweep(&args, &options)?;
+    if failed > 0 {
+        bail!("{failed} seeds failed");
+    }
+    Ok(())
+}
+
+fn show(args: &Args, options: &Options) -> anyhow::Result<()> {
+    for seed in args.seeds.clone() {
+        let failure = explain(seed, options, true);
+        let mut out = std::io::stdout().lock();
+        write!(out, "{}", failure.history)
+            .and_then(|()| writeln!(out, "seed {seed}: {}: {}", failure.violation.invariant, failure.violation.what))
+            .context("printing a history")?;
+    }
+    Ok(())
+}
+
+fn sweep(args: &Args, options: &Options) -> anyhow::Result<usize> {
+    let began = Instant::now();
+    let (mut acked, mut failovers, mut faults, mut simulated) = (0, 0, 0, 0);
+    let mut failed: BTreeMap<&'static str, Vec<u64>> = BTreeMap::new();
+    for (n, seed) in args.seeds.clone().enumerate() {
+        match run(seed, options) {
+            Ok(stats) => {
+                acked += stats.acked;
+                failovers += stats.failovers;
+                faults += stats.faults;
+                simulated += stats.end;
+            }
+            Err(failure) => {
+                print_failure(&failure, options, failed.is_empty() || args.failures <= 5);
+                failed.entry(failure.violation.invariant).or_default().push(seed);
+            }
+        }
+        let total: usize = failed.values().map(Vec::len).sum();
+        if (n + 1) % 500 == 0 {
+            eprintln!("{} seeds, {total} failed, {:.0} s", n + 1, began.elapsed().as_secs_f64());
+        }
+        if total >= args.failures {
+            break;
+        }
+    }
+    let total: usize = failed.values().map(Vec::len).sum();
+    println!(
+        "{total} seeds failed; the others: {:.1} simulated hours, {faults} faults, {failovers} failovers, {acked} operations acknowledged; {:.1} s",
+        simulated as f64 / 3.6e12,
+        began.elapsed().as_secs_f64()
+    );
+    for (invariant, seeds) in &failed {
+        println!("  {invariant}: {seeds:?}");
+    }
+    Ok(total)
+}
+
+fn print_failure(failure: &Failure, options: &Options, with_history: bool) {
+    let Failure { seed, violation, history } = failure;
+    println!("seed {seed} violates {} at {:.3} ms: {}", violation.invariant, violation.at as f64 / 1e6, violation.what);
+    if with_history {
+        println!("{history}");
+    }
+    let faults: Vec<String> = options.faults.iter().map(|c| format!("{c:?}")).collect();
+    let bug = options.bug.map(|b| format!(" --bug {b:?}")).unwrap_or_default();
+    println!(
+        "again: cargo run --release -p hf-sim -- --seeds {seed} --ops {} --faults {}{bug} --history\n",
+        options.ops,
+        faults.join(",")
+    );
+}

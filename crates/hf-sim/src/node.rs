@@ -1,0 +1,141 @@
+use crate::clock::{SEC, Time};
+use crate::engine::{Data, Engine, Mount};
+use crate::event::{OnNode, Pid, RunningScript};
+use hf_node::daemon::DaemonActor;
+use hf_node::heart::HeartActor;
+use hf_node::rfs::RfsActor;
+use hf_types::{Colour, Instant, ModuleState, Record};
+use hf_wire::bus::HeartToDaemon;
+
+/// A process that runs one of the actors.
+#[derive(Clone, Debug)]
+pub struct Process<A> {
+    pub pid: Pid,
+    pub actor: A,
+    /// The deadline that an event is on its way for.
+    pub armed: Option<Instant>,
+    /// Said that it stopped, so that its end is no death.
+    pub orderly: bool,
+    /// After a freeze: not scheduled before this.
+    pub resumes_at: Time,
+    /// Deadlines handled in a row without the clock moving.
+    pub spins: u32,
+}
+
+impl<A> Process<A> {
+    pub fn new(pid: Pid, actor: A) -> Process<A> {
+        Process { pid, actor, armed: None, orderly: false, resumes_at: 0, spins: 0 }
+    }
+}
+
+/// What survives a power cut.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    pub records: Vec<Record>,
+    pub data: Data,
+    /// Writes take long, or fail.
+    pub slow: bool,
+    pub bad: bool,
+}
+
+/// Where the next message of a queue of this node may arrive at the earliest: queues keep their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    DaemonToHeart,
+    HeartToDaemon,
+    HeartToRfs,
+    RfsToHeart,
+    EngineToRfs,
+}
+
+/// One machine.
+#[derive(Debug)]
+pub struct Node {
+    pub powered: bool,
+    pub boots: u32,
+    pub boot_id: String,
+    pub booted_at: Time,
+    pub frozen_since: Option<Time>,
+    /// What waits for a frozen node.
+    pub waiting: Vec<OnNode>,
+    pub daemon: Option<Process<DaemonActor>>,
+    pub heart: Option<Process<HeartActor>>,
+    pub rfs: Option<Process<RfsActor>>,
+    /// The data plane in the rfs process.
+    pub engine: Option<Engine>,
+    /// What the keeper and the kernel hold: outlives rfs.
+    pub mount: Mount,
+    pub disk: Disk,
+    /// An earlier state of the disk, for a rollback.
+    pub snapshot: Option<Disk>,
+    /// Until when the kernel keeps the virtual address.
+    pub vip_until: Option<Time>,
+    /// The lifetime that the heart asked for.
+    pub vip_lifetime: Time,
+    /// The application serves clients.
+    pub application: bool,
+    pub scripts: Vec<RunningScript>,
+    pub queues: [Time; 5],
+    /// Bus messages take long.
+    pub slow_bus: bool,
+    /// Scripts fail and hang more often.
+    pub bad_scripts: bool,
+    /// The heart's last status, which the heart's loop says again to a daemon that comes back.
+    pub last_status: Option<HeartToDaemon>,
+    /// A rfs is being started.
+    pub rfs_starting: bool,
+    /// A heart is being started.
+    pub heart_starting: bool,
+}
+
+impl Node {
+    pub fn new(records: Vec<Record>) -> Node {
+        Node {
+            powered: false,
+            boots: 0,
+            boot_id: String::new(),
+            booted_at: 0,
+            frozen_since: None,
+            waiting: Vec::new(),
+            daemon: None,
+            heart: None,
+            rfs: None,
+            engine: None,
+            mount: Mount::default(),
+            disk: Disk { records, data: Data::default(), slow: false, bad: false },
+            snapshot: None,
+            vip_until: None,
+            vip_lifetime: 0,
+            application: false,
+            scripts: Vec::new(),
+            queues: [0; 5],
+            slow_bus: false,
+            bad_scripts: false,
+            last_status: None,
+            rfs_starting: false,
+            heart_starting: false,
+        }
+    }
+
+    /// The node's clock; it begins at one second, because nothing runs in the kernel's first.
+    pub fn local(&self, now: Time) -> Instant {
+        Instant(now - self.booted_at + SEC)
+    }
+
+    /// The moment of the run at which the node's clock shows `local`.
+    pub fn global(&self, local: Instant) -> Time {
+        (self.booted_at + local.0).saturating_sub(SEC)
+    }
+
+    /// State and colour as the heart knows them; STOP red without one.
+    pub fn module_state(&self) -> (ModuleState, Colour) {
+        self.heart.as_ref().map_or((ModuleState::Stop, Colour::Red), |heart| {
+            let status = heart.actor.status();
+            (status.state, status.colour)
+        })
+    }
+
+    pub fn is_frozen(&self) -> bool {
+        self.frozen_since.is_some()
+    }
+}

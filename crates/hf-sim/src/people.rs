@@ -1,0 +1,171 @@
+//! Clients and the administrator.
+
+use crate::clock::{MS, SEC, Time};
+use crate::event::{Event, Input, OnNode, Part};
+use crate::facts::acknowledges;
+use crate::node::Queue;
+use crate::world::World;
+use hf_node::daemon::DaemonInput;
+use hf_node::heart::HeartInput;
+use hf_types::{Caller, Colour, Command, ModuleState, Standing, Ticket};
+
+/// How often the administrator looks.
+pub const LOOKS: Time = 500 * MS;
+
+/// What the administrator remembers.
+#[derive(Clone, Debug, Default)]
+pub struct Administrator {
+    /// Since when a node's module is stopped, or waits red.
+    pub stopped_since: [Option<Time>; 2],
+    pub waits_since: [Option<Time>; 2],
+    /// Commands at random moments.
+    pub busy: bool,
+    /// When the last command was given.
+    pub last: Time,
+    /// `prim` was said in the calm: the copies had gone apart.
+    pub decided: u32,
+}
+
+impl World {
+    /// A client asks every node that it can reach by the virtual address and that serves it.
+    pub(crate) fn client(&mut self) {
+        if self.clients_stopped {
+            return;
+        }
+        for node in 0..2 {
+            let state = &self.nodes[node];
+            if state.powered && state.vip_until.is_some() && state.application {
+                let after = self.dice.client.range(MS / 10, 2 * MS);
+                self.on_node(node, after, OnNode::Submit);
+            }
+        }
+        let every = self.setup.client_every;
+        let after = self.dice.client.range(every / 4, every * 2);
+        self.schedule(after, Event::Client);
+    }
+
+    /// Clients give no further operations.
+    pub fn stop_clients(&mut self) {
+        self.clients_stopped = true;
+    }
+
+    /// The administrator looks at the cluster and does what a sensible one does.
+    pub(crate) fn watch(&mut self) {
+        self.schedule(LOOKS, Event::Watch);
+        for node in 0..2 {
+            self.remember(node);
+            if self.dice.admin.chance(10) && !self.calm {
+                self.nodes[node].snapshot = Some(self.nodes[node].disk.clone());
+            }
+        }
+        if self.first_start() {
+            self.command_soon(0, Command::Prim);
+            return;
+        }
+        for node in 0..2 {
+            self.start_what_is_stopped(node);
+        }
+        if !self.calm && self.admin.busy && self.dice.admin.chance(60) {
+            self.random_command();
+        }
+        self.dare_prim();
+    }
+
+    fn remember(&mut self, node: usize) {
+        let (state, colour) = self.nodes[node].module_state();
+        let up = self.nodes[node].daemon.is_some();
+        let now = self.now;
+        let since = |flag: bool, old: Option<Time>| if flag { old.or(Some(now)) } else { None };
+        let stopped = up && self.nodes[node].heart.is_none();
+        let waits = state == ModuleState::Wait && colour == Colour::Red;
+        self.admin.stopped_since[node] = since(stopped, self.admin.stopped_since[node]);
+        self.admin.waits_since[node] = since(waits, self.admin.waits_since[node]);
+    }
+
+    /// Both copies are new and both modules wait: one must be told to begin (reference 004, 5.3).
+    fn first_start(&self) -> bool {
+        let new = self.nodes.iter().all(|n| n.disk.records.iter().all(|r| r.standing == Standing::New));
+        let waited = self.admin.waits_since[0].is_some_and(|at| self.now - at > SEC);
+        new && waited && self.now - self.admin.last > 3 * SEC
+    }
+
+    fn start_what_is_stopped(&mut self, node: usize) {
+        let patience = if self.calm { 5 * SEC } else { 2 * SEC + self.dice.admin.below(20 * SEC) };
+        if self.admin.stopped_since[node].is_some_and(|at| self.now - at > patience) {
+            self.admin.stopped_since[node] = Some(self.now);
+            self.command_soon(node, Command::Start);
+        }
+    }
+
+    fn random_command(&mut self) {
+        let node = self.dice.admin.below(2) as usize;
+        let command = *self.dice.admin.pick(&[
+            Command::Stop,
+            Command::Stop,
+            Command::Swap,
+            Command::Swap,
+            Command::Swap,
+            Command::Stopstart,
+            Command::Stopstart,
+            Command::Second,
+            Command::Start,
+            Command::Forcestop,
+        ]);
+        if self.nodes[node].powered {
+            self.command_soon(node, command);
+        }
+    }
+
+    /// `prim` on a node that waits red for long, if no other node serves: a person's decision, with what it gives up.
+    fn dare_prim(&mut self) {
+        let patience = if self.calm { 60 * SEC } else { 40 * SEC };
+        let serves = self.nodes.iter().any(|n| n.engine.as_ref().is_some_and(|e| acknowledges(e.gate).is_some()));
+        if serves || self.now - self.admin.last < 10 * SEC {
+            return;
+        }
+        for node in 0..2 {
+            if self.admin.waits_since[node].is_none_or(|at| self.now - at < patience) {
+                continue;
+            }
+            if self.calm {
+                if let Err(what) = crate::invariants::must_decide(&self.nodes) {
+                    self.violate("reaches_prim_second", what);
+                    return;
+                }
+            } else if !self.dice.admin.chance(100) {
+                continue;
+            }
+            self.admin.decided += 1;
+            let inconsistent = self.nodes[node].disk.records.iter().any(|r| !r.consistent);
+            let other_better = self.nodes[1 - node].disk.records.iter().all(|r| r.consistent);
+            if inconsistent && other_better {
+                continue;
+            }
+            self.command_soon(node, if inconsistent { Command::Primforce } else { Command::Prim });
+            return;
+        }
+    }
+
+    fn command_soon(&mut self, node: usize, command: Command) {
+        self.admin.last = self.now;
+        self.note(None, || format!("administrator: {command} on node{}", node + 1));
+        let to = if self.dice.admin.chance(150) { Part::Heart } else { Part::Daemon };
+        let to = if self.nodes[node].heart.is_none() { Part::Daemon } else { to };
+        self.on_node(node, MS, OnNode::Command { command, to });
+    }
+
+    pub(crate) fn command(&mut self, node: usize, command: Command, to: Part) {
+        let ticket = Ticket(self.fresh());
+        let by = Caller("root".to_owned());
+        let Some(pid) = self.pid(node, to) else {
+            return;
+        };
+        let input = match to {
+            Part::Daemon => {
+                Input::Daemon(DaemonInput::Control { ticket, module: self.setup.module.clone(), command, by })
+            }
+            Part::Heart | Part::Rfs => Input::Heart(HeartInput::Control { ticket, command, by }),
+        };
+        self.send(node, Queue::HeartToDaemon, pid, input);
+    }
+}

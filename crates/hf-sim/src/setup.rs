@@ -1,0 +1,122 @@
+use crate::clock::{MS, Time, nanos};
+use crate::rng::Rng;
+use hf_node::daemon::{DaemonConfig, InstalledModule};
+use hf_node::heart::{HeartConfig, Lane, Vip};
+use hf_node::rfs::RfsConfig;
+use hf_types::{LanName, ModuleName, NodeName};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// The cluster of a run: everything that the configuration files would say, drawn from the seed.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub names: [NodeName; 2],
+    pub lans: Vec<LanName>,
+    pub module: ModuleName,
+    pub dirs: usize,
+    pub async_second: bool,
+    pub pulse: Duration,
+    pub timeout: Duration,
+    pub send_timeout: Duration,
+    pub failover: bool,
+    pub defaultprim: Option<usize>,
+    pub lastprim: bool,
+    /// Period of the client's operations.
+    pub client_every: Time,
+}
+
+fn parsed<T: std::str::FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    text.parse().expect("a constant name is valid")
+}
+
+impl Setup {
+    /// Draws a cluster.
+    pub fn draw(rng: &mut Rng) -> Setup {
+        let timeout = *rng.pick(&[1000, 2000, 5000]);
+        let lans = rng.range(1, 2) as usize;
+        Setup {
+            names: [parsed("node1"), parsed("node2")],
+            lans: [parsed("default"), parsed("net2")][..lans].to_vec(),
+            module: parsed("mirror"),
+            dirs: rng.range(1, 2) as usize,
+            async_second: rng.chance(500),
+            pulse: Duration::from_millis(timeout / *rng.pick(&[4, 7, 10])),
+            timeout: Duration::from_millis(timeout),
+            send_timeout: Duration::from_millis(*rng.pick(&[2000, 10_000])),
+            failover: !rng.chance(50),
+            defaultprim: *rng.pick(&[None, None, Some(0), Some(1)]),
+            lastprim: rng.chance(200),
+            client_every: rng.range(20, 150) * MS,
+        }
+    }
+
+    /// The longest of the time-outs by which a fault is noticed.
+    pub fn patience(&self) -> Time {
+        nanos(self.timeout.max(self.send_timeout))
+    }
+
+    /// The virtual address of the module.
+    pub fn address(&self) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100))
+    }
+
+    pub fn daemon(&self, node: usize) -> DaemonConfig {
+        DaemonConfig {
+            me: self.names[node].clone(),
+            nodes: self.names.to_vec(),
+            lans: self.lans.clone(),
+            pulse: Duration::from_millis(500),
+            mlost_count: 4,
+            slost_count: 4,
+            signature: "0123".to_owned(),
+            applied_us: 1,
+            modules: vec![InstalledModule {
+                module: self.module.clone(),
+                id: 1,
+                nice_stop_timeout: Duration::from_secs(5),
+                force_stop_timeout: Duration::from_secs(3),
+                replicates: true,
+            }],
+        }
+    }
+
+    pub fn heart(&self, node: usize) -> HeartConfig {
+        HeartConfig {
+            module: self.module.clone(),
+            me: self.names[node].clone(),
+            peer: self.names[1 - node].clone(),
+            me_first: node == 0,
+            lanes: self.lans.iter().map(|lan| self.lane(lan)).collect(),
+            replicates: true,
+            failover: self.failover,
+            defaultprim: self.defaultprim.map(|n| self.names[n].clone()),
+            lastprim: self.lastprim && self.defaultprim.is_none(),
+            vips: vec![Vip {
+                address: self.address(),
+                arp_interval: Duration::from_secs(10),
+                arp_elapse: Duration::from_secs(30),
+                arp_reroute: false,
+            }],
+            scripts: true,
+            nice_stop_timeout: Duration::from_secs(5),
+            force_stop_timeout: Duration::from_secs(3),
+            syncdelta_min: 0,
+        }
+    }
+
+    fn lane(&self, lan: &LanName) -> Lane {
+        Lane { lan: lan.clone(), ident: lan.as_str().to_owned(), pulse: self.pulse, timeout: self.timeout }
+    }
+
+    pub fn rfs(&self) -> RfsConfig {
+        RfsConfig {
+            dirs: (0..self.dirs).map(|n| format!("/a/dir{n}")).collect(),
+            async_second: self.async_second,
+            send_timeout: self.send_timeout,
+            lock_timeout: self.send_timeout * 3,
+        }
+    }
+}

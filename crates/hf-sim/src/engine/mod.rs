@@ -9,6 +9,8 @@ mod data;
 mod records;
 mod stream;
 mod synchronise;
+#[cfg(test)]
+mod tests;
 
 pub use data::Data;
 

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use crate::addr;
@@ -102,7 +102,7 @@ impl Lan {
         let Ok(net) = self.namespace() else {
             return false;
         };
-        in_namespace(&net, || link_running(machine)).is_ok_and(|running| running)
+        in_namespace(&net, || link_carrier(machine)).is_ok_and(|carrier| carrier.unwrap_or(false))
     }
 }
 
@@ -130,8 +130,8 @@ pub fn in_namespace<T: Send>(net: &File, work: impl FnOnce() -> T + Send) -> std
     })
 }
 
-/// Reads an interface's flags, lets `change` set others, and writes those; `change` returning None only reads.
-fn link_flags(name: &str, change: impl FnOnce(i32) -> Option<i32>) -> std::io::Result<i32> {
+/// A socket and a request about one interface.
+fn link_request(name: &str) -> std::io::Result<(OwnedFd, libc::ifreq)> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     // SAFETY: ifreq is plain data, for which all zeroes is valid.
@@ -139,6 +139,12 @@ fn link_flags(name: &str, change: impl FnOnce(i32) -> Option<i32>) -> std::io::R
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
         *to = from as libc::c_char;
     }
+    Ok((socket, request))
+}
+
+/// Reads an interface's flags, lets `change` set others, and writes those; `change` returning None only reads.
+fn link_flags(name: &str, change: impl FnOnce(i32) -> Option<i32>) -> std::io::Result<i32> {
+    let (socket, mut request) = link_request(name)?;
     // SAFETY: the kernel fills the ifreq.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &mut request) })?;
     // SAFETY: SIOCGIFFLAGS sets this member.
@@ -155,8 +161,21 @@ fn set_link(name: &str, up: bool) -> std::io::Result<()> {
     link_flags(name, |flags| Some(if up { flags | libc::IFF_UP } else { flags & !libc::IFF_UP })).map(|_| ())
 }
 
-fn link_running(name: &str) -> bool {
-    link_flags(name, |_| None).is_ok_and(|flags| flags & libc::IFF_RUNNING != 0)
+/// The carrier itself, which the flags (IFF_RUNNING) follow only after a while.
+fn link_carrier(name: &str) -> std::io::Result<bool> {
+    const ETHTOOL_GLINK: u32 = 0x0a;
+    /// `struct ethtool_value` of linux/ethtool.h.
+    #[repr(C)]
+    struct Value {
+        command: u32,
+        data: u32,
+    }
+    let mut value = Value { command: ETHTOOL_GLINK, data: 0 };
+    let (socket, mut request) = link_request(name)?;
+    request.ifr_ifru.ifru_data = (&raw mut value).cast();
+    // SAFETY: the kernel fills the value to which the ifreq points.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &mut request) })?;
+    Ok(value.data != 0)
 }
 
 /// The rules of one LAN: what partitions, frozen machines and lossy links drop on the way through the bridge.

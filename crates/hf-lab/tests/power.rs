@@ -1,0 +1,167 @@
+//! A power cut is a power cut: on the disk, on the wire, and for what waits in a file system nobody answers.
+
+mod common;
+
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::{Lab, eventually};
+
+#[test]
+fn what_was_synced_survives_and_the_rest_is_lost() {
+    let lab = Lab::up("cut", &["--nodes", "1"]);
+    let boot_id = || lab.sh_ok("node1", "cat /proc/sys/kernel/random/boot_id");
+    let before = boot_id();
+    for round in 0..3 {
+        lab.sh_ok(
+            "node1",
+            &format!(
+                "cd /srv; echo {round} > synced; sync synced; echo {round} > lost-{round}; \
+                 dd if=/dev/zero of=big-{round} bs=1M count=20 status=none"
+            ),
+        );
+        lab.ok(&["power-off", "node1"]);
+        assert_eq!(lab.run(&["exec", "node1", "--", "true"]).status.code(), Some(1));
+        lab.ok(&["power-on", "node1"]);
+        assert_eq!(lab.sh_ok("node1", "cd /srv; cat synced; ls"), format!("{round}\nsynced\n"));
+    }
+    assert_ne!(boot_id(), before);
+}
+
+#[test]
+fn the_fast_disk_is_honest_about_fsync_too() {
+    let lab = Lab::up("fast", &["--nodes", "1", "--disk", "fast"]);
+    lab.sh_ok("node1", "cd /srv; echo yes > synced; sync synced");
+    lab.ok(&["power-off", "node1"]);
+    lab.ok(&["power-on", "node1"]);
+    assert_eq!(lab.sh_ok("node1", "cat /srv/synced"), "yes\n");
+}
+
+/// Frames that crossed a switch: when, from which card, and whether TCP said goodbye in them.
+struct Frame {
+    at: Instant,
+    from: [u8; 6],
+    goodbye: bool,
+}
+
+/// Listens to everything in the namespace of the LAN's switch.
+struct Capture {
+    frames: Arc<Mutex<Vec<Frame>>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Capture {
+    fn start(holder: i64) -> Self {
+        let frames: Arc<Mutex<Vec<Frame>>> = Arc::default();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (into, until) = (frames.clone(), stop.clone());
+        let thread = std::thread::spawn(move || capture(holder, &into, &until));
+        std::thread::sleep(Duration::from_millis(100));
+        Self { frames, stop, thread: Some(thread) }
+    }
+
+    fn finish(mut self) -> Vec<Frame> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.take().unwrap().join().unwrap();
+        std::mem::take(&mut self.frames.lock().unwrap())
+    }
+}
+
+fn capture(holder: i64, into: &Mutex<Vec<Frame>>, until: &AtomicBool) {
+    let net = std::fs::File::open(format!("/proc/{holder}/ns/net")).unwrap();
+    let all = (libc::ETH_P_ALL as u16).to_be();
+    // SAFETY: plain calls with owned descriptors and buffers of the sizes given.
+    unsafe {
+        assert_eq!(libc::setns(net.as_raw_fd(), libc::CLONE_NEWNET), 0);
+        let socket = libc::socket(libc::AF_PACKET, libc::SOCK_RAW, i32::from(all));
+        assert!(socket >= 0);
+        let limit = libc::timeval { tv_sec: 0, tv_usec: 50_000 };
+        libc::setsockopt(
+            socket,
+            libc::SOL_SOCKET,
+            libc::SO_RCVTIMEO,
+            (&raw const limit).cast(),
+            size_of::<libc::timeval>() as u32,
+        );
+        let mut frame = [0u8; 2048];
+        while !until.load(Ordering::SeqCst) {
+            let got = libc::recv(socket, frame.as_mut_ptr().cast(), frame.len(), 0);
+            if got >= 14 {
+                let bytes = &frame[..got as usize];
+                into.lock().unwrap().push(Frame {
+                    at: Instant::now(),
+                    from: bytes[6..12].try_into().unwrap(),
+                    goodbye: says_goodbye(bytes),
+                });
+            }
+        }
+        libc::close(socket);
+    }
+}
+
+/// FIN or RST in an IPv4 TCP segment.
+fn says_goodbye(frame: &[u8]) -> bool {
+    let ip = &frame[14..];
+    if frame[12..14] != [8, 0] || ip.len() < 40 || ip[9] != 6 {
+        return false;
+    }
+    let header = usize::from(ip[0] & 15) * 4;
+    ip.get(header + 13).is_some_and(|flags| flags & 0b101 != 0)
+}
+
+#[test]
+fn no_frame_leaves_a_node_after_the_cut() {
+    let lab = Lab::up("wire", &["--lan", "default"]);
+    let json = std::fs::read_to_string(lab.run_dir().join("lab.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let holder = json["lans"][0]["holder"]["pid"].as_i64().unwrap();
+    let capture = Capture::start(holder);
+
+    let listen = "perl -MIO::Socket::INET -e '$s=IO::Socket::INET->new(LocalPort=>7777,Listen=>1); $c=$s->accept; \
+                  print \"connected\\n\"; $|=1; alarm 8; while(sysread($c,$b,99)){} print \"end of file\\n\"'";
+    let mut listener = lab.background("node2", &format!("exec {listen}"));
+    eventually("node2 listens", Duration::from_secs(5), || lab.sh("node2", "ss -ltn | grep -q :7777").status.success());
+    let talk = "perl -MIO::Socket::INET -e '$s=IO::Socket::INET->new(\"node2:7777\"); while(1){syswrite($s,\"x\"); select(undef,undef,undef,0.01)}'";
+    let mut talker = lab.background("node1", &format!("exec {talk}"));
+    let mut pings = lab.background("node1", "exec ping -q -i 0.01 node2");
+    std::thread::sleep(Duration::from_millis(500));
+
+    lab.ok(&["power-off", "node1"]);
+    let cut = Instant::now();
+    std::thread::sleep(Duration::from_secs(1));
+    let frames = capture.finish();
+    let node1 = [2, 0x90, 0, 0, 1, 1];
+    let of_node1 = || frames.iter().filter(|f| f.from == node1);
+    assert!(of_node1().count() > 50, "the capture works");
+    assert!(of_node1().all(|f| f.at < cut), "frames after the cut");
+    assert!(!of_node1().any(|f| f.goodbye), "a machine without power says no goodbye");
+    // Its peer doesn't know: the connection is still open there.
+    assert!(lab.sh("node2", "ss -tn state established | grep -q :7777").status.success());
+    for child in [&mut listener, &mut talker, &mut pings] {
+        // Some are dead already.
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_file_system_that_nobody_answers_does_not_hold_up_the_cut() {
+    let lab = Lab::up("hung", &["--nodes", "1"]);
+    let mut hung = lab.background(
+        "node1",
+        "mkdir /srv/m; exec 3<>/dev/fuse; \
+         mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none /srv/m; echo mounted; \
+         (exec 3>&-; stat /srv/m/x) & exec sleep 1000",
+    );
+    eventually("FUSE is mounted and somebody waits in it", Duration::from_secs(5), || {
+        lab.sh("node1", "grep -q /srv/m /proc/mounts && pgrep -x stat").status.success()
+    });
+    let started = Instant::now();
+    lab.ok(&["power-off", "node1"]);
+    assert!(started.elapsed() < Duration::from_secs(5));
+    lab.ok(&["power-on", "node1"]);
+    hung.wait().unwrap();
+}

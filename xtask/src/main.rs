@@ -1,1 +1,80 @@
-fn main() {}
+//! Chores of the repository: `cargo xtask --help`.
+
+mod graph;
+mod layering;
+mod rules;
+mod sources;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Chores of the repository")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Check that every crate depends only on what its layer allows, and that pure crates stay pure
+    Layering,
+    /// Run every scenario of tests/e2e ROUNDS times with random moments and write the table
+    Soak {
+        #[arg(default_value_t = 20)]
+        rounds: u64,
+        #[arg(default_value = "bench/soak.md")]
+        table: String,
+        /// Only scenarios whose name contains this
+        only: Option<String>,
+    },
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().chore {
+        Chore::Layering => layering(),
+        Chore::Soak { rounds, table, only } => soak(rounds, &table, only.as_deref()),
+    }
+}
+
+fn layering() -> anyhow::Result<ExitCode> {
+    let graph = graph::Graph::load(root())?;
+    let mut violations = layering::check(&graph);
+    violations.extend(sources::check(&root().join("crates"))?);
+    for violation in &violations {
+        eprintln!("layering: {violation}");
+    }
+    if violations.is_empty() {
+        println!("layering: {} crates of ours obey, {} in the graph", graph.members().count(), graph.len());
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("layering: {} violation(s); the rules stand in xtask/src/rules.rs", violations.len());
+    Ok(ExitCode::FAILURE)
+}
+
+fn soak(rounds: u64, table: &str, only: Option<&str>) -> anyhow::Result<ExitCode> {
+    let build = ["build", "--locked", "--profile", "lab", "-p", "holdfast", "-p", "holdfast-recorder"];
+    cargo(&build)?;
+    let rounds = rounds.to_string();
+    let mut args = vec!["run", "--locked", "-q", "-p", "e2e", "--bin", "soak", "--", &rounds, table];
+    args.extend(only);
+    cargo(&args)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cargo(args: &[&str]) -> anyhow::Result<()> {
+    let status = Command::new(graph::cargo_program()).args(args).current_dir(root()).status();
+    let status = status.with_context(|| format!("can't run cargo {}", args.join(" ")))?;
+    if !status.success() {
+        bail!("cargo {} ended with {status}", args.join(" "));
+    }
+    Ok(())
+}
+
+/// The repository's top.
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}

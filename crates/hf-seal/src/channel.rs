@@ -54,18 +54,14 @@ impl Channel {
     pub fn new(key: &ClusterKey, purpose: &str, me: &str, peer: &str, mut rng: Rng) -> Self {
         debug_assert_ne!(me, peer, "a channel joins two nodes");
         let secret = key.purpose(purpose);
-        let greeting = |from: &str, to: &str| {
-            SealKey::new(&secret.derive(&[b"greeting", from.as_bytes(), to.as_bytes()]))
-        };
+        let greeting =
+            |from: &str, to: &str| SealKey::new(&secret.derive(&[b"greeting", from.as_bytes(), to.as_bytes()]));
         let challenge = draw(&mut rng);
         Self {
             key_id: secret.key_id(),
             greeting_out: greeting(me, peer),
             greeting_in: greeting(peer, me),
-            names: Names {
-                me: me.to_owned(),
-                peer: peer.to_owned(),
-            },
+            names: Names { me: me.to_owned(), peer: peer.to_owned() },
             secret,
             rng,
             challenge,
@@ -109,9 +105,7 @@ impl Channel {
 
     /// The peer has proven itself in the present session.
     pub fn is_proven(&self) -> bool {
-        self.session
-            .as_ref()
-            .is_some_and(|session| session.confirmed)
+        self.session.as_ref().is_some_and(|session| session.confirmed)
     }
 
     fn try_open(&mut self, datagram: &[u8]) -> Result<Opened, Reason> {
@@ -130,23 +124,14 @@ impl Channel {
     fn on_hello(&mut self, nonce: [u8; 12], frame: &Frame) -> Result<Opened, Reason> {
         let plain = self.open_greeting(nonce, frame)?;
         let peers: Challenge = whole(&plain)?;
-        if self
-            .session
-            .as_ref()
-            .is_some_and(|session| session.peers == peers)
-        {
+        if self.session.as_ref().is_some_and(|session| session.peers == peers) {
             // That challenge became our session: a duplicate on the way, or a recording.
             return Err(Reason::Replayed);
         }
         let nonce = draw(&mut self.rng);
         let clear = frame::welcome(self.key_id, nonce);
-        let reply = self
-            .greeting_out
-            .seal(nonce, clear, &[&peers, &self.challenge]);
-        Ok(Opened {
-            what: What::Handshake,
-            reply: Some(reply),
-        })
+        let reply = self.greeting_out.seal(nonce, clear, &[&peers, &self.challenge]);
+        Ok(Opened { what: What::Handshake, reply: Some(reply) })
     }
 
     /// Begins the session if it answers my open challenge and I want one.
@@ -164,31 +149,16 @@ impl Channel {
                 return Err(Reason::Replayed);
             }
             if session.confirmed && !self.greeting_again {
-                return Ok(Opened {
-                    what: What::Handshake,
-                    reply: None,
-                });
+                return Ok(Opened { what: What::Handshake, reply: None });
             }
         }
         let session = Session::derive(&self.secret, &self.names, self.challenge, peers);
         self.begin(session);
-        Ok(Opened {
-            what: What::Handshake,
-            reply: self.first_words(),
-        })
+        Ok(Opened { what: What::Handshake, reply: self.first_words() })
     }
 
-    fn on_data(
-        &mut self,
-        sender: Challenge,
-        counter: u64,
-        frame: &Frame,
-    ) -> Result<Opened, Reason> {
-        if let Some(session) = self
-            .session
-            .as_mut()
-            .filter(|session| session.peers == sender)
-        {
+    fn on_data(&mut self, sender: Challenge, counter: u64, frame: &Frame) -> Result<Opened, Reason> {
+        if let Some(session) = self.session.as_mut().filter(|session| session.peers == sender) {
             let content = session.open(counter, frame.clear, frame.sealed)?;
             self.refusals = 0;
             return Ok(self.accept(content, None));
@@ -242,10 +212,7 @@ impl Channel {
             Reason::StaleSession | Reason::Replayed | Reason::TooOld => self.greet_if_lost(reason),
             Reason::Unsealed | Reason::Malformed | Reason::WrongKey | Reason::Forged => None,
         };
-        Opened {
-            what: What::Rejected(reason),
-            reply,
-        }
+        Opened { what: What::Rejected(reason), reply }
     }
 
     fn greet_if_lost(&mut self, reason: Reason) -> Option<Vec<u8>> {
@@ -269,9 +236,7 @@ impl Channel {
     }
 
     fn open_greeting(&self, nonce: [u8; 12], frame: &Frame) -> Result<Vec<u8>, Reason> {
-        self.greeting_in
-            .open(nonce, frame.clear, frame.sealed)
-            .ok_or(Reason::Forged)
+        self.greeting_in.open(nonce, frame.clear, frame.sealed).ok_or(Reason::Forged)
     }
 }
 

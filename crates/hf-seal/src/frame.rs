@@ -54,29 +54,14 @@ impl<'a> Frame<'a> {
             return Err(Reason::Malformed);
         }
         let (clear, sealed) = datagram.split_at(clear_len);
-        Ok(Self {
-            key_id,
-            clear,
-            sealed,
-            kind,
-        })
+        Ok(Self { key_id, clear, sealed, kind })
     }
 }
 
 fn parse_kind(datagram: &[u8]) -> Option<(Kind, usize)> {
     match *datagram.get(4)? {
-        HELLO => Some((
-            Kind::Hello {
-                nonce: array(datagram, COMMON_LEN)?,
-            },
-            GREETING_CLEAR,
-        )),
-        WELCOME => Some((
-            Kind::Welcome {
-                nonce: array(datagram, COMMON_LEN)?,
-            },
-            GREETING_CLEAR,
-        )),
+        HELLO => Some((Kind::Hello { nonce: array(datagram, COMMON_LEN)? }, GREETING_CLEAR)),
+        WELCOME => Some((Kind::Welcome { nonce: array(datagram, COMMON_LEN)? }, GREETING_CLEAR)),
         DATA => {
             let sender = array(datagram, COMMON_LEN)?;
             let counter = u64::from_be_bytes(array(datagram, COMMON_LEN + CHALLENGE_LEN)?);

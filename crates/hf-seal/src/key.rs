@@ -13,9 +13,7 @@ pub fn os_rng() -> Rng {
     let random = SystemRandom::new();
     Box::new(move |out: &mut [u8]| {
         // A node that can't draw a challenge can't prove anything to anybody: it must not go on.
-        random
-            .fill(out)
-            .expect("the system's random generator failed");
+        random.fill(out).expect("the system's random generator failed");
     })
 }
 
@@ -26,9 +24,7 @@ pub enum KeyError {
     Missing,
     #[error("the cluster key has {found} characters where 64 hexadecimal digits belong")]
     Length { found: usize },
-    #[error(
-        "the cluster key contains something else than a hexadecimal digit at position {position}"
-    )]
+    #[error("the cluster key contains something else than a hexadecimal digit at position {position}")]
     Digit { position: usize },
     #[error("the cluster key is all zero: run `cluster config` to make a real one")]
     Zero,
@@ -95,9 +91,7 @@ impl std::fmt::Debug for ClusterKey {
 }
 
 fn hex_value(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 /// A derived secret of 32 bytes, wiped on drop.
@@ -160,19 +154,10 @@ mod tests {
     #[test]
     fn what_is_no_key_is_refused() {
         assert_eq!(ClusterKey::from_hex(" \n").unwrap_err(), KeyError::Missing);
-        assert_eq!(
-            ClusterKey::from_hex("ab").unwrap_err(),
-            KeyError::Length { found: 2 }
-        );
+        assert_eq!(ClusterKey::from_hex("ab").unwrap_err(), KeyError::Length { found: 2 });
         let odd = format!("{}g", "0".repeat(63));
-        assert_eq!(
-            ClusterKey::from_hex(&odd).unwrap_err(),
-            KeyError::Digit { position: 63 }
-        );
-        assert_eq!(
-            ClusterKey::from_hex(&"0".repeat(64)).unwrap_err(),
-            KeyError::Zero
-        );
+        assert_eq!(ClusterKey::from_hex(&odd).unwrap_err(), KeyError::Digit { position: 63 });
+        assert_eq!(ClusterKey::from_hex(&"0".repeat(64)).unwrap_err(), KeyError::Zero);
         assert!(ClusterKey::from_hex(&"é".repeat(32)).is_err());
     }
 
@@ -187,10 +172,7 @@ mod tests {
         let key = ClusterKey::from_bytes(&[7; 32]).unwrap();
         let heart = key.purpose("heart/a");
         assert_ne!(heart.bytes(), key.purpose("heart/b").bytes());
-        assert_ne!(
-            heart.derive(&[b"ab", b"c"]).bytes(),
-            heart.derive(&[b"a", b"bc"]).bytes()
-        );
+        assert_ne!(heart.derive(&[b"ab", b"c"]).bytes(), heart.derive(&[b"a", b"bc"]).bytes());
         assert_ne!(heart.key_id(), key.purpose("heart/b").key_id());
     }
 }

@@ -51,7 +51,6 @@ mod window;
 pub use channel::{Channel, Opened, What};
 pub use key::{ClusterKey, KeyError, Rng, os_rng};
 pub use link_auth::{
-    Initiator, LINK_ANSWER_LEN, LINK_HELLO_LEN, LINK_PROOF_LEN, LinkError, LinkKey, LinkStep,
-    Responder,
+    Initiator, LINK_ANSWER_LEN, LINK_HELLO_LEN, LINK_PROOF_LEN, LinkError, LinkKey, LinkStep, Responder,
 };
 pub use stats::{Reason, Stats};

@@ -69,13 +69,8 @@ struct Transcript {
 
 impl Transcript {
     fn new(key: &ClusterKey, purpose: &str, initiator: &str, responder: &str) -> Self {
-        let secret =
-            key.purpose(purpose)
-                .derive(&[b"link", initiator.as_bytes(), responder.as_bytes()]);
-        Self {
-            secret,
-            said: Vec::new(),
-        }
+        let secret = key.purpose(purpose).derive(&[b"link", initiator.as_bytes(), responder.as_bytes()]);
+        Self { secret, said: Vec::new() }
     }
 
     fn mac_key(&self, step: &str) -> hmac::Key {
@@ -94,17 +89,11 @@ impl Transcript {
     /// Checks a message made by [`Transcript::say`] at the other end.
     fn hear(&mut self, step: &'static str, message: &[u8], len: usize) -> Result<(), LinkError> {
         if message.len() != len {
-            return Err(LinkError {
-                step,
-                reason: Reason::Malformed,
-            });
+            return Err(LinkError { step, reason: Reason::Malformed });
         }
         let (body, mac) = message.split_at(len - MAC_LEN);
         self.said.extend_from_slice(body);
-        hmac::verify(&self.mac_key(step), &self.said, mac).map_err(|_| LinkError {
-            step,
-            reason: Reason::Forged,
-        })?;
+        hmac::verify(&self.mac_key(step), &self.said, mac).map_err(|_| LinkError { step, reason: Reason::Forged })?;
         self.said.extend_from_slice(mac);
         Ok(())
     }
@@ -119,13 +108,7 @@ pub struct Initiator(Transcript);
 
 impl Initiator {
     /// Gives the first message, [`LINK_HELLO_LEN`] bytes.
-    pub fn start(
-        key: &ClusterKey,
-        purpose: &str,
-        me: &str,
-        peer: &str,
-        rng: &mut Rng,
-    ) -> (Self, Vec<u8>) {
+    pub fn start(key: &ClusterKey, purpose: &str, me: &str, peer: &str, rng: &mut Rng) -> (Self, Vec<u8>) {
         let mut transcript = Transcript::new(key, purpose, me, peer);
         let mut nonce = [0; NONCE_LEN];
         rng(&mut nonce);
@@ -179,12 +162,7 @@ impl Responder {
 
     /// Tells a stranger and a node with another key apart, for the counters.
     fn check_hello(&self, message: &[u8]) -> Result<(), LinkError> {
-        let refuse = |reason| {
-            Err(LinkError {
-                step: "hello",
-                reason,
-            })
-        };
+        let refuse = |reason| Err(LinkError { step: "hello", reason });
         if !message.starts_with(MAGIC) {
             return refuse(Reason::Unsealed);
         }

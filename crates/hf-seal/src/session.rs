@@ -35,11 +35,7 @@ impl SealKey {
     pub(crate) fn open(&self, nonce: [u8; 12], clear: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let mut buffer = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let len = self
-            .0
-            .open_in_place(nonce, Aad::from(clear), &mut buffer)
-            .ok()?
-            .len();
+        let len = self.0.open_in_place(nonce, Aad::from(clear), &mut buffer).ok()?.len();
         buffer.truncate(len);
         Some(buffer)
     }
@@ -71,20 +67,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn derive(
-        secret: &Secret,
-        names: &Names,
-        mine: Challenge,
-        peers: Challenge,
-    ) -> Self {
+    pub(crate) fn derive(secret: &Secret, names: &Names, mine: Challenge, peers: Challenge) -> Self {
         // Both sides must name the parts in one order, whoever greeted first.
         let own = [names.me.as_bytes(), mine.as_slice()];
         let other = [names.peer.as_bytes(), peers.as_slice()];
-        let (a, b) = if own <= other {
-            (own, other)
-        } else {
-            (other, own)
-        };
+        let (a, b) = if own <= other { (own, other) } else { (other, own) };
         let session = secret.derive(&[b"session", a[0], a[1], b[0], b[1]]);
         let direction = |from: &str| SealKey::new(&session.derive(&[b"from", from.as_bytes()]));
         Self {
@@ -114,16 +101,8 @@ impl Session {
     }
 
     /// Proves a data frame genuine, then fresh.
-    pub(crate) fn open(
-        &mut self,
-        counter: u64,
-        clear: &[u8],
-        sealed: &[u8],
-    ) -> Result<Content, Reason> {
-        let mut plain = self
-            .opening
-            .open(counter_nonce(counter), clear, sealed)
-            .ok_or(Reason::Forged)?;
+    pub(crate) fn open(&mut self, counter: u64, clear: &[u8], sealed: &[u8]) -> Result<Content, Reason> {
+        let mut plain = self.opening.open(counter_nonce(counter), clear, sealed).ok_or(Reason::Forged)?;
         self.window.accept(counter)?;
         self.confirmed = true;
         match plain.first() {

@@ -29,11 +29,7 @@ fn node2(seed: u64) -> Channel {
 
 /// Gives `datagrams` to `to` and carries the replies to and fro until nobody says anything more.
 /// Returns what `to` got as data, then what `from` got.
-fn carry(
-    datagrams: Vec<Vec<u8>>,
-    to: &mut Channel,
-    from: &mut Channel,
-) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+fn carry(datagrams: Vec<Vec<u8>>, to: &mut Channel, from: &mut Channel) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (mut at_to, mut at_from) = (Vec::new(), Vec::new());
     let mut wire: Vec<(bool, Vec<u8>)> = datagrams.into_iter().map(|d| (true, d)).collect();
     let mut steps = 0;
@@ -41,17 +37,9 @@ fn carry(
         steps += 1;
         assert!(steps < 100, "the two sides never stop talking");
         let (forth, datagram) = wire.remove(0);
-        let opened = if forth {
-            to.open(&datagram)
-        } else {
-            from.open(&datagram)
-        };
+        let opened = if forth { to.open(&datagram) } else { from.open(&datagram) };
         if let What::Data(data) = opened.what {
-            if forth {
-                at_to.push(data)
-            } else {
-                at_from.push(data)
-            }
+            if forth { at_to.push(data) } else { at_from.push(data) }
         }
         wire.extend(opened.reply.map(|reply| (!forth, reply)));
     }
@@ -96,10 +84,7 @@ fn one_round_trip_makes_a_session() {
     assert!(!b.is_proven(), "a hello proves nothing");
     let opened = a.open(&welcome);
     assert_eq!(opened.what, What::Handshake);
-    assert!(
-        !a.is_proven(),
-        "the answer gives a session; life is proven by data only"
-    );
+    assert!(!a.is_proven(), "the answer gives a session; life is proven by data only");
     let opened = b.open(&opened.reply.unwrap());
     assert_eq!(opened.what, What::Data(b"text".to_vec()));
     assert_eq!(a.open(&opened.reply.unwrap()).what, What::Handshake);
@@ -110,10 +95,7 @@ fn one_round_trip_makes_a_session() {
 fn both_greet_at_once_and_meet_in_one_session() {
     let (mut a, mut b) = (node1(1), node2(2));
     let (from_a, from_b) = (a.seal(b"a").remove(0), b.seal(b"b").remove(0));
-    let (to_a, to_b) = (
-        b.open(&from_a).reply.unwrap(),
-        a.open(&from_b).reply.unwrap(),
-    );
+    let (to_a, to_b) = (b.open(&from_a).reply.unwrap(), a.open(&from_b).reply.unwrap());
     let (from_a, from_b) = (a.open(&to_a).reply.unwrap(), b.open(&to_b).reply.unwrap());
     assert_eq!(a.open(&from_b).what, What::Data(b"b".to_vec()));
     assert_eq!(b.open(&from_a).what, What::Data(b"a".to_vec()));
@@ -152,10 +134,7 @@ fn a_third_node_of_the_cluster_cannot_speak_for_the_second() {
 fn own_frames_turned_back_are_refused() {
     let (mut a, _) = pair();
     let own = a.seal(b"mirror").remove(0);
-    assert!(matches!(
-        rejected(&mut a, &own),
-        Reason::StaleSession | Reason::Forged
-    ));
+    assert!(matches!(rejected(&mut a, &own), Reason::StaleSession | Reason::Forged));
     let mut fresh = node1(5);
     let own = fresh.seal(b"mirror").remove(0);
     assert_eq!(rejected(&mut fresh, &own), Reason::Forged);
@@ -210,9 +189,7 @@ fn a_replayed_datagram_is_dropped_and_counted() {
 #[test]
 fn reordering_inside_the_window_is_fine_and_beyond_it_too_old() {
     let (mut a, mut b) = pair();
-    let datagrams: Vec<_> = (0..1200u32)
-        .map(|n| a.seal(&n.to_be_bytes()).remove(0))
-        .collect();
+    let datagrams: Vec<_> = (0..1200u32).map(|n| a.seal(&n.to_be_bytes()).remove(0)).collect();
     for (n, datagram) in datagrams.iter().enumerate().skip(176).rev() {
         let expected = What::Data((n as u32).to_be_bytes().to_vec());
         assert_eq!(b.open(datagram).what, expected, "number {n}");
@@ -260,10 +237,7 @@ fn a_peer_that_restarted_is_back_after_one_round_trip() {
 fn a_restarted_receiver_that_only_listens_is_found_too() {
     let (mut a, _) = pair();
     let mut b = node2(22);
-    assert!(
-        say("lost", &mut a, &mut b).is_empty(),
-        "sealed for the dead one"
-    );
+    assert!(say("lost", &mut a, &mut b).is_empty(), "sealed for the dead one");
     assert!(a.is_proven() && b.is_proven());
     assert_eq!(say("heard", &mut a, &mut b), [b"heard"]);
 }
@@ -335,10 +309,7 @@ fn a_row_of_refused_datagrams_starts_a_new_greeting() {
     for datagram in &datagrams {
         b.open(datagram);
     }
-    let replies: Vec<_> = datagrams
-        .iter()
-        .filter_map(|datagram| b.open(datagram).reply)
-        .collect();
+    let replies: Vec<_> = datagrams.iter().filter_map(|datagram| b.open(datagram).reply).collect();
     assert_eq!(replies.len(), 1, "one hello in sixteen");
     carry(replies, &mut a, &mut b);
     assert_eq!((a.stats().sessions, b.stats().sessions), (2, 2));
@@ -349,8 +320,5 @@ fn a_row_of_refused_datagrams_starts_a_new_greeting() {
 fn debug_shows_no_secret() {
     let (a, _) = pair();
     let text = format!("{a:?}");
-    assert!(
-        text.contains("node1") && !text.contains("secret") && !text.contains("challenge"),
-        "{text}"
-    );
+    assert!(text.contains("node1") && !text.contains("secret") && !text.contains("challenge"), "{text}");
 }

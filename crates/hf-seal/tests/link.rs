@@ -98,10 +98,7 @@ fn no_flipped_bit_goes_through() {
     for bit in 0..answer.len() * 8 {
         let mut flipped = answer.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        assert!(
-            initiator(&key(1), 5).0.next(&flipped).is_err(),
-            "answer, bit {bit}"
-        );
+        assert!(initiator(&key(1), 5).0.next(&flipped).is_err(), "answer, bit {bit}");
     }
     let (proof, _) = initiator(&key(1), 5).0.next(&answer).unwrap();
     for bit in 0..proof.len() * 8 {

@@ -94,10 +94,7 @@ impl World {
         change(&mut datagram);
         let opened = self.sides[index].open(&datagram);
         if let What::Data(text) = opened.what {
-            assert!(
-                made > self.started[index],
-                "a recording from before the start was taken for alive"
-            );
+            assert!(made > self.started[index], "a recording from before the start was taken for alive");
             assert!(self.delivered[index].insert(text), "delivered twice");
         }
         self.send(!to, opened.reply);
@@ -160,8 +157,7 @@ fn garbage() -> impl Strategy<Value = Vec<u8>> {
     let key_id = side(0, 9).seal(b"x")[0][5..13].to_vec();
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..300),
-        (0u8..5, prop::collection::vec(any::<u8>(), 0..120)).prop_map(move |(kind, rest)| {
-            [b"HFS1".as_slice(), &[kind], &key_id, &rest].concat()
-        }),
+        (0u8..5, prop::collection::vec(any::<u8>(), 0..120))
+            .prop_map(move |(kind, rest)| { [b"HFS1".as_slice(), &[kind], &key_id, &rest].concat() }),
     ]
 }

@@ -68,4 +68,15 @@ build() {
     shift
     for package in "$@"; do packages+=(-p "$package"); done
     cargo build --locked --profile "$profile" "${packages[@]}" || fail "the build failed; its messages stand above."
+    pack_modules "target/$profile"
+}
+
+# pack_modules FOLDER: packages/* as .safe files beside the binary, where the lab looks for them.
+pack_modules() {
+    local module
+    mkdir -p "$1/Application_Modules"
+    for module in packages/*/; do
+        "$1/holdfast" module package --from "$module" "$1/Application_Modules/$(basename "$module").safe" ||
+            fail "the module $module could not be packed."
+    done
 }

@@ -10,5 +10,5 @@ fn main() -> ExitCode {
     if args.get(1).is_some_and(|verb| verb == "lab") {
         return hf_lab::run(hf_lab::LabArgs::parse_from(&args[1..]));
     }
-    ExitCode::SUCCESS
+    hf_cli::main(args)
 }

@@ -1,0 +1,116 @@
+//! The reference's spellings, and its verbs that this version doesn't have yet.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::error::CliError;
+use crate::print;
+
+/// Verbs of the reference (004, chapter 9 and 13) that are not served yet.
+const NOT_YET: [&str; 46] = [
+    "boot",
+    "checker",
+    "clean",
+    "cmdlog",
+    "confinfo",
+    "deconfig",
+    "dump",
+    "errd",
+    "failover",
+    "incloop",
+    "kill",
+    "level",
+    "logsave",
+    "logview",
+    "printe",
+    "printi",
+    "resetloop",
+    "resource",
+    "restart",
+    "rfssync",
+    "rfsverify",
+    "safeagent",
+    "set",
+    "shutdown",
+    "snapshot",
+    "stopwait",
+    "update",
+    "waitstart",
+    "waitstop",
+    "webserver",
+    "watch",
+    "-H",
+    "-E",
+    "-G",
+    "-r",
+    // Below cluster and module.
+    "confcheck",
+    "delkey",
+    "genkey",
+    "getports",
+    "list",
+    "listid",
+    "lock",
+    "state",
+    "uninstall",
+    "unlock",
+    "upgrade",
+];
+
+/// The arguments with `-v AM` as `-m AM`. Where `-m` names the module, `-v` asks for details.
+pub(crate) fn translated(args: Vec<OsString>) -> Vec<OsString> {
+    if args.iter().any(|arg| arg.as_encoded_bytes().starts_with(b"-m")) {
+        return args;
+    }
+    let names_module = |next: Option<&OsString>| next.is_some_and(|next| !next.as_encoded_bytes().starts_with(b"-"));
+    let translate = |(at, arg): (usize, &OsString)| {
+        if arg == "-v" && names_module(args.get(at + 1)) { OsString::from("-m") } else { arg.clone() }
+    };
+    args.iter().enumerate().map(translate).collect()
+}
+
+/// Prints what the parser says, or that this is not served yet.
+pub(crate) fn report(error: &clap::Error) -> ExitCode {
+    if let Some(word) = unknown_word(error).filter(|word| NOT_YET.contains(&word.as_str())) {
+        let not_yet = CliError::NotYet(word);
+        print::error(&not_yet);
+        return ExitCode::from(not_yet.exit_code());
+    }
+    // Help and version go to standard output and are no failure; the parser knows. If it can't be written there is
+    // nobody to tell.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+fn unknown_word(error: &clap::Error) -> Option<String> {
+    let kind = match error.kind() {
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        _ => return None,
+    };
+    match error.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.clone()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn v_names_the_module_unless_m_does() {
+        assert_eq!(translated(words("holdfast stop -v pg")), words("holdfast stop -m pg"));
+        assert_eq!(translated(words("holdfast state -v pg")), words("holdfast state -m pg"));
+        assert_eq!(translated(words("holdfast state -v -m pg")), words("holdfast state -v -m pg"));
+        assert_eq!(translated(words("holdfast state -m pg -v")), words("holdfast state -m pg -v"));
+        assert_eq!(translated(words("holdfast state -v")), words("holdfast state -v"));
+        assert_eq!(translated(words("holdfast waitstate -v pg PRIM")), words("holdfast waitstate -m pg PRIM"));
+    }
+}

@@ -1,0 +1,25 @@
+//! `completion`: what a shell needs to complete our command lines.
+
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use crate::args::Cli;
+use crate::error::CliError;
+use crate::print;
+
+/// Prints a completion script for a shell
+///
+/// For bash: holdfast completion bash >/etc/bash_completion.d/holdfast
+#[derive(Debug, Args)]
+pub(crate) struct Completion {
+    shell: Shell,
+}
+
+pub(crate) fn run(verb: &Completion) -> Result<ExitCode, CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(verb.shell, &mut Cli::command(), "holdfast", &mut script);
+    print::text(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,40 @@
+//! `config`, `confcheck` (reference 004, 9.6).
+
+use std::process::ExitCode;
+
+use clap::Args;
+use hf_wire::bus::Request;
+
+use crate::admin;
+use crate::args::{ModuleArg, Output};
+use crate::error::CliError;
+
+/// Applies SAFE/modules/AM: userconfig.xml and scripts, as they are now
+///
+/// All mistakes are shown at once, each with its place; nothing is applied if there is one.
+#[derive(Debug, Args)]
+pub(crate) struct Config {
+    #[command(flatten)]
+    module: ModuleArg,
+}
+
+/// Checks SAFE/modules/AM without applying it
+///
+/// Exit code 1 if `config` would refuse it.
+#[derive(Debug, Args)]
+pub(crate) struct Confcheck {
+    #[command(flatten)]
+    module: ModuleArg,
+}
+
+pub(crate) async fn apply(verb: Config, output: Output) -> Result<ExitCode, CliError> {
+    let module = verb.module.required()?;
+    admin::order(Request::Config { module }, output).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn check(verb: Confcheck, output: Output) -> Result<ExitCode, CliError> {
+    let module = verb.module.required()?;
+    admin::order(Request::Confcheck { module }, output).await?;
+    Ok(ExitCode::SUCCESS)
+}

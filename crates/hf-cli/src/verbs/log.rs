@@ -1,0 +1,96 @@
+//! `log` (reference 004, 9.5).
+
+use std::process::ExitCode;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use hf_types::{Level, LogLine};
+use hf_wire::bus::{Reply, Request};
+
+use crate::admin;
+use crate::args::{ModuleArg, Output};
+use crate::error::CliError;
+use crate::print;
+
+/// What is worth reading: critical, users' actions, events, scripts.
+const EVENTS: [Level; 4] = [Level::C, Level::U, Level::E, Level::S];
+
+/// Shows the last messages of the module's log on this node
+///
+/// Each line: time | process | level | message. Levels: C needs attention, U a user's action, E a change of state or another
+/// major event, S a script; with -I also I, information; with -A also D, for debugging.
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    #[command(flatten)]
+    module: ModuleArg,
+    /// How many messages
+    #[arg(short = 's', value_name = "NB", default_value_t = 300)]
+    last: u32,
+    /// Information too
+    #[arg(short = 'I')]
+    information: bool,
+    /// All messages, for debugging too
+    #[arg(short = 'A')]
+    all: bool,
+    /// The language of the messages
+    #[arg(short = 'l', value_name = "LANGUAGE", value_parser = PossibleValuesParser::new(["en", "fr"]), default_value = "en")]
+    language: String,
+}
+
+pub(crate) async fn run(verb: Log, output: Output) -> Result<ExitCode, CliError> {
+    if verb.language != "en" {
+        return Err(CliError::NotYet("log -l fr".to_owned()));
+    }
+    let levels = levels(verb.information, verb.all);
+    let request = Request::Log { module: verb.module.required()?, last: verb.last, levels };
+    let lines: Vec<LogLine> = admin::ask(request, output)
+        .await?
+        .into_iter()
+        .filter_map(|reply| match reply {
+            Reply::Log { lines } => Some(lines),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    match output {
+        Output::Json => print::json(&serde_json::json!({ "lines": lines }))?,
+        Output::Text => print::text(&lines.iter().map(shown).collect::<String>())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn levels(information: bool, all: bool) -> Vec<Level> {
+    let mut levels = EVENTS.to_vec();
+    if information || all {
+        levels.push(Level::I);
+    }
+    if all {
+        levels.push(Level::D);
+    }
+    levels
+}
+
+fn shown(line: &LogLine) -> String {
+    let time = print::local_time(line.at_us, "%Y-%m-%d %H:%M:%S.%6f");
+    let (process, text) = (print::clean_line(&line.process), print::clean_line(&line.text));
+    format!("{time} | {process} | {:?} | {text}\n", line.level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_widen() {
+        assert_eq!(levels(false, false), EVENTS);
+        assert_eq!(levels(true, false).last(), Some(&Level::I));
+        assert_eq!(levels(false, true).len(), 6);
+    }
+
+    #[test]
+    fn a_line_stays_one_line() {
+        let line =
+            LogLine { at_us: 0, process: "heart".into(), level: Level::E, counter: 0, text: "a\nb\u{1b}".into() };
+        assert!(shown(&line).ends_with(" | heart | E | a\u{fffd}b\u{fffd}\n"), "{}", shown(&line));
+    }
+}

@@ -1,0 +1,264 @@
+//! The command line against a daemon that answers from a script: what is asked, what is printed, with which exit code.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use hf_bus::accept;
+use hf_wire::bus::{Reply, Request, Role};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Answers one command with these replies, and gives what was asked.
+fn with_daemon(replies: Vec<Reply>, args: &[&str]) -> (Value, Output) {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    std::fs::create_dir(place.path().join("run")).expect("a directory");
+    let listener = runtime.block_on(async { tokio::net::UnixListener::bind(place.path().join("run/admin.sock")) });
+    let listener = listener.expect("a socket");
+    let asked = runtime.spawn(async move {
+        let (stream, _) = listener.accept().await.expect("the command connects");
+        let mut connection = accept(stream, Role::Daemon).await.expect("it says hello");
+        let request: Request = connection.receive().await.expect("it asks").expect("it asks something");
+        for reply in replies {
+            connection.send(&reply).await.expect("it listens");
+        }
+        serde_json::to_value(request).expect("a request is JSON")
+    });
+    let output = run(&place, args, &[]);
+    (runtime.block_on(asked).expect("the daemon ends well"), output)
+}
+
+fn run(place: &TempDir, args: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hf-cli-test"))
+        .args(args)
+        .env_clear()
+        .env("SAFEVAR", place.path())
+        .env("TZ", "UTC")
+        .envs(environment.iter().copied())
+        .output()
+        .expect("the command runs")
+}
+
+fn without_daemon(args: &[&str], environment: &[(&str, &str)]) -> Output {
+    run(&tempfile::tempdir().expect("a temporary directory"), args, environment)
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("text")
+}
+
+fn status(node: &str, state: &str, colour: &str) -> Value {
+    json!({ "node": node, "module": "pg", "id": 1, "state": state, "colour": colour })
+}
+
+fn state_reply() -> Reply {
+    let mut own = status("node1", "PRIM", "green");
+    own["resources"] = json!([{ "name": "rfs.uptodate", "value": "up", "by": "nfsadmin" }]);
+    own["why"] = json!("the other\u{1b}[31m copy is in step");
+    serde_json::from_value(json!({ "reply": "state", "modules": [own, status("node2", "SECOND", "magenta")] }))
+        .expect("a reply")
+}
+
+#[test]
+fn without_the_daemon_the_references_two_lines() {
+    let output = without_daemon(&["state"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines = err(&output);
+    let mut lines = lines.lines();
+    assert_eq!(lines.next(), Some("Waiting for safeadmin ....."));
+    assert_eq!(lines.next(), Some("Error: safeadmin administrator daemon not running"));
+    assert_eq!(out(&output), "");
+}
+
+#[test]
+fn p_prints_where_things_are() {
+    let output = without_daemon(&["-p"], &[("SAFE", "/s"), ("SAFEVAR", "/v")]);
+    assert_eq!(out(&output), "SAFE=/s\nSAFEVAR=/v\nSAFEBIN=/s/private/bin\n");
+    let output = without_daemon(&["-p"], &[("SAFEVAR", "/v"), ("SAFEMODULE", "pg")]);
+    assert_eq!(
+        out(&output),
+        "SAFE=/opt/holdfast\nSAFEVAR=/v\nSAFEBIN=/opt/holdfast/private/bin\nSAFEMODULE=pg\n\
+         SAFEUSERBIN=/opt/holdfast/private/modules/pg/bin\nSAFEUSERVAR=/v/modules/pg\n"
+    );
+}
+
+#[test]
+fn state_as_a_table() {
+    let (asked, output) = with_daemon(vec![state_reply(), Reply::Done], &["state"]);
+    assert_eq!(asked, json!({ "request": "state", "module": null }));
+    assert_eq!(out(&output), "Module  Node   State\npg      node1  PRIM (green)\npg      node2  SECOND (magenta)\n");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn state_with_details() {
+    let (asked, output) = with_daemon(vec![state_reply(), Reply::Done], &["state", "-v", "-m", "pg"]);
+    assert_eq!(asked, json!({ "request": "state", "module": "pg" }));
+    let text = out(&output);
+    assert!(text.contains("pg on node1: the other\u{fffd}[31m copy is in step\n"), "{text}");
+    assert!(text.ends_with("Resource      Value  Set by\nrfs.uptodate  up     nfsadmin\n"), "{text}");
+}
+
+#[test]
+fn state_as_json() {
+    let (_, output) = with_daemon(vec![state_reply(), Reply::Done], &["state", "-m", "pg", "-o", "json"]);
+    let value: Value = serde_json::from_str(&out(&output)).expect("JSON");
+    assert_eq!(value["modules"][1]["state"], "SECOND");
+    assert_eq!(value["modules"][1]["colour"], "magenta");
+}
+
+#[test]
+fn state_for_scripts() {
+    let (_, output) = with_daemon(vec![state_reply(), Reply::Done], &["state", "-m", "pg", "-lq"]);
+    assert_eq!((out(&output).as_str(), output.status.code()), ("PRIM\n", Some(3)));
+}
+
+#[test]
+fn the_verbs_that_move_a_module() {
+    for verb in ["start", "stop", "prim", "primforce", "second", "swap", "forcestop", "stopstart"] {
+        let (asked, output) = with_daemon(vec![Reply::Done], &[verb, "-v", "pg", "-i", "detector"]);
+        assert_eq!(asked, json!({ "request": "control", "module": "pg", "command": verb, "by": "detector" }));
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    }
+}
+
+#[test]
+fn a_refusal_has_its_reason_hint_and_exit_code() {
+    let refusal =
+        Reply::Error { message: "the other node is PRIM".into(), hint: Some("try swap".into()), exit_code: 1 };
+    let (_, output) = with_daemon(vec![refusal], &["prim", "-m", "pg"]);
+    assert_eq!(err(&output), "Error: the other node is PRIM\n  try swap\n");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_daemon_that_goes_away_is_no_success() {
+    let (_, output) = with_daemon(vec![Reply::Progress { text: "on it".into() }], &["stop", "-m", "pg"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).starts_with("on it\nError: the daemon went away"), "{}", err(&output));
+}
+
+#[test]
+fn waitstate_and_log() {
+    let (asked, _) = with_daemon(vec![Reply::Done], &["waitstate", "-m", "pg", "PRIM"]);
+    assert_eq!(asked, json!({ "request": "waitstate", "module": "pg", "state": "PRIM" }));
+    let lines: Reply = serde_json::from_value(json!({ "reply": "log", "lines": [
+        { "at_us": 1_000_000, "process": "heart", "level": "E", "counter": 3, "text": "Local state PRIM green" }
+    ] }))
+    .expect("a reply");
+    let (asked, output) = with_daemon(vec![lines, Reply::Done], &["log", "-m", "pg", "-s", "5", "-I"]);
+    assert_eq!(asked, json!({ "request": "log", "module": "pg", "last": 5, "levels": ["C", "U", "E", "S", "I"] }));
+    assert_eq!(out(&output), "1970-01-01 00:00:01.000000 | heart | E | Local state PRIM green\n");
+}
+
+#[test]
+fn confinfo_as_a_table() {
+    let reply: Reply = serde_json::from_value(json!({ "reply": "confinfo", "nodes": [
+        { "node": "node1", "signature": "6f10", "applied_us": 0, "locked": false, "heard": true },
+        { "node": "node2", "signature": "", "applied_us": 0, "locked": false, "heard": false },
+    ] }))
+    .expect("a reply");
+    let (_, output) = with_daemon(vec![reply, Reply::Done], &["cluster", "confinfo"]);
+    assert_eq!(
+        out(&output),
+        "Node   Signature    Date                 Lock\nnode1  6f10         1970-01-01T00:00:00  0\n\
+         node2  (not heard)\n"
+    );
+}
+
+#[test]
+fn cluster_config_sends_the_text() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let file = place.path().join("c.xml");
+    std::fs::write(&file, "<cluster/>").expect("a file");
+    let name = file.to_str().expect("a name");
+    let (asked, _) = with_daemon(vec![Reply::Done], &["cluster", "config", name]);
+    assert_eq!(asked, json!({ "request": "cluster_config", "file": name, "xml": "<cluster/>" }));
+    let (asked, _) = with_daemon(vec![Reply::Done], &["cluster", "config"]);
+    assert_eq!(asked["xml"], Value::Null);
+    let output = without_daemon(&["cluster", "config", "/no/such.xml"], &[]);
+    assert_eq!(err(&output), "Error: can't read /no/such.xml: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn diagnostics_come_through() {
+    let diagnostics = || Reply::Diagnostics { text: "error: no heart\n".into(), json: json!({ "list": [1] }) };
+    let refusal = || Reply::Error { message: "refused".into(), hint: None, exit_code: 1 };
+    let (asked, output) = with_daemon(vec![diagnostics(), refusal()], &["confcheck", "-m", "pg"]);
+    assert_eq!(asked, json!({ "request": "confcheck", "module": "pg" }));
+    assert_eq!(err(&output), "error: no heart\nError: refused\n");
+    let (_, output) = with_daemon(vec![diagnostics(), refusal()], &["config", "-m", "pg", "-o", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&out(&output)).expect("JSON"), json!({ "list": [1] }));
+}
+
+#[test]
+fn install_sends_an_absolute_path() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let file = place.path().join("pg.safe");
+    std::fs::write(&file, "").expect("a file");
+    let name = file.to_str().expect("a name");
+    let installed = serde_json::from_value(json!({ "reply": "installed", "module": "pg", "id": 2 })).expect("a reply");
+    let (asked, output) = with_daemon(vec![installed, Reply::Done], &["module", "install", "-m", "pg", name]);
+    assert_eq!(asked, json!({ "request": "module_install", "module": "pg", "package": name }));
+    assert_eq!(out(&output), "Module pg is installed with id 2.\n");
+    let (asked, _) = with_daemon(vec![Reply::Done], &["module", "install", "mirror"]);
+    assert_eq!(asked["package"], "/opt/holdfast/Application_Modules/mirror.safe");
+}
+
+#[test]
+fn package_makes_a_package() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packages/mirror");
+    let package = place.path().join("mirror.safe");
+    let args = ["module", "package", "--from", modules.to_str().expect("a name"), package.to_str().expect("a name")];
+    let output = without_daemon(&args, &[]);
+    assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
+    assert!(package.exists());
+}
+
+#[test]
+fn wrong_calls_are_answered_before_anything_is_asked() {
+    for (args, expected) in [
+        (&["stop"][..], "Error: which module? name it with -m AM, or set SAFEMODULE\n"),
+        (&["restart", "-m", "pg"], "Error: restart isn't served yet\n"),
+        (&["cluster", "genkey"], "Error: genkey isn't served yet\n"),
+        (&["-H", "*", "state"], "Error: -H isn't served yet\n"),
+        (&["swap", "nosync", "-m", "pg"], "Error: swap nosync isn't served yet\n"),
+        (&["log", "-m", "pg", "-l", "fr"], "Error: log -l fr isn't served yet\n"),
+        (&["module", "install", "-r", "x"], "Error: module install -r isn't served yet\n"),
+    ] {
+        let output = without_daemon(args, &[]);
+        assert_eq!((err(&output).as_str(), output.status.code()), (expected, Some(2)), "{args:?}");
+    }
+}
+
+#[test]
+fn a_slip_gets_the_nearest_word() {
+    for (args, word) in
+        [(&["sawp"][..], "swap"), (&["cluster", "confino"], "confinfo"), (&["waitstate", "-m", "pg", "PRM"], "PRIM")]
+    {
+        let output = without_daemon(args, &[]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(err(&output).contains(&format!("'{word}'")), "{}", err(&output));
+    }
+    let output = without_daemon(&["stop", "-m", "../etc"], &[]);
+    assert!(err(&output).contains("module name \"../etc\" is not valid"), "{}", err(&output));
+}
+
+#[test]
+fn the_module_comes_from_the_environment() {
+    let output = without_daemon(&["stop"], &[("SAFEMODULE", "a/b")]);
+    assert!(err(&output).starts_with("Error: SAFEMODULE: module name \"a/b\" is not valid"), "{}", err(&output));
+    let output = without_daemon(&["stop"], &[("SAFEMODULE", "pg")]);
+    assert!(err(&output).starts_with("Waiting for safeadmin"), "{}", err(&output));
+}
+
+#[test]
+fn completion_for_a_shell() {
+    let output = without_daemon(&["completion", "bash"], &[]);
+    assert!(out(&output).contains("waitstate"));
+}

@@ -56,6 +56,13 @@ impl LinuxVirtualIp {
             valid_s: Some(valid_s),
         };
         self.route.put_address(&entry).map_err(VipCause::kernel("add the address"))?;
+        let same = |other: &AddressEntry| other.index == entry.index && other.prefix_len == entry.prefix_len;
+        // A dead predecessor with another configuration: its entry must not be renewed along with ours.
+        let elsewhere = |other: &&AddressEntry| other.address == address && !same(other);
+        let leftovers: Vec<_> = present.iter().filter(elsewhere).cloned().collect();
+        if let Err(error) = self.delete(&leftovers) {
+            warnings.push(format!("{address} also remains elsewhere: {error}"));
+        }
         if let Err(error) = announce_on(&link, address) {
             warnings.push(format!("{address} can't be announced on {}: {error}", link.name));
         }

@@ -266,6 +266,19 @@ fn the_interface_can_be_named_and_the_prefix_given() {
 }
 
 #[test]
+fn what_a_predecessor_left_elsewhere_goes() {
+    let lan = Lan::new(1);
+    let node = &lan.stations[0];
+    node.run(|| vips().set(&VipSpec { prefix_len: Some(24), ..VipSpec::new(VIP) }, 60 * SECOND).map(drop).unwrap());
+    set(node, 60 * SECOND);
+    let prefixes: Vec<u8> = node.run(|| {
+        let entries = vips().addresses().unwrap();
+        entries.iter().filter(|entry| entry.address == VIP).map(|entry| entry.prefix_len).collect()
+    });
+    assert_eq!(prefixes, [32]);
+}
+
+#[test]
 fn what_is_not_served_is_said() {
     let lan = Lan::new(1);
     lan.stations[0].run(|| {

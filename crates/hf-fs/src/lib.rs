@@ -3,7 +3,11 @@
 //! - [`pipeline`]: the contract between the front end and replication.
 //! - [`table`]: file ids, the same on both nodes.
 //! - [`backing`]: the directory where the data really is.
+//! - [`front`]: what applications see of it, through FUSE.
+//! - [`keeper`]: the process that holds a mount while its server dies and is replaced.
 
 pub mod backing;
+pub mod front;
+pub mod keeper;
 pub mod pipeline;
 pub mod table;

@@ -27,10 +27,7 @@ pub struct ApplyError {
 impl ApplyError {
     /// Is this disk full? Then the copy may be completed when there is room.
     pub fn is_full_disk(&self) -> bool {
-        matches!(
-            self.source.raw_os_error(),
-            Some(libc::ENOSPC | libc::EDQUOT)
-        )
+        matches!(self.source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
     }
 }
 
@@ -38,85 +35,35 @@ impl Backing {
     /// Repeats one operation. A barrier does nothing here: the caller decides what is synced when.
     pub fn apply(&self, op: &Op<'_>) -> Result<(), ApplyError> {
         let done = match op {
-            Op::Create {
-                parent,
-                name,
-                id,
-                attrs,
-                stamp,
-            } => self.apply_new(*parent, name, *id, &New::File, attrs, *stamp),
-            Op::Mkdir {
-                parent,
-                name,
-                id,
-                attrs,
-                stamp,
-            } => self.apply_new(*parent, name, *id, &New::Directory, attrs, *stamp),
-            Op::Symlink {
-                parent,
-                name,
-                id,
-                target,
-                attrs,
-                stamp,
-            } => self.apply_new(*parent, name, *id, &New::Symlink(target), attrs, *stamp),
-            Op::Mknod {
-                parent,
-                name,
-                id,
-                kind,
-                rdev,
-                attrs,
-                stamp,
-            } => {
-                let new = New::Special {
-                    kind: *kind,
-                    rdev: *rdev,
-                };
+            Op::Create { parent, name, id, attrs, stamp } => {
+                self.apply_new(*parent, name, *id, &New::File, attrs, *stamp)
+            }
+            Op::Mkdir { parent, name, id, attrs, stamp } => {
+                self.apply_new(*parent, name, *id, &New::Directory, attrs, *stamp)
+            }
+            Op::Symlink { parent, name, id, target, attrs, stamp } => {
+                self.apply_new(*parent, name, *id, &New::Symlink(target), attrs, *stamp)
+            }
+            Op::Mknod { parent, name, id, kind, rdev, attrs, stamp } => {
+                let new = New::Special { kind: *kind, rdev: *rdev };
                 self.apply_new(*parent, name, *id, &new, attrs, *stamp)
             }
-            Op::Link { .. } | Op::Unlink { .. } | Op::Rmdir { .. } | Op::Rename { .. } => {
-                self.apply_names(op)
-            }
+            Op::Link { .. } | Op::Unlink { .. } | Op::Rmdir { .. } | Op::Rename { .. } => self.apply_names(op),
             _ => self.apply_content(op),
         };
-        done.map_err(|source| ApplyError {
-            operation: kind_of(op),
-            id: op.id(),
-            source,
-        })
+        done.map_err(|source| ApplyError { operation: kind_of(op), id: op.id(), source })
     }
 
     fn apply_content(&self, op: &Op<'_>) -> io::Result<()> {
         match op {
             Op::Write { id, offset, data } => {
                 let written = self.write(*id, *offset, data)?;
-                if written == data.len() {
-                    Ok(())
-                } else {
-                    Err(errno(libc::ENOSPC))
-                }
+                if written == data.len() { Ok(()) } else { Err(errno(libc::ENOSPC)) }
             }
             Op::Truncate { id, size } => self.truncate(*id, *size),
-            Op::Allocate {
-                id,
-                mode,
-                offset,
-                len,
-            } => self.allocate(*id, *mode, *offset, *len),
-            Op::SetAttr {
-                id,
-                owner,
-                mode,
-                atime,
-                mtime,
-            } => {
-                let change = Change {
-                    owner: *owner,
-                    mode: *mode,
-                    atime: *atime,
-                    mtime: *mtime,
-                };
+            Op::Allocate { id, mode, offset, len } => self.allocate(*id, *mode, *offset, *len),
+            Op::SetAttr { id, owner, mode, atime, mtime } => {
+                let change = Change { owner: *owner, mode: *mode, atime: *atime, mtime: *mtime };
                 self.set_attr(*id, &change)
             }
             Op::SetXattr { id, name, value } => self.set_xattr(*id, &c_string(name)?, value, 0),
@@ -134,57 +81,30 @@ impl Backing {
         attrs: &Attrs,
         stamp: Stamp,
     ) -> io::Result<()> {
-        let wanted = Inherited {
-            attrs: *attrs,
-            acl: false,
-        };
+        let wanted = Inherited { attrs: *attrs, acl: false };
         self.make(parent, &Name::new(name)?, id, new, &wanted)?;
         self.restamp(parent, stamp)
     }
 
     fn apply_names(&self, op: &Op<'_>) -> io::Result<()> {
         match op {
-            Op::Link {
-                id,
-                parent,
-                name,
-                stamp,
-            } => {
+            Op::Link { id, parent, name, stamp } => {
                 self.link(*id, *parent, &Name::new(name)?)?;
                 self.restamp(*parent, *stamp)
             }
-            Op::Unlink {
-                parent,
-                name,
-                id,
-                stamp,
-            } => {
+            Op::Unlink { parent, name, id, stamp } => {
                 let name = Name::new(name)?;
                 let found = self.expect(*parent, &name, *id)?;
                 self.unlink(*parent, &name, &found)?;
                 self.restamp(*parent, *stamp)
             }
-            Op::Rmdir {
-                parent,
-                name,
-                id,
-                stamp,
-            } => {
+            Op::Rmdir { parent, name, id, stamp } => {
                 let name = Name::new(name)?;
                 let found = self.expect(*parent, &name, *id)?;
                 self.rmdir(*parent, &name, &found)?;
                 self.restamp(*parent, *stamp)
             }
-            Op::Rename {
-                parent,
-                name,
-                new_parent,
-                new_name,
-                id,
-                replaced,
-                exchange,
-                stamp,
-            } => {
+            Op::Rename { parent, name, new_parent, new_name, id, replaced, exchange, stamp } => {
                 let (name, new_name) = (Name::new(name)?, Name::new(new_name)?);
                 let source = self.expect(*parent, &name, *id)?;
                 let target = match replaced {
@@ -208,21 +128,11 @@ impl Backing {
     /// The entry's file, which must be this one.
     fn expect(&self, parent: FileId, name: &Name, id: FileId) -> io::Result<Found> {
         let found = self.lookup(parent, name)?;
-        if found.id == id {
-            Ok(found)
-        } else {
-            Err(errno(libc::EXDEV))
-        }
+        if found.id == id { Ok(found) } else { Err(errno(libc::EXDEV)) }
     }
 
     fn restamp(&self, dir: FileId, stamp: Stamp) -> io::Result<()> {
-        self.set_attr(
-            dir,
-            &Change {
-                mtime: Some(stamp),
-                ..Change::default()
-            },
-        )
+        self.set_attr(dir, &Change { mtime: Some(stamp), ..Change::default() })
     }
 }
 

@@ -54,22 +54,13 @@ impl Backing {
 
 /// The time of the last modification in attributes.
 pub fn mtime(stat: &Stat) -> Stamp {
-    Stamp {
-        sec: stat.st_mtime,
-        nsec: stat.st_mtime_nsec as u32,
-    }
+    Stamp { sec: stat.st_mtime, nsec: stat.st_mtime_nsec as u32 }
 }
 
 pub(super) fn chown(node: &impl AsFd, uid: u32, gid: u32) -> io::Result<()> {
     let uid = Some(rustix::process::Uid::from_raw(uid));
     let gid = Some(rustix::process::Gid::from_raw(gid));
-    Ok(rustix::fs::chownat(
-        node,
-        c"",
-        uid,
-        gid,
-        AtFlags::EMPTY_PATH,
-    )?)
+    Ok(rustix::fs::chownat(node, c"", uid, gid, AtFlags::EMPTY_PATH)?)
 }
 
 pub(super) fn chmod(node: &Node, mode: u32) -> io::Result<()> {
@@ -83,31 +74,13 @@ pub(super) fn chmod(node: &Node, mode: u32) -> io::Result<()> {
     Ok(rustix::fs::fchmod(node, mode)?)
 }
 
-pub(super) fn set_times(
-    node: &impl AsFd,
-    atime: Option<Stamp>,
-    mtime: Option<Stamp>,
-) -> io::Result<()> {
-    let omit = rustix::fs::Timespec {
-        tv_sec: 0,
-        tv_nsec: libc::UTIME_OMIT,
-    };
+pub(super) fn set_times(node: &impl AsFd, atime: Option<Stamp>, mtime: Option<Stamp>) -> io::Result<()> {
+    let omit = rustix::fs::Timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT };
     let spec = |stamp: Option<Stamp>| {
-        stamp.map_or(omit, |s| rustix::fs::Timespec {
-            tv_sec: s.sec,
-            tv_nsec: i64::from(s.nsec),
-        })
+        stamp.map_or(omit, |s| rustix::fs::Timespec { tv_sec: s.sec, tv_nsec: i64::from(s.nsec) })
     };
-    let times = Timestamps {
-        last_access: spec(atime),
-        last_modification: spec(mtime),
-    };
-    Ok(rustix::fs::utimensat(
-        node,
-        c"",
-        &times,
-        AtFlags::EMPTY_PATH,
-    )?)
+    let times = Timestamps { last_access: spec(atime), last_modification: spec(mtime) };
+    Ok(rustix::fs::utimensat(node, c"", &times, AtFlags::EMPTY_PATH)?)
 }
 
 /// A path to an open descriptor, for calls that take no `O_PATH` descriptor. The kernel resolves it to the very inode, also when that is a symbolic link.

@@ -67,17 +67,11 @@ impl Backing {
 
     /// The next data at or after `offset` (`SEEK_DATA`), ENXIO at the end. The descriptor's position is of no use to anybody, so sharing it is fine.
     pub fn seek_data(&self, id: FileId, offset: u64) -> io::Result<u64> {
-        Ok(rustix::fs::seek(
-            self.node(id)?.file()?,
-            SeekFrom::Data(offset),
-        )?)
+        Ok(rustix::fs::seek(self.node(id)?.file()?, SeekFrom::Data(offset))?)
     }
 
     /// The next hole at or after `offset` (`SEEK_HOLE`).
     pub fn seek_hole(&self, id: FileId, offset: u64) -> io::Result<u64> {
-        Ok(rustix::fs::seek(
-            self.node(id)?.file()?,
-            SeekFrom::Hole(offset),
-        )?)
+        Ok(rustix::fs::seek(self.node(id)?.file()?, SeekFrom::Hole(offset))?)
     }
 }

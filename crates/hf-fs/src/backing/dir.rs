@@ -35,10 +35,7 @@ impl Backing {
         if cookie != 0 {
             rustix::fs::seek(&fd, SeekFrom::Start(cookie))?;
         }
-        Ok(ReadDir {
-            fd,
-            buffer: vec![MaybeUninit::uninit(); 32 * 1024],
-        })
+        Ok(ReadDir { fd, buffer: vec![MaybeUninit::uninit(); 32 * 1024] })
     }
 
     /// All entries but `.` and `..`.
@@ -61,11 +58,8 @@ impl ReadDir {
         while let Some(entry) = entries.next() {
             let entry = entry?;
             let kind = entry.file_type().as_raw_mode() & libc::S_IFMT;
-            let more = take(DirEntry {
-                name: entry.file_name().to_bytes().to_vec(),
-                next: entry.next_entry_cookie(),
-                kind,
-            });
+            let more =
+                take(DirEntry { name: entry.file_name().to_bytes().to_vec(), next: entry.next_entry_cookie(), kind });
             if !more {
                 break;
             }

@@ -41,11 +41,7 @@ impl Default for Names {
 impl Backing {
     /// A name in this directory changed.
     pub(super) fn names_changed(&self, dir: FileId) {
-        let mut dirty = self
-            .names
-            .dirty
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut dirty = self.names.dirty.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         dirty.insert(dir);
         self.names.changed.fetch_add(1, Ordering::Release);
     }
@@ -56,24 +52,13 @@ impl Backing {
         if self.names.durable.load(Ordering::Acquire) >= wanted {
             return Ok(());
         }
-        let mut pending = self
-            .names
-            .syncing
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut pending = self.names.syncing.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if self.names.durable.load(Ordering::Acquire) >= wanted {
             return Ok(());
         }
         let (upto, dirs) = {
-            let mut dirty = self
-                .names
-                .dirty
-                .lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner());
-            (
-                self.names.changed.load(Ordering::Acquire),
-                std::mem::take(&mut *dirty),
-            )
+            let mut dirty = self.names.dirty.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            (self.names.changed.load(Ordering::Acquire), std::mem::take(&mut *dirty))
         };
         let everything = std::mem::replace(&mut pending.everything, true);
         if everything {
@@ -103,11 +88,7 @@ impl Backing {
             return Ok(());
         }
         let unsynced = node.unsynced.swap(false, Ordering::Relaxed);
-        let done = if data_only {
-            rustix::fs::fdatasync(node)
-        } else {
-            rustix::fs::fsync(node)
-        };
+        let done = if data_only { rustix::fs::fdatasync(node) } else { rustix::fs::fsync(node) };
         if done.is_err() && unsynced {
             node.unsynced.store(true, Ordering::Relaxed);
         }

@@ -34,11 +34,7 @@ impl Handle {
     pub fn from_parts(kind: i32, bytes: &[u8]) -> Option<Handle> {
         let mut data = [0; MAX_HANDLE_BYTES];
         data.get_mut(..bytes.len())?.copy_from_slice(bytes);
-        Some(Handle {
-            kind,
-            len: bytes.len() as u8,
-            bytes: data,
-        })
+        Some(Handle { kind, len: bytes.len() as u8, bytes: data })
     }
 
     /// The file system's type number for it.
@@ -62,21 +58,11 @@ impl Handle {
     }
 
     fn query(dir: BorrowedFd<'_>, name: &CStr, flags: i32) -> io::Result<Handle> {
-        let mut raw = RawHandle {
-            bytes: MAX_HANDLE_BYTES as u32,
-            kind: 0,
-            data: [0; MAX_HANDLE_BYTES],
-        };
+        let mut raw = RawHandle { bytes: MAX_HANDLE_BYTES as u32, kind: 0, data: [0; MAX_HANDLE_BYTES] };
         let mut mount_id = 0;
         // SAFETY: `raw` has the layout of `struct file_handle` with room for the number of bytes that it states.
         let rc = unsafe {
-            libc::name_to_handle_at(
-                dir.as_raw_fd(),
-                name.as_ptr(),
-                (&raw mut raw).cast(),
-                &mut mount_id,
-                flags,
-            )
+            libc::name_to_handle_at(dir.as_raw_fd(), name.as_ptr(), (&raw mut raw).cast(), &mut mount_id, flags)
         };
         if rc < 0 {
             return Err(io::Error::last_os_error());
@@ -84,32 +70,16 @@ impl Handle {
         let len = (raw.bytes as usize).min(MAX_HANDLE_BYTES);
         // Bytes past the length are zero, so that equal handles are equal as values.
         raw.data[len..].fill(0);
-        Ok(Handle {
-            kind: raw.kind,
-            len: len as u8,
-            bytes: raw.data,
-        })
+        Ok(Handle { kind: raw.kind, len: len as u8, bytes: raw.data })
     }
 
     /// Opens the file. ESTALE when it is gone. `mount` is any descriptor on the same file system.
     pub fn open(&self, mount: BorrowedFd<'_>, flags: i32) -> io::Result<OwnedFd> {
-        let mut raw = RawHandle {
-            bytes: u32::from(self.len),
-            kind: self.kind,
-            data: self.bytes,
-        };
+        let mut raw = RawHandle { bytes: u32::from(self.len), kind: self.kind, data: self.bytes };
         // SAFETY: as above; the result is a new descriptor that nobody else owns.
         unsafe {
-            let fd = libc::open_by_handle_at(
-                mount.as_raw_fd(),
-                (&raw mut raw).cast(),
-                flags | libc::O_CLOEXEC,
-            );
-            if fd < 0 {
-                Err(io::Error::last_os_error())
-            } else {
-                Ok(OwnedFd::from_raw_fd(fd))
-            }
+            let fd = libc::open_by_handle_at(mount.as_raw_fd(), (&raw mut raw).cast(), flags | libc::O_CLOEXEC);
+            if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
         }
     }
 }

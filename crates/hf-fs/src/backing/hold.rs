@@ -22,20 +22,12 @@ pub enum Replaced {
     Held,
 }
 
-pub(super) fn open(
-    root: &Path,
-    root_fd: &OwnedFd,
-    control: &Path,
-) -> Result<OwnedFd, BackingError> {
+pub(super) fn open(root: &Path, root_fd: &OwnedFd, control: &Path) -> Result<OwnedFd, BackingError> {
     for dir in [control.to_owned(), control.join("open")] {
         match rustix::fs::mkdir(&dir, Mode::RWXU) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(source) => {
-                return Err(BackingError::Directory {
-                    path: dir,
-                    what: "made",
-                    source: source.into(),
-                });
+                return Err(BackingError::Directory { path: dir, what: "made", source: source.into() });
             }
         }
     }
@@ -43,29 +35,18 @@ pub(super) fn open(
     if mount_of(root_fd).is_some_and(|m| mount_of(&hold) == Some(m)) {
         return Ok(hold);
     }
-    Err(BackingError::OtherMount {
-        root: root.to_owned(),
-        hold: control.to_owned(),
-    })
+    Err(BackingError::OtherMount { root: root.to_owned(), hold: control.to_owned() })
 }
 
 fn mount_of(fd: &OwnedFd) -> Option<u64> {
-    rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
-        .ok()
-        .map(|s| s.stx_mnt_id)
+    rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok().map(|s| s.stx_mnt_id)
 }
 
 impl Backing {
     /// Moves an entry's file there.
     pub(super) fn hold_entry(&self, dir: &Node, name: &Name, id: FileId) -> io::Result<()> {
         let to = held_name(id);
-        rustix::fs::renameat_with(
-            dir.dir()?,
-            name.as_c_str(),
-            &self.hold,
-            &to,
-            RenameFlags::NOREPLACE,
-        )?;
+        rustix::fs::renameat_with(dir.dir()?, name.as_c_str(), &self.hold, &to, RenameFlags::NOREPLACE)?;
         self.table.set_flags(id, HELD);
         Ok(())
     }
@@ -73,13 +54,7 @@ impl Backing {
     /// Gives a file that is about to be replaced one more name there.
     pub(super) fn hold_link(&self, dir: &Node, name: &Name, id: FileId) -> io::Result<()> {
         let to = held_name(id);
-        rustix::fs::linkat(
-            dir.dir()?,
-            name.as_c_str(),
-            &self.hold,
-            &to,
-            AtFlags::empty(),
-        )?;
+        rustix::fs::linkat(dir.dir()?, name.as_c_str(), &self.hold, &to, AtFlags::empty())?;
         Ok(())
     }
 
@@ -87,6 +62,15 @@ impl Backing {
     pub(crate) fn unhold(&self, id: FileId) -> io::Result<()> {
         match rustix::fs::unlinkat(&self.hold, held_name(id), AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Is it there?
+    pub(crate) fn is_in_hold(&self, id: FileId) -> io::Result<bool> {
+        match rustix::fs::statat(&self.hold, held_name(id), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(rustix::io::Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

@@ -37,20 +37,17 @@ pub use attr::{Change, Stat};
 pub use dir::{DirEntry, ReadDir};
 pub use hold::Replaced;
 pub use name::Name;
-pub use names::{Found, New, Requested};
+pub use names::{Found, Inherited, New, Requested};
 pub use node::Node;
 pub use remove::Removed;
+pub(crate) use xattr::{ACL_ACCESS, ACL_DEFAULT};
 
 /// Why the backing directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BackingError {
     /// A directory can't be opened or made.
     #[error("the directory {path} can't be {what}")]
-    Directory {
-        path: PathBuf,
-        what: &'static str,
-        source: io::Error,
-    },
+    Directory { path: PathBuf, what: &'static str, source: io::Error },
     /// The file system has no file handles.
     #[error(
         "the file system of {path} gives no file handles (name_to_handle_at): a replicated directory needs ext4, XFS, Btrfs or another that can be exported"
@@ -80,32 +77,17 @@ impl Backing {
         let root_fd = open_directory(root)?;
         let hold = hold::open(root, &root_fd, control)?;
         Backing::from_descriptors(root_fd, hold, table).map_err(|error| match error {
-            BackingError::NoHandles { source, .. } => BackingError::NoHandles {
-                path: root.to_owned(),
-                source,
-            },
+            BackingError::NoHandles { source, .. } => BackingError::NoHandles { path: root.to_owned(), source },
             other => other,
         })
     }
 
     /// The same from descriptors that were opened before (a takeover: the paths are covered by then).
-    pub fn from_descriptors(
-        root: OwnedFd,
-        hold: OwnedFd,
-        table: Arc<Table>,
-    ) -> Result<Backing, BackingError> {
-        let handle = Handle::of(root.as_fd()).map_err(|source| BackingError::NoHandles {
-            path: PathBuf::from("the backing directory"),
-            source,
-        })?;
+    pub fn from_descriptors(root: OwnedFd, hold: OwnedFd, table: Arc<Table>) -> Result<Backing, BackingError> {
+        let handle = Handle::of(root.as_fd())
+            .map_err(|source| BackingError::NoHandles { path: PathBuf::from("the backing directory"), source })?;
         table.bind(FileId::ROOT, &handle, libc::S_IFDIR)?;
-        Ok(Backing {
-            root,
-            hold,
-            table,
-            cache: Cache::new(),
-            names: Names::default(),
-        })
+        Ok(Backing { root, hold, table, cache: Cache::new(), names: Names::default() })
     }
 
     /// The root directory's descriptor, for the keeper.
@@ -153,24 +135,11 @@ fn open_directory(path: &Path) -> Result<OwnedFd, BackingError> {
 }
 
 /// One entry of a directory, never outside of it, through no link and on the same mount.
-fn open_entry(
-    dir: BorrowedFd<'_>,
-    name: &Name,
-    flags: OFlags,
-    mode: u32,
-) -> rustix::io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH
-        | ResolveFlags::NO_SYMLINKS
-        | ResolveFlags::NO_MAGICLINKS
-        | ResolveFlags::NO_XDEV;
+fn open_entry(dir: BorrowedFd<'_>, name: &Name, flags: OFlags, mode: u32) -> rustix::io::Result<OwnedFd> {
+    let resolve =
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat2(
-        dir,
-        name.as_c_str(),
-        flags,
-        Mode::from_raw_mode(mode),
-        resolve,
-    )
+    rustix::fs::openat2(dir, name.as_c_str(), flags, Mode::from_raw_mode(mode), resolve)
 }
 
 #[cfg(test)]

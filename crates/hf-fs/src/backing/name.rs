@@ -21,8 +21,7 @@ impl Name {
             return Err(io::Error::from_raw_os_error(errno));
         }
         let name = CString::new(name);
-        name.map(Name)
-            .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+        name.map(Name).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
     }
 
     /// For system calls.

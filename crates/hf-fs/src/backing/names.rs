@@ -90,10 +90,7 @@ impl Backing {
         let fd = open_entry(parent.dir()?, name, OFlags::PATH, 0)?;
         let stat = rustix::fs::fstat(&fd)?;
         let handle = Handle::of(fd.as_fd())?;
-        let id = self
-            .table
-            .id_of(&handle, stat.st_mode & libc::S_IFMT)
-            .map_err(no_memory)?;
+        let id = self.table.id_of(&handle, stat.st_mode & libc::S_IFMT).map_err(no_memory)?;
         Ok(Found { id, stat })
     }
 
@@ -107,12 +104,7 @@ impl Backing {
     }
 
     /// Owner, group and mode of a new file, by the rules of mask, set-group-id directories and default access control lists.
-    pub fn inherit(
-        &self,
-        parent: &Node,
-        new: &New<'_>,
-        requested: &Requested,
-    ) -> io::Result<Inherited> {
+    pub fn inherit(&self, parent: &Node, new: &New<'_>, requested: &Requested) -> io::Result<Inherited> {
         let dir = rustix::fs::fstat(parent)?;
         let setgid = dir.st_mode & libc::S_ISGID != 0;
         let acl = !matches!(new, New::Symlink(_)) && self.has_default_acl(parent);
@@ -124,14 +116,7 @@ impl Backing {
             mode |= libc::S_ISGID;
         }
         let gid = if setgid { dir.st_gid } else { requested.gid };
-        Ok(Inherited {
-            attrs: Attrs {
-                mode,
-                uid: requested.uid,
-                gid,
-            },
-            acl,
-        })
+        Ok(Inherited { attrs: Attrs { mode, uid: requested.uid, gid }, acl })
     }
 
     /// Makes a file: closed to everybody at first, then with its owner, then with its mode. Ties it to `id`. When a step after the first
@@ -146,33 +131,19 @@ impl Backing {
     ) -> io::Result<Found> {
         let dir = self.node(parent)?;
         // With a default list the file system needs the mode from the start to derive the new file's list; set-id bits come later.
-        let first = if wanted.acl {
-            wanted.attrs.mode & 0o777
-        } else {
-            0o600 | dir_bits(new)
-        };
+        let first = if wanted.acl { wanted.attrs.mode & 0o777 } else { 0o600 | dir_bits(new) };
         let fd = create(dir.dir()?, name, new, first)?;
         self.names_changed(parent);
         let made = self.finish(fd, id, new.kind(), wanted);
         if made.is_err() {
-            let flags = if *new == New::Directory {
-                AtFlags::REMOVEDIR
-            } else {
-                AtFlags::empty()
-            };
+            let flags = if *new == New::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
             rustix::fs::unlinkat(dir.dir()?, name.as_c_str(), flags)?;
         }
         made
     }
 
     /// The second half of [`Backing::make`], also for a file that a dead process of ours left half made.
-    pub(crate) fn finish(
-        &self,
-        fd: OwnedFd,
-        id: FileId,
-        kind: u32,
-        wanted: &Inherited,
-    ) -> io::Result<Found> {
+    pub(crate) fn finish(&self, fd: OwnedFd, id: FileId, kind: u32, wanted: &Inherited) -> io::Result<Found> {
         let handle = Handle::of(fd.as_fd())?;
         let node = Node::new(id, fd, kind);
         chown(&node, wanted.attrs.uid, wanted.attrs.gid)?;
@@ -203,13 +174,7 @@ impl Backing {
     /// One more name for a file.
     pub fn link(&self, id: FileId, parent: FileId, name: &Name) -> io::Result<()> {
         let (node, dir) = (self.node(id)?, self.node(parent)?);
-        rustix::fs::linkat(
-            &*node,
-            c"",
-            dir.dir()?,
-            name.as_c_str(),
-            AtFlags::EMPTY_PATH,
-        )?;
+        rustix::fs::linkat(&*node, c"", dir.dir()?, name.as_c_str(), AtFlags::EMPTY_PATH)?;
         self.names_changed(parent);
         Ok(())
     }
@@ -239,12 +204,7 @@ fn create(dir: BorrowedFd<'_>, name: &Name, new: &New<'_>, mode: u32) -> io::Res
         }
         New::Directory => {
             rustix::fs::mkdirat(dir, name.as_c_str(), bits)?;
-            return Ok(open_entry(
-                dir,
-                name,
-                OFlags::RDONLY | OFlags::DIRECTORY,
-                0,
-            )?);
+            return Ok(open_entry(dir, name, OFlags::RDONLY | OFlags::DIRECTORY, 0)?);
         }
         New::Symlink(target) => rustix::fs::symlinkat(*target, dir, name.as_c_str())?,
         New::Special { kind, rdev } => {

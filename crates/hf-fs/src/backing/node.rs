@@ -77,11 +77,7 @@ impl Node {
 
     /// The directory itself, or ENOTDIR.
     pub(super) fn dir(&self) -> io::Result<BorrowedFd<'_>> {
-        if self.is_dir() {
-            Ok(self.fd.as_fd())
-        } else {
-            Err(io::Error::from_raw_os_error(libc::ENOTDIR))
-        }
+        if self.is_dir() { Ok(self.fd.as_fd()) } else { Err(io::Error::from_raw_os_error(libc::ENOTDIR)) }
     }
 }
 
@@ -98,19 +94,12 @@ pub(super) fn open(mount: BorrowedFd<'_>, known: &Known) -> io::Result<OwnedFd> 
     match known.kind {
         libc::S_IFREG => match known.handle.open(mount, flags | libc::O_RDWR) {
             // An immutable file, or a file system that went read-only: reading goes on.
-            Err(e)
-                if matches!(
-                    e.raw_os_error(),
-                    Some(libc::EPERM | libc::EROFS | libc::EACCES)
-                ) =>
-            {
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EPERM | libc::EROFS | libc::EACCES)) => {
                 known.handle.open(mount, flags | libc::O_RDONLY)
             }
             other => other,
         },
-        libc::S_IFDIR => known
-            .handle
-            .open(mount, flags | libc::O_RDONLY | libc::O_DIRECTORY),
+        libc::S_IFDIR => known.handle.open(mount, flags | libc::O_RDONLY | libc::O_DIRECTORY),
         _ => known.handle.open(mount, libc::O_NOFOLLOW | libc::O_PATH),
     }
 }
@@ -136,10 +125,7 @@ impl Cache {
 
     fn with_room(files: usize) -> Cache {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Cache {
-            shards,
-            room: (files / SHARDS).max(4),
-        }
+        Cache { shards, room: (files / SHARDS).max(4) }
     }
 
     pub(super) fn get(&self, id: FileId) -> Option<Arc<Node>> {
@@ -172,9 +158,7 @@ impl Cache {
 
     fn shard(&self, id: FileId) -> std::sync::MutexGuard<'_, Shard> {
         let shard = &self.shards[id.0 as usize % SHARDS];
-        shard
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -190,8 +174,7 @@ impl Shard {
             let id = self.clock[self.hand];
             let stays = self.nodes.get(&id).is_some_and(|node| {
                 let last_resort = step == self.clock.len() * 2;
-                node.used.swap(false, Ordering::Relaxed)
-                    || (node.unsynced.load(Ordering::Relaxed) && !last_resort)
+                node.used.swap(false, Ordering::Relaxed) || (node.unsynced.load(Ordering::Relaxed) && !last_resort)
             });
             if !stays {
                 self.clock[self.hand] = new;
@@ -212,22 +195,11 @@ fn raise_limit() -> u64 {
     }
     for wanted in [Some(WANTED), now.maximum] {
         let maximum = now.maximum.map(|m| m.max(wanted.unwrap_or(m)));
-        if setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: wanted,
-                maximum,
-            },
-        )
-        .is_ok()
-        {
+        if setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum }).is_ok() {
             return wanted.unwrap_or(WANTED);
         }
     }
-    tracing::warn!(
-        limit = current,
-        "the limit of open files can't be raised: fewer files stay open"
-    );
+    tracing::warn!(limit = current, "the limit of open files can't be raised: fewer files stay open");
     current
 }
 

@@ -53,13 +53,7 @@ impl Backing {
         if let Some(target) = held {
             self.hold_link(&to, new_name, target.id)?;
         }
-        let done = rustix::fs::renameat_with(
-            from.dir()?,
-            name.as_c_str(),
-            to.dir()?,
-            new_name.as_c_str(),
-            flags,
-        );
+        let done = rustix::fs::renameat_with(from.dir()?, name.as_c_str(), to.dir()?, new_name.as_c_str(), flags);
         if let Err(error) = done {
             if let Some(target) = held {
                 self.unhold(target.id)?;

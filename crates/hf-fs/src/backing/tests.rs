@@ -14,10 +14,7 @@ fn place() -> Place {
     let (root, control) = (dir.path().join("data"), dir.path().join("data.hold"));
     std::fs::create_dir(&root).unwrap();
     let table = Arc::new(Table::create(1).unwrap());
-    Place {
-        backing: Backing::open(&root, &control, table).unwrap(),
-        dir,
-    }
+    Place { backing: Backing::open(&root, &control, table).unwrap(), dir }
 }
 
 impl Place {
@@ -27,13 +24,7 @@ impl Place {
 
     fn make(&self, name: &str, new: &New<'_>, attrs: Attrs) -> io::Result<Found> {
         let id = self.backing.table().new_id();
-        self.backing.make(
-            FileId::ROOT,
-            &n(name),
-            id,
-            new,
-            &Inherited { attrs, acl: false },
-        )
+        self.backing.make(FileId::ROOT, &n(name), id, new, &Inherited { attrs, acl: false })
     }
 
     fn file(&self, name: &str) -> Found {
@@ -41,11 +32,7 @@ impl Place {
     }
 }
 
-const ATTRS: Attrs = Attrs {
-    mode: 0o4755,
-    uid: 1234,
-    gid: 4321,
-};
+const ATTRS: Attrs = Attrs { mode: 0o4755, uid: 1234, gid: 4321 };
 
 fn n(name: &str) -> Name {
     Name::new(name.as_bytes()).unwrap()
@@ -60,14 +47,8 @@ fn new_files_have_owner_and_mode_and_keep_their_id() {
     let place = place();
     let found = place.file("a");
     let meta = std::fs::metadata(place.path("a")).unwrap();
-    assert_eq!(
-        (meta.mode() & 0o7777, meta.uid(), meta.gid()),
-        (0o4755, 1234, 4321)
-    );
-    assert_eq!(
-        place.backing.lookup(FileId::ROOT, &n("a")).unwrap().id,
-        found.id
-    );
+    assert_eq!((meta.mode() & 0o7777, meta.uid(), meta.gid()), (0o4755, 1234, 4321));
+    assert_eq!(place.backing.lookup(FileId::ROOT, &n("a")).unwrap().id, found.id);
     std::fs::rename(place.path("a"), place.path("b")).unwrap();
     place.backing.close(found.id);
     assert_eq!(place.backing.write(found.id, 2, b"xy").unwrap(), 2);
@@ -81,18 +62,9 @@ fn every_kind_can_be_made() {
         New::File,
         New::Directory,
         New::Symlink(b"/etc/passwd"),
-        New::Special {
-            kind: libc::S_IFIFO,
-            rdev: 0,
-        },
-        New::Special {
-            kind: libc::S_IFSOCK,
-            rdev: 0,
-        },
-        New::Special {
-            kind: libc::S_IFCHR,
-            rdev: 0x103,
-        },
+        New::Special { kind: libc::S_IFIFO, rdev: 0 },
+        New::Special { kind: libc::S_IFSOCK, rdev: 0 },
+        New::Special { kind: libc::S_IFCHR, rdev: 0x103 },
     ];
     for (i, new) in kinds.iter().enumerate() {
         let name = format!("k{i}");
@@ -113,40 +85,14 @@ fn every_kind_can_be_made() {
 #[test]
 fn set_group_id_directories_give_their_group() {
     let place = place();
-    let attrs = Attrs {
-        mode: 0o2775,
-        uid: 1,
-        gid: 77,
-    };
+    let attrs = Attrs { mode: 0o2775, uid: 1, gid: 77 };
     let dir = place.make("d", &New::Directory, attrs).unwrap();
     let node = place.backing.node(dir.id).unwrap();
-    let asked = Requested {
-        mode: 0o666,
-        umask: 0o022,
-        uid: 5,
-        gid: 6,
-    };
+    let asked = Requested { mode: 0o666, umask: 0o022, uid: 5, gid: 6 };
     let file = place.backing.inherit(&node, &New::File, &asked).unwrap();
-    assert_eq!(
-        file.attrs,
-        Attrs {
-            mode: 0o644,
-            uid: 5,
-            gid: 77
-        }
-    );
-    let sub = place
-        .backing
-        .inherit(&node, &New::Directory, &asked)
-        .unwrap();
-    assert_eq!(
-        sub.attrs,
-        Attrs {
-            mode: 0o2644,
-            uid: 5,
-            gid: 77
-        }
-    );
+    assert_eq!(file.attrs, Attrs { mode: 0o644, uid: 5, gid: 77 });
+    let sub = place.backing.inherit(&node, &New::Directory, &asked).unwrap();
+    assert_eq!(sub.attrs, Attrs { mode: 0o2644, uid: 5, gid: 77 });
 }
 
 #[test]
@@ -158,18 +104,9 @@ fn links_that_lead_outside_are_never_followed() {
     symlink(&outside, place.path("l")).unwrap();
     let link = place.backing.lookup(FileId::ROOT, &n("l")).unwrap();
     assert_eq!(link.kind(), libc::S_IFLNK);
-    assert_eq!(
-        errno_of(place.backing.lookup(link.id, &n("f"))),
-        libc::ENOTDIR
-    );
-    assert_eq!(
-        errno_of(place.backing.read(link.id, 0, &mut [0; 4])),
-        libc::EINVAL
-    );
-    assert_eq!(
-        errno_of(place.backing.lookup(FileId::ROOT, &n("nothing"))),
-        libc::ENOENT
-    );
+    assert_eq!(errno_of(place.backing.lookup(link.id, &n("f"))), libc::ENOTDIR);
+    assert_eq!(errno_of(place.backing.read(link.id, 0, &mut [0; 4])), libc::EINVAL);
+    assert_eq!(errno_of(place.backing.lookup(FileId::ROOT, &n("nothing"))), libc::ENOENT);
 }
 
 #[test]
@@ -178,10 +115,7 @@ fn a_file_that_the_kernel_knows_is_held_until_it_is_forgotten() {
     let found = place.file("a");
     place.backing.table().looked_up(found.id);
     place.backing.write(found.id, 0, b"still here").unwrap();
-    assert_eq!(
-        place.backing.unlink(FileId::ROOT, &n("a"), &found).unwrap(),
-        Replaced::Held
-    );
+    assert_eq!(place.backing.unlink(FileId::ROOT, &n("a"), &found).unwrap(), Replaced::Held);
     assert!(!place.path("a").exists());
     place.backing.close(found.id);
     let mut buffer = [0; 10];
@@ -204,18 +138,10 @@ fn a_replaced_file_is_held_and_a_failed_rename_leaves_nothing_there() {
         rustix::fs::RenameFlags::empty(),
     );
     assert_eq!(errno_of(bad), libc::ENOTDIR);
-    assert_eq!(
-        std::fs::read_dir(place.dir.path().join("data.hold/open"))
-            .unwrap()
-            .count(),
-        0
-    );
+    assert_eq!(std::fs::read_dir(place.dir.path().join("data.hold/open")).unwrap().count(), 0);
     let from = (FileId::ROOT, &na, &a);
     let to = (FileId::ROOT, &nb, Some(&b));
-    place
-        .backing
-        .rename(from, to, rustix::fs::RenameFlags::empty())
-        .unwrap();
+    place.backing.rename(from, to, rustix::fs::RenameFlags::empty()).unwrap();
     assert!(place.backing.is_held(b.id));
     assert_eq!(place.backing.lookup(FileId::ROOT, &nb).unwrap().id, a.id);
     assert_eq!(place.backing.stat(b.id).unwrap().st_nlink, 1);
@@ -226,50 +152,16 @@ fn a_replaced_file_is_held_and_a_failed_rename_leaves_nothing_there() {
 #[test]
 fn operations_repeat_on_another_copy_and_a_difference_is_an_error() {
     let place = place();
-    let stamp = Stamp {
-        sec: 1_000_000,
-        nsec: 77,
-    };
+    let stamp = Stamp { sec: 1_000_000, nsec: 77 };
     let root = FileId::ROOT;
     let (f, d) = (FileId(100), FileId(101));
     let ops = [
-        Op::Mkdir {
-            parent: root,
-            name: b"d",
-            id: d,
-            attrs: ATTRS,
-            stamp,
-        },
-        Op::Create {
-            parent: d,
-            name: b"f",
-            id: f,
-            attrs: ATTRS,
-            stamp,
-        },
-        Op::Write {
-            id: f,
-            offset: 0,
-            data: b"hello",
-        },
-        Op::SetAttr {
-            id: f,
-            owner: Some((7, 8)),
-            mode: Some(0o2711),
-            atime: Some(stamp),
-            mtime: Some(stamp),
-        },
-        Op::SetXattr {
-            id: f,
-            name: b"user.x",
-            value: b"y",
-        },
-        Op::Link {
-            id: f,
-            parent: root,
-            name: b"g",
-            stamp,
-        },
+        Op::Mkdir { parent: root, name: b"d", id: d, attrs: ATTRS, stamp },
+        Op::Create { parent: d, name: b"f", id: f, attrs: ATTRS, stamp },
+        Op::Write { id: f, offset: 0, data: b"hello" },
+        Op::SetAttr { id: f, owner: Some((7, 8)), mode: Some(0o2711), atime: Some(stamp), mtime: Some(stamp) },
+        Op::SetXattr { id: f, name: b"user.x", value: b"y" },
+        Op::Link { id: f, parent: root, name: b"g", stamp },
         Op::Rename {
             parent: root,
             name: b"g",
@@ -280,12 +172,7 @@ fn operations_repeat_on_another_copy_and_a_difference_is_an_error() {
             exchange: false,
             stamp,
         },
-        Op::Unlink {
-            parent: d,
-            name: b"f",
-            id: f,
-            stamp,
-        },
+        Op::Unlink { parent: d, name: b"f", id: f, stamp },
         Op::Truncate { id: f, size: 4 },
         Op::Barrier { id: f },
     ];
@@ -295,39 +182,15 @@ fn operations_repeat_on_another_copy_and_a_difference_is_an_error() {
     let path = place.path("d/h");
     let meta = std::fs::metadata(&path).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"hell");
-    assert_eq!(
-        (meta.uid(), meta.gid(), meta.permissions().mode() & 0o7777),
-        (7, 8, 0o2711)
-    );
+    assert_eq!((meta.uid(), meta.gid(), meta.permissions().mode() & 0o7777), (7, 8, 0o2711));
     let dir = std::fs::metadata(place.path("d")).unwrap();
     assert_eq!((dir.mtime(), dir.mtime_nsec()), (1_000_000, 77));
 
-    let other = place
-        .backing
-        .apply(&Op::Unlink {
-            parent: d,
-            name: b"h",
-            id: d,
-            stamp,
-        })
-        .unwrap_err();
+    let other = place.backing.apply(&Op::Unlink { parent: d, name: b"h", id: d, stamp }).unwrap_err();
     assert_eq!(other.source.raw_os_error(), Some(libc::EXDEV));
-    let unknown = place
-        .backing
-        .apply(&Op::Write {
-            id: FileId(999),
-            offset: 0,
-            data: b"",
-        })
-        .unwrap_err();
+    let unknown = place.backing.apply(&Op::Write { id: FileId(999), offset: 0, data: b"" }).unwrap_err();
     assert_eq!(unknown.source.raw_os_error(), Some(libc::ESTALE));
-    let climbing = Op::Create {
-        parent: root,
-        name: b"../x",
-        id: FileId(5),
-        attrs: ATTRS,
-        stamp,
-    };
+    let climbing = Op::Create { parent: root, name: b"../x", id: FileId(5), attrs: ATTRS, stamp };
     assert!(place.backing.apply(&climbing).is_err());
 }
 

@@ -35,12 +35,7 @@ impl Backing {
         let node = self.node(id)?;
         let flags = XattrFlags::from_bits_retain(flags as u32);
         if node.is_path_only() {
-            return Ok(rustix::fs::setxattr(
-                magic_path(&*node).as_c_str(),
-                name,
-                value,
-                flags,
-            )?);
+            return Ok(rustix::fs::setxattr(magic_path(&*node).as_c_str(), name, value, flags)?);
         }
         Ok(rustix::fs::fsetxattr(&*node, name, value, flags)?)
     }
@@ -49,10 +44,7 @@ impl Backing {
     pub fn remove_xattr(&self, id: FileId, name: &CStr) -> io::Result<()> {
         let node = self.node(id)?;
         if node.is_path_only() {
-            return Ok(rustix::fs::removexattr(
-                magic_path(&*node).as_c_str(),
-                name,
-            )?);
+            return Ok(rustix::fs::removexattr(magic_path(&*node).as_c_str(), name)?);
         }
         Ok(rustix::fs::fremovexattr(&*node, name)?)
     }

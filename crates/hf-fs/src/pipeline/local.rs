@@ -1,5 +1,7 @@
 //! A pipeline with nobody at the other end: for a mount alone, for tests, for measuring.
 
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,17 +11,28 @@ use super::{Admission, Completion, DiskFault, Gate, GateState, Op, Order, Pipeli
 pub struct LocalPipeline {
     gate: Gate,
     order: Order,
-    last: AtomicU64,
+    last: Counter,
+    appending: Mutex<()>,
     faults: Mutex<Vec<DiskFault>>,
 }
 
 impl LocalPipeline {
-    /// In this state.
+    /// In this state, counting from 1.
     pub fn new(state: GateState) -> LocalPipeline {
+        LocalPipeline::counting(Counter::Own(AtomicU64::new(0)), state)
+    }
+
+    /// The same, its counter kept in the first word of a memory file, so that a successor goes on where this process died.
+    pub fn kept(file: OwnedFd, state: GateState) -> io::Result<LocalPipeline> {
+        Ok(LocalPipeline::counting(Counter::map(&file)?, state))
+    }
+
+    fn counting(last: Counter, state: GateState) -> LocalPipeline {
         LocalPipeline {
             gate: Gate::new(state),
             order: Order::default(),
-            last: AtomicU64::new(0),
+            last,
+            appending: Mutex::new(()),
             faults: Mutex::new(Vec::new()),
         }
     }
@@ -43,16 +56,18 @@ impl Pipeline for LocalPipeline {
         if !self.gate.is_open_for(admission.epoch()) {
             return Err(Refusal::ReadOnly);
         }
-        // The counter is the record here: a mark above it would only be missed, never believed wrongly.
-        let seq = self.last.fetch_add(1, Ordering::SeqCst) + 1;
+        let _one_at_a_time = self.appending.lock().expect("no panic under this lock");
+        let seq = self.last.get().load(Ordering::Relaxed) + 1;
         if let Some(mark) = mark {
             mark.store(seq, Ordering::Release);
         }
+        // The counter is the record here: it moves after the mark.
+        self.last.get().store(seq, Ordering::Release);
         Ok(Seq(seq))
     }
 
     fn last(&self) -> Seq {
-        Seq(self.last.load(Ordering::SeqCst))
+        Seq(self.last.get().load(Ordering::Acquire))
     }
 
     fn when_received(&self, _seq: Seq, done: Completion) {
@@ -66,5 +81,42 @@ impl Pipeline for LocalPipeline {
     fn disk_fault(&self, fault: DiskFault, answer: Completion) {
         self.faults.lock().expect("no panic under this lock").push(fault);
         answer(Err(Refusal::Disk));
+    }
+}
+
+enum Counter {
+    Own(AtomicU64),
+    /// Mapped for the rest of the process's life.
+    Kept(&'static AtomicU64),
+}
+
+impl Counter {
+    fn map(file: &OwnedFd) -> io::Result<Counter> {
+        if rustix::fs::fstat(file)?.st_size < 4096 {
+            rustix::fs::ftruncate(file, 4096)?;
+        }
+        // SAFETY: a new shared mapping of one page, never unmapped.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                4096,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: page-aligned and mapped forever.
+        Ok(Counter::Kept(unsafe { &*base.cast() }))
+    }
+
+    fn get(&self) -> &AtomicU64 {
+        match self {
+            Counter::Own(counter) => counter,
+            Counter::Kept(counter) => counter,
+        }
     }
 }

@@ -61,10 +61,7 @@ impl Memory {
         // SAFETY: a new descriptor that nobody else owns.
         let fd = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) };
         if fd < 0 {
-            return Err(TableError::Memory {
-                what: "made",
-                source: io::Error::last_os_error(),
-            });
+            return Err(TableError::Memory { what: "made", source: io::Error::last_os_error() });
         }
         // SAFETY: see above.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -87,15 +84,9 @@ impl Memory {
             )
         };
         if base == libc::MAP_FAILED {
-            return Err(TableError::Memory {
-                what: "mapped",
-                source: io::Error::last_os_error(),
-            });
+            return Err(TableError::Memory { what: "mapped", source: io::Error::last_os_error() });
         }
-        let memory = Memory {
-            file,
-            base: base.cast(),
-        };
+        let memory = Memory { file, base: base.cast() };
         if fresh {
             memory.header().magic.store(MAGIC, Ordering::Release);
             memory.header().counter.store(1, Ordering::Release);
@@ -112,9 +103,7 @@ impl Memory {
         if magic == MAGIC && needed <= length {
             return Ok(());
         }
-        Err(TableError::Foreign {
-            found: format!("magic {magic:x}, {length} of {needed} bytes"),
-        })
+        Err(TableError::Foreign { found: format!("magic {magic:x}, {length} of {needed} bytes") })
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -122,9 +111,7 @@ impl Memory {
     }
 
     pub(super) fn set_range(&self, range: u16) {
-        self.header()
-            .range
-            .store(u64::from(range), Ordering::Release);
+        self.header().range.store(u64::from(range), Ordering::Release);
     }
 
     pub(super) fn next_id(&self) -> u64 {
@@ -149,9 +136,7 @@ impl Memory {
         if end > length(&self.file)? {
             extend(&self.file, STEP)?;
         }
-        self.header()
-            .used
-            .store(u64::from(slot) + 1, Ordering::Release);
+        self.header().used.store(u64::from(slot) + 1, Ordering::Release);
         Ok(slot)
     }
 
@@ -165,21 +150,10 @@ impl Memory {
         if id == 0 {
             return None;
         }
-        let handle = Handle::from_parts(
-            entry.handle_kind,
-            entry.bytes.get(..usize::from(entry.len))?,
-        )?;
+        let handle = Handle::from_parts(entry.handle_kind, entry.bytes.get(..usize::from(entry.len))?)?;
         let flags = entry.flags.load(Ordering::Relaxed);
         let lookups = entry.lookups.load(Ordering::Relaxed);
-        Some((
-            id,
-            Known {
-                handle,
-                kind: u32::from(entry.kind),
-                flags,
-                lookups,
-            },
-        ))
+        Some((id, Known { handle, kind: u32::from(entry.kind), flags, lookups }))
     }
 
     pub(super) fn write(&self, slot: u32, id: u64, known: &Known) {
@@ -227,9 +201,7 @@ impl Memory {
     pub(super) fn take_lookups(&self, slot: u32, lookups: u64) -> u32 {
         let less = |now: u32| Some(u64::from(now).saturating_sub(lookups) as u32);
         let count = &self.entry(slot).lookups;
-        count
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
-            .map_or(0, |old| less(old).unwrap_or(0))
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).map_or(0, |old| less(old).unwrap_or(0))
     }
 
     fn header(&self) -> &Header {
@@ -251,19 +223,12 @@ impl Memory {
 
 fn length(file: &OwnedFd) -> Result<u64, TableError> {
     let stat = rustix::fs::fstat(file);
-    stat.map(|s| s.st_size as u64)
-        .map_err(|e| TableError::Memory {
-            what: "measured",
-            source: e.into(),
-        })
+    stat.map(|s| s.st_size as u64).map_err(|e| TableError::Memory { what: "measured", source: e.into() })
 }
 
 /// Allocated, not only made longer: running out of memory is an error here instead of a signal later.
 fn extend(file: &OwnedFd, by: u64) -> Result<(), TableError> {
     let from = length(file)?;
     let all = rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), from, by);
-    all.map_err(|e| TableError::Memory {
-        what: "grown",
-        source: e.into(),
-    })
+    all.map_err(|e| TableError::Memory { what: "grown", source: e.into() })
 }

@@ -48,10 +48,7 @@ pub struct Known {
 pub enum TableError {
     /// The memory file can't be made, grown or mapped.
     #[error("the table of file ids can't be {what}: no memory?")]
-    Memory {
-        what: &'static str,
-        source: io::Error,
-    },
+    Memory { what: &'static str, source: io::Error },
     /// The keeper handed over something else.
     #[error(
         "the table of file ids that the keeper holds isn't one of this version ({found}); stop the module and start it again"
@@ -91,10 +88,7 @@ impl Table {
                 None => maps.free.push(slot),
             }
         }
-        Ok(Table {
-            memory,
-            maps: RwLock::new(maps),
-        })
+        Ok(Table { memory, maps: RwLock::new(maps) })
     }
 
     /// The memory file, for the keeper.
@@ -122,43 +116,27 @@ impl Table {
             return Ok(FileId(self.memory.id(slot)));
         }
         let id = self.memory.next_id();
-        self.insert(
-            &mut maps,
-            id,
-            Known {
-                handle: *handle,
-                kind,
-                flags: 0,
-                lookups: 0,
-            },
-        )?;
+        self.insert(&mut maps, id, Known { handle: *handle, kind, flags: 0, lookups: 0 })?;
         Ok(FileId(id))
     }
 
     /// The id of this file, if it has one.
     pub fn find(&self, handle: &Handle) -> Option<FileId> {
         let maps = self.read();
-        maps.by_handle
-            .get(handle)
-            .map(|&slot| FileId(self.memory.id(slot)))
+        maps.by_handle.get(handle).map(|&slot| FileId(self.memory.id(slot)))
     }
 
     /// What is known of this id.
     pub fn get(&self, id: FileId) -> Option<Known> {
         let maps = self.read();
-        self.memory
-            .read(*maps.by_id.get(&id.0)?)
-            .map(|(_, known)| known)
+        self.memory.read(*maps.by_id.get(&id.0)?).map(|(_, known)| known)
     }
 
     /// Ties this id to this file. Earlier ties of either are cut.
     pub fn bind(&self, id: FileId, handle: &Handle, kind: u32) -> Result<(), TableError> {
         let mut maps = self.write();
         if let Some(&slot) = maps.by_id.get(&id.0) {
-            let same = self
-                .memory
-                .read(slot)
-                .is_some_and(|(_, known)| known.handle == *handle);
+            let same = self.memory.read(slot).is_some_and(|(_, known)| known.handle == *handle);
             if same {
                 return Ok(());
             }
@@ -167,16 +145,7 @@ impl Table {
         if let Some(&slot) = maps.by_handle.get(handle) {
             self.remove(&mut maps, slot);
         }
-        self.insert(
-            &mut maps,
-            id.0,
-            Known {
-                handle: *handle,
-                kind,
-                flags: 0,
-                lookups: 0,
-            },
-        )
+        self.insert(&mut maps, id.0, Known { handle: *handle, kind, flags: 0, lookups: 0 })
     }
 
     /// The file of this id is gone for good.
@@ -209,15 +178,19 @@ impl Table {
 
     /// The kernel forgot so many lookups. True when none is left.
     pub fn forgotten(&self, id: FileId, lookups: u64) -> bool {
-        self.read()
-            .by_id
-            .get(&id.0)
-            .is_some_and(|&slot| self.memory.take_lookups(slot, lookups) == 0)
+        self.read().by_id.get(&id.0).is_some_and(|&slot| self.memory.take_lookups(slot, lookups) == 0)
     }
 
     /// May the kernel know this file?
     pub fn is_known_to_kernel(&self, id: FileId) -> bool {
         self.with_slot(id, |slot| self.memory.lookups(slot)) != 0
+    }
+
+    /// All files that the kernel may know.
+    pub fn known_to_kernel(&self) -> Vec<FileId> {
+        let maps = self.read();
+        let known = maps.by_id.iter().filter(|(_, slot)| self.memory.lookups(**slot) != 0);
+        known.map(|(id, _)| FileId(*id)).collect()
     }
 
     /// The kernel knows nothing any more: a fresh mount.
@@ -241,10 +214,7 @@ impl Table {
     /// All ids that have one of these flags.
     pub fn with_flags(&self, flags: u32) -> Vec<FileId> {
         let maps = self.read();
-        let chosen = maps
-            .by_id
-            .iter()
-            .filter(|(_, slot)| self.memory.flags(**slot) & flags != 0);
+        let chosen = maps.by_id.iter().filter(|(_, slot)| self.memory.flags(**slot) & flags != 0);
         chosen.map(|(id, _)| FileId(*id)).collect()
     }
 
@@ -273,15 +243,11 @@ impl Table {
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Maps> {
-        self.maps
-            .read()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.maps.read().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Maps> {
-        self.maps
-            .write()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.maps.write().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

@@ -11,9 +11,7 @@ const REG: u32 = libc::S_IFREG;
 fn a_file_keeps_its_id_over_a_death_of_the_process() {
     let table = Table::create(3).unwrap();
     table.bind(FileId::ROOT, &handle(1), libc::S_IFDIR).unwrap();
-    let ids: Vec<_> = (10..50_000)
-        .map(|n| table.id_of(&handle(n), REG).unwrap())
-        .collect();
+    let ids: Vec<_> = (10..50_000).map(|n| table.id_of(&handle(n), REG).unwrap()).collect();
     table.set_flags(ids[0], TIMES | HELD);
     table.looked_up(ids[0]);
     let file = table.file().try_clone_to_owned().unwrap();
@@ -21,15 +19,7 @@ fn a_file_keeps_its_id_over_a_death_of_the_process() {
 
     let table = Table::attach(file, 4).unwrap();
     assert_eq!(table.get(FileId::ROOT).unwrap().kind, libc::S_IFDIR);
-    assert_eq!(
-        table.get(ids[0]).unwrap(),
-        Known {
-            handle: handle(10),
-            kind: REG,
-            flags: TIMES | HELD,
-            lookups: 1
-        }
-    );
+    assert_eq!(table.get(ids[0]).unwrap(), Known { handle: handle(10), kind: REG, flags: TIMES | HELD, lookups: 1 });
     for (n, id) in (10..50_000).zip(&ids) {
         assert_eq!(table.find(&handle(n)), Some(*id));
     }
@@ -66,10 +56,7 @@ fn binding_cuts_earlier_ties_of_both() {
 fn a_foreign_file_is_refused() {
     let file = Memory::file("other").unwrap();
     rustix::fs::ftruncate(&file, 8192).unwrap();
-    assert!(matches!(
-        Table::attach(file, 0),
-        Err(TableError::Foreign { .. })
-    ));
+    assert!(matches!(Table::attach(file, 0), Err(TableError::Foreign { .. })));
 }
 
 #[derive(Clone, Debug)]

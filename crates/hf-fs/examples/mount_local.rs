@@ -1,0 +1,87 @@
+//! Serves a directory without replication: for measuring, for tests, for trying things.
+//!
+//! ```text
+//! mount_local keeper SOCKET                       holds mounts until SIGTERM
+//! mount_local serve SOCKET BACKING MOUNTPOINT     serves one; may be killed and started again
+//! mount_local down SOCKET                         unmounts everything
+//! ```
+//!
+//! `THREADS` in the environment: how many threads answer the kernel. `ROLE=secondary`: read-only. SIGUSR1 changes the role.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hf_fs::front::{Directory, Front, Opened, Role, protect};
+use hf_fs::keeper::{self, Client};
+use hf_fs::pipeline::{GateState, LocalPipeline, Pipeline};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn main() -> Outcome {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    tracing_to_stderr();
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["keeper", socket] => Ok(keeper::run(Path::new(socket))?),
+        ["serve", socket, backing, mountpoint] => serve(Path::new(socket), backing, mountpoint),
+        ["down", socket] => Ok(Client::connect(Path::new(socket))?.exit()?),
+        _ => Err("usage: mount_local keeper SOCKET | serve SOCKET BACKING MOUNTPOINT | down SOCKET".into()),
+    }
+}
+
+fn serve(socket: &Path, backing: &str, mountpoint: &str) -> Outcome {
+    for failed in protect::protect_process() {
+        eprintln!("{failed}");
+    }
+    let signals = role_signal()?;
+    let threads = std::env::var("THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(8);
+    let secondary = std::env::var("ROLE").is_ok_and(|role| role == "secondary");
+    let directory = Directory {
+        mountpoint: PathBuf::from(mountpoint),
+        backing: PathBuf::from(backing),
+        control: PathBuf::from(format!("{backing}.hold")),
+        range: 2,
+        role: if secondary { Role::Secondary } else { Role::Primary },
+        threads,
+    };
+    let mut client = Client::connect(socket)?;
+    let opened = Opened::open(&mut client, directory)?;
+    let (counter, _) = client.memory(mountpoint, "local", 4096)?;
+    let gate = if secondary { GateState::ReadOnly } else { GateState::Open { epoch: 1 } };
+    let pipeline = Arc::new(LocalPipeline::kept(counter, gate)?);
+    let (front, server) = opened.serve(&mut client, pipeline.clone())?;
+    println!("serving {mountpoint}");
+    std::thread::spawn(move || change_roles(&signals, &front, &pipeline));
+    Ok(server.wait()?)
+}
+
+fn role_signal() -> nix::Result<nix::sys::signal::SigSet> {
+    let mut signals = nix::sys::signal::SigSet::empty();
+    signals.add(nix::sys::signal::Signal::SIGUSR1);
+    signals.thread_block()?;
+    Ok(signals)
+}
+
+fn change_roles(signals: &nix::sys::signal::SigSet, front: &Arc<Front>, pipeline: &LocalPipeline) {
+    let mut epoch = 1;
+    while signals.wait().is_ok() {
+        let changed = match front.role() {
+            Role::Primary => {
+                pipeline.gate().set(GateState::ReadOnly);
+                front.set_role(Role::Secondary)
+            }
+            Role::Secondary => {
+                epoch += 1;
+                let changed = front.set_role(Role::Primary);
+                pipeline.gate().set(GateState::Open { epoch });
+                changed
+            }
+        };
+        println!("{:?} {changed:?}", front.role());
+    }
+}
+
+fn tracing_to_stderr() {
+    // Only what goes wrong: this is a tool for measuring.
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr);
+    subscriber.init();
+}

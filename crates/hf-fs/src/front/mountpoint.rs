@@ -1,0 +1,1 @@
+//! Putting the mount in the directory's place.

@@ -1,5 +1,16 @@
 //! Replication decisions: who may acknowledge, who may start, what a synchronisation must do (REPLICATION P3 to P7).
 //!
-//! [`engine`] is the border to the data plane (`hf-fs`): what the core orders and what the data plane reports.
+//! - [`engine`] is the border to the data plane (`hf-fs`): what the core orders and what the data plane reports.
+//! - [`compare`] and [`summary`]: who descends from whom.
+//! - [`who_starts`]: which of two waiting nodes becomes primary; one total function, the same on both.
+//! - [`grant`]: permission to go on alone.
+//! - [`records`]: every change that a record can go through.
 
+mod copy;
 pub mod engine;
+pub mod grant;
+pub mod records;
+mod start;
+
+pub use copy::{Relation, compare, is_up_to_date, summary};
+pub use start::{Preferred, Starter, is_candidate, who_starts, why_not_alone};

@@ -17,7 +17,7 @@ pub use action::{Action, Caller, Command};
 pub use ids::{BadName, Epoch, FileId, GenerationId, Incarnation, LanName, ModuleName, NodeName, RunId, Seq, Ticket};
 pub use log::{Event, Level, LogLine};
 pub use reason::{FailoverReason, GrantReason, NotPrimary, RefusedAction, RfsFault};
-pub use record::{Record, Standing, UpToDate};
+pub use record::{CopyState, Record, Standing, UpToDate};
 pub use resource::{Resource, ResourceValue};
 pub use script::{Script, ScriptOutcome};
 pub use state::{Colour, ModuleState};

@@ -73,3 +73,17 @@ pub enum UpToDate {
     /// `async="second"`: true while the kernel with this boot id runs (REPLICATION P5).
     WhileBooted(String),
 }
+
+/// A module's copy as a whole: the worst of its directories' records, as durable (what heartbeats carry).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyState {
+    pub generation: GenerationId,
+    /// Newest first.
+    pub history: Vec<GenerationId>,
+    pub epoch: Epoch,
+    pub standing: Standing,
+    pub consistent: bool,
+    pub up_to_date: bool,
+    pub was_primary: bool,
+    pub orderly: bool,
+}

@@ -2,7 +2,7 @@
 //!
 //! Versions: 1, the first.
 
-use hf_types::{Colour, Epoch, GenerationId, Incarnation, ModuleState, Standing};
+use hf_types::{Colour, CopyState, Epoch, GenerationId, Incarnation, ModuleState, Standing};
 use serde::{Deserialize, Serialize};
 
 /// The version that is written.
@@ -67,20 +67,6 @@ pub struct Heartbeat {
 pub struct Outdating {
     pub since: GenerationId,
     pub epoch: Epoch,
-}
-
-/// The summary of a module's records.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CopyState {
-    pub generation: GenerationId,
-    /// Newest first.
-    pub history: Vec<GenerationId>,
-    pub epoch: Epoch,
-    pub standing: Standing,
-    pub consistent: bool,
-    pub up_to_date: bool,
-    pub was_primary: bool,
-    pub orderly: bool,
 }
 
 /// Where a swap stands on the sender's side.

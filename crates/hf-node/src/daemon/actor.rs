@@ -20,10 +20,7 @@ pub struct DaemonStatus {
 impl DaemonActor {
     /// A daemon that was not started yet: [`DaemonInput::Started`] must come first.
     pub fn new(config: DaemonConfig) -> DaemonActor {
-        DaemonActor {
-            config,
-            status: DaemonStatus::default(),
-        }
+        DaemonActor { config, status: DaemonStatus::default() }
     }
 
     /// Takes one input and says what is to be done, in this order.

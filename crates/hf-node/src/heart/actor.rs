@@ -14,11 +14,7 @@ pub struct HeartActor {
 impl HeartActor {
     /// A heart that was not started yet: [`HeartInput::Started`] must come first.
     pub fn new(config: HeartConfig) -> HeartActor {
-        HeartActor {
-            config,
-            state: ModuleState::Stop,
-            colour: Colour::Red,
-        }
+        HeartActor { config, state: ModuleState::Stop, colour: Colour::Red }
     }
 
     /// Takes one input and says what is to be done, in this order.

@@ -25,6 +25,8 @@ pub enum RfsInput {
     Heart(HeartToRfs),
     /// The heart's socket closed: fence, acknowledge nothing until a heart is back.
     HeartGone,
+    /// A heart's socket stands again: it is told first what this rfs is.
+    HeartBack,
     Engine(EngineEvent),
     Timer,
     Stalled {

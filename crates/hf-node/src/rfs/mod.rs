@@ -1,6 +1,7 @@
 //! Rfs: roles of the data plane, grants, records, the course of a synchronisation.
 
 mod actor;
+mod change;
 mod io;
 
 pub use actor::{RfsActor, RfsStatus};

@@ -30,9 +30,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            rows_per_module: 50_000,
-        }
+        Limits { rows_per_module: 50_000 }
     }
 }
 
@@ -42,9 +40,7 @@ pub struct Notice(pub String);
 
 /// Why a query gave nothing.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the log database {path} can't be read; the daemon tries to repair it by itself, see its own log"
-)]
+#[error("the log database {path} can't be read; the daemon tries to repair it by itself, see its own log")]
 pub struct QueryError {
     path: PathBuf,
     #[source]
@@ -86,11 +82,7 @@ impl Store {
     ///
     /// # Errors
     /// When the thread can't be started.
-    pub fn open(
-        path: &Path,
-        limits: Limits,
-        notice: impl Fn(Notice) + Send + 'static,
-    ) -> io::Result<Store> {
+    pub fn open(path: &Path, limits: Limits, notice: impl Fn(Notice) + Send + 'static) -> io::Result<Store> {
         let (queue, jobs) = sync_channel(QUEUE);
         let mut writer = Writer {
             path: path.to_owned(),
@@ -101,9 +93,7 @@ impl Store {
             written: 0,
             lost: 0,
         };
-        let thread = std::thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || writer.run(&jobs))?;
+        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(&jobs))?;
         Ok(Store {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
@@ -168,21 +158,12 @@ impl Store {
     }
 
     /// The last `last` lines of a module at these levels, oldest first. Reads a disk: not for a loop that must not wait.
-    pub fn log(
-        &self,
-        module: &ModuleName,
-        last: u32,
-        levels: &[Level],
-    ) -> Result<Vec<LogLine>, QueryError> {
+    pub fn log(&self, module: &ModuleName, last: u32, levels: &[Level]) -> Result<Vec<LogLine>, QueryError> {
         self.query(|connection| db::log(connection, module.as_str(), last, levels))
     }
 
     /// The last values that a module's resources took, oldest first. Reads a disk.
-    pub fn resources(
-        &self,
-        module: &ModuleName,
-        last: u32,
-    ) -> Result<Vec<ResourceRow>, QueryError> {
+    pub fn resources(&self, module: &ModuleName, last: u32) -> Result<Vec<ResourceRow>, QueryError> {
         self.query(|connection| db::resources(connection, module.as_str(), last))
     }
 
@@ -192,15 +173,8 @@ impl Store {
     }
 
     /// Asks on a connection of its own. After an error the connection is made anew: the file may have been replaced.
-    fn query<T>(
-        &self,
-        ask: impl Fn(&Connection) -> Result<T, rusqlite::Error>,
-    ) -> Result<T, QueryError> {
-        let mut reader = self
-            .inner
-            .reader
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    fn query<T>(&self, ask: impl Fn(&Connection) -> Result<T, rusqlite::Error>) -> Result<T, QueryError> {
+        let mut reader = self.inner.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let connection = match reader.take() {
             Some(connection) => Ok(connection),
             None => db::open_to_read(&self.inner.path),
@@ -210,10 +184,7 @@ impl Store {
             *reader = Some(connection);
             Ok(answer)
         });
-        answer.map_err(|source| QueryError {
-            path: self.inner.path.clone(),
-            source,
-        })
+        answer.map_err(|source| QueryError { path: self.inner.path.clone(), source })
     }
 }
 
@@ -292,16 +263,9 @@ impl Writer {
         Ok(())
     }
 
-    fn ingest(
-        &mut self,
-        connection: &mut Connection,
-        module: &ModuleName,
-        directory: &Path,
-    ) -> Result<(), WriteError> {
+    fn ingest(&mut self, connection: &mut Connection, module: &ModuleName, directory: &Path) -> Result<(), WriteError> {
         loop {
-            let read = |process: &str, position| {
-                read_ring(&directory.join(format!("{process}.ring")), position)
-            };
+            let read = |process: &str, position| read_ring(&directory.join(format!("{process}.ring")), position);
             let done = db::ingest(connection, module.as_str(), &Store::PROCESSES, read)?;
             self.written += done.lines;
             if !done.more {
@@ -382,14 +346,9 @@ impl Writer {
 
 /// No ring yet: nothing to read. A ring that is none any more: its writer makes it anew.
 fn read_ring(path: &Path, position: RingPosition) -> Result<RingBatch, WriteError> {
-    let nothing = RingBatch {
-        position,
-        ..RingBatch::default()
-    };
+    let nothing = RingBatch { position, ..RingBatch::default() };
     match RingReader::open(path).and_then(|ring| ring.read(position, BATCH)) {
-        Err(RingError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(nothing)
-        }
+        Err(RingError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(nothing),
         Err(RingError::NoRing { .. }) => Ok(nothing),
         other => Ok(other?),
     }

@@ -55,7 +55,7 @@ fn write_forever(dir: &Path) {
         if ring.write(&line(n)) {
             n += 1;
         }
-        if n.is_multiple_of(64) {
+        if n.is_multiple_of(16) {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -70,13 +70,13 @@ fn ingest_forever(dir: &Path) {
 }
 
 fn read_all(dir: &Path) -> Vec<LogLine> {
-    let store = Store::open(&dir.join("holdfast.db"), Limits::default(), |n| {
-        panic!("{n:?}")
-    })
-    .unwrap();
+    let store = Store::open(&dir.join("holdfast.db"), Limits::default(), |n| panic!("{n:?}")).unwrap();
     store.ingest(&module(), dir);
     assert!(store.flush(Duration::from_secs(30)));
-    store.log(&module(), 1_000_000, &ALL).unwrap()
+    let mut lines = store.log(&module(), 1_000_000, &ALL).unwrap();
+    // A line that found the queue full is written again by the victim; the notice of it is no line of the victim's.
+    lines.retain(|line| line.level == Level::E);
+    lines
 }
 
 #[test]
@@ -94,10 +94,7 @@ fn whatever_is_killed_lines_come_once_in_order_and_unchanged() {
         reader.wait().unwrap();
         let lines = read_all(dir.path());
         let expected: Vec<LogLine> = (1..=lines.len() as u64).map(line).collect();
-        assert!(
-            lines == expected,
-            "round {round}: lost, doubled or torn lines"
-        );
+        assert!(lines == expected, "round {round}: lost, doubled or torn lines");
         last = lines.len() as u64;
     }
     assert!(last > 100, "the victims wrote nothing: {last}");

@@ -33,16 +33,10 @@ pub(crate) struct Opened {
 /// Opens the database for writing; one that is damaged, or of a later version, is moved aside.
 pub(crate) fn open(path: &Path) -> Result<Opened, rusqlite::Error> {
     match open_here(path) {
-        Ok(connection) => Ok(Opened {
-            connection,
-            moved_aside: None,
-        }),
+        Ok(connection) => Ok(Opened { connection, moved_aside: None }),
         Err(why) if is_damage(&why) => {
             let aside = move_aside(path).map_err(|_| why_not(&why))?;
-            Ok(Opened {
-                connection: open_here(path)?,
-                moved_aside: Some((aside, why.to_string())),
-            })
+            Ok(Opened { connection: open_here(path)?, moved_aside: Some((aside, why.to_string())) })
         }
         Err(other) => Err(other),
     }
@@ -50,10 +44,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened, rusqlite::Error> {
 
 fn why_not(why: &rusqlite::Error) -> rusqlite::Error {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
-    rusqlite::Error::SqliteFailure(
-        code,
-        Some(format!("{why}; and it could not be moved aside")),
-    )
+    rusqlite::Error::SqliteFailure(code, Some(format!("{why}; and it could not be moved aside")))
 }
 
 fn open_here(path: &Path) -> Result<Connection, rusqlite::Error> {
@@ -102,10 +93,7 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Connection, rusqlite::Error> {
 
 /// Whether the file, not the machine, is at fault.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    )
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// Renames the database and its companions; the new name.

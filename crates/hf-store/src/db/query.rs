@@ -41,15 +41,9 @@ fn level(letter: &str) -> Level {
 }
 
 /// The last values that resources of a module took, oldest first.
-pub(crate) fn resources(
-    connection: &Connection,
-    module: &str,
-    last: u32,
-) -> Result<Vec<ResourceRow>, rusqlite::Error> {
+pub(crate) fn resources(connection: &Connection, module: &str, last: u32) -> Result<Vec<ResourceRow>, rusqlite::Error> {
     let mut rows: Vec<ResourceRow> = connection
-        .prepare_cached(
-            "SELECT at_us, name, value, set_by FROM resource WHERE module = ?1 ORDER BY id DESC LIMIT ?2",
-        )?
+        .prepare_cached("SELECT at_us, name, value, set_by FROM resource WHERE module = ?1 ORDER BY id DESC LIMIT ?2")?
         .query_map(params![module, last], |row| {
             let value: String = row.get(2)?;
             Ok(ResourceRow {
@@ -65,14 +59,9 @@ pub(crate) fn resources(
 }
 
 /// The last commands given on this node, oldest first.
-pub(crate) fn commands(
-    connection: &Connection,
-    last: u32,
-) -> Result<Vec<CommandRow>, rusqlite::Error> {
+pub(crate) fn commands(connection: &Connection, last: u32) -> Result<Vec<CommandRow>, rusqlite::Error> {
     let mut rows: Vec<CommandRow> = connection
-        .prepare_cached(
-            "SELECT at_us, module, command, called_by, outcome FROM command ORDER BY id DESC LIMIT ?1",
-        )?
+        .prepare_cached("SELECT at_us, module, command, called_by, outcome FROM command ORDER BY id DESC LIMIT ?1")?
         .query_map([last], |row| {
             Ok(CommandRow {
                 at_us: row.get(0)?,

@@ -48,16 +48,10 @@ fn with_lost(process: &str, batch: RingBatch) -> Vec<LogLine> {
 
 /// Merges by time without changing the order within a process, whatever its clock did.
 fn merge(sources: Vec<Vec<LogLine>>) -> Vec<LogLine> {
-    let mut sources: Vec<_> = sources
-        .into_iter()
-        .map(|lines| lines.into_iter().peekable())
-        .collect();
+    let mut sources: Vec<_> = sources.into_iter().map(|lines| lines.into_iter().peekable()).collect();
     let mut merged = Vec::new();
     loop {
-        let earliest = sources
-            .iter_mut()
-            .filter_map(|source| source.peek().map(|line| line.at_us))
-            .min();
+        let earliest = sources.iter_mut().filter_map(|source| source.peek().map(|line| line.at_us)).min();
         let Some(earliest) = earliest else {
             return merged;
         };
@@ -69,11 +63,7 @@ fn merge(sources: Vec<Vec<LogLine>>) -> Vec<LogLine> {
     }
 }
 
-fn position(
-    transaction: &Transaction<'_>,
-    module: &str,
-    process: &str,
-) -> Result<RingPosition, rusqlite::Error> {
+fn position(transaction: &Transaction<'_>, module: &str, process: &str) -> Result<RingPosition, rusqlite::Error> {
     let row = transaction
         .prepare_cached("SELECT ring, seq, line FROM ring WHERE module = ?1 AND process = ?2")?
         .query_row(params![module, process], |row| {
@@ -92,23 +82,17 @@ fn set_position(
     process: &str,
     position: RingPosition,
 ) -> Result<(), rusqlite::Error> {
-    transaction
-        .prepare_cached("INSERT OR REPLACE INTO ring VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![
-            module,
-            process,
-            position.ring.cast_signed(),
-            position.seq.cast_signed(),
-            position.line.cast_signed()
-        ])?;
+    transaction.prepare_cached("INSERT OR REPLACE INTO ring VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
+        module,
+        process,
+        position.ring.cast_signed(),
+        position.seq.cast_signed(),
+        position.line.cast_signed()
+    ])?;
     Ok(())
 }
 
-pub(crate) fn add_line(
-    connection: &Connection,
-    module: &str,
-    line: &LogLine,
-) -> Result<(), rusqlite::Error> {
+pub(crate) fn add_line(connection: &Connection, module: &str, line: &LogLine) -> Result<(), rusqlite::Error> {
     connection
         .prepare_cached(
             "INSERT INTO log (module, at_us, process, level, counter, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -125,23 +109,13 @@ pub(crate) fn add_line(
 }
 
 /// Adds a resource's value if it is not the last one stored.
-pub(crate) fn add_resource(
-    connection: &Connection,
-    module: &str,
-    row: &ResourceRow,
-) -> Result<(), rusqlite::Error> {
+pub(crate) fn add_resource(connection: &Connection, module: &str, row: &ResourceRow) -> Result<(), rusqlite::Error> {
     connection
         .prepare_cached(
             "INSERT INTO resource (module, at_us, name, value, set_by) SELECT ?1, ?2, ?3, ?4, ?5
              WHERE ?4 IS NOT (SELECT value FROM resource WHERE module = ?1 AND name = ?3 ORDER BY id DESC LIMIT 1)",
         )?
-        .execute(params![
-            module,
-            row.at_us,
-            row.name,
-            value_text(row),
-            row.by
-        ])?;
+        .execute(params![module, row.at_us, row.name, value_text(row), row.by])?;
     Ok(())
 }
 
@@ -150,14 +124,9 @@ fn value_text(row: &ResourceRow) -> String {
     serde_json::to_string(&row.value).unwrap_or_else(|_| row.value.to_string())
 }
 
-pub(crate) fn add_command(
-    connection: &Connection,
-    row: &CommandRow,
-) -> Result<(), rusqlite::Error> {
+pub(crate) fn add_command(connection: &Connection, row: &CommandRow) -> Result<(), rusqlite::Error> {
     connection
-        .prepare_cached(
-            "INSERT INTO command (at_us, module, command, called_by, outcome) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
+        .prepare_cached("INSERT INTO command (at_us, module, command, called_by, outcome) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![row.at_us, row.module, row.command, row.by, row.outcome])?;
     Ok(())
 }
@@ -167,10 +136,8 @@ pub(crate) fn trim(connection: &Connection, keep: u64) -> Result<(), rusqlite::E
     let keep = i64::try_from(keep).unwrap_or(i64::MAX);
     for table in ["log", "resource"] {
         let modules = format!("SELECT DISTINCT module FROM {table}");
-        let modules: Vec<String> = connection
-            .prepare(&modules)?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
+        let modules: Vec<String> =
+            connection.prepare(&modules)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
         let delete = format!(
             "DELETE FROM {table} WHERE module = ?1 AND id <=
              (SELECT id FROM {table} WHERE module = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"

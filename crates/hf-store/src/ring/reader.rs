@@ -43,10 +43,7 @@ impl RingReader {
     /// [`RingError::Io`], of kind `NotFound` while no writer has made the ring.
     pub fn open(path: &Path) -> Result<RingReader, RingError> {
         let file = File::open(path).map_err(|source| error("open", path, source))?;
-        Ok(RingReader {
-            path: path.to_owned(),
-            file,
-        })
+        Ok(RingReader { path: path.to_owned(), file })
     }
 
     /// The lines after `position`, about `max` of them at most.
@@ -54,8 +51,7 @@ impl RingReader {
         let header = self.header()?;
         let mut batch = Gather::start(&header, position);
         while batch.position.seq < header.published && batch.lines.len() < max {
-            self.step(&header, &mut batch)
-                .map_err(|source| error("read", &self.path, source))?;
+            self.step(&header, &mut batch).map_err(|source| error("read", &self.path, source))?;
         }
         Ok(batch.finish(header.published))
     }
@@ -64,9 +60,7 @@ impl RingReader {
     fn header(&self) -> Result<Header, RingError> {
         (0..HEADER_TRIES)
             .find_map(|_| read_header(&self.file))
-            .ok_or_else(|| RingError::NoRing {
-                path: self.path.clone(),
-            })
+            .ok_or_else(|| RingError::NoRing { path: self.path.clone() })
     }
 
     /// Reads one slot and goes on behind it, whatever it holds.
@@ -102,11 +96,7 @@ impl Gather {
             lost: 0,
             position: RingPosition {
                 ring: header.ring,
-                seq: if known {
-                    position.seq.max(oldest)
-                } else {
-                    oldest
-                },
+                seq: if known { position.seq.max(oldest) } else { oldest },
                 line: if known { position.line } else { 0 },
             },
             partial: Vec::new(),
@@ -120,10 +110,7 @@ impl Gather {
             self.partial_from = slot.seq;
         }
         let follows = usize::from(slot.part) == self.partial.len()
-            && self
-                .partial
-                .first()
-                .is_none_or(|first| first.line == slot.line);
+            && self.partial.first().is_none_or(|first| first.line == slot.line);
         if !follows {
             self.partial.clear();
             return;
@@ -136,11 +123,7 @@ impl Gather {
     }
 
     fn complete(&mut self, number: u64) {
-        let bytes: Vec<u8> = self
-            .partial
-            .drain(..)
-            .flat_map(|slot| slot.payload)
-            .collect();
+        let bytes: Vec<u8> = self.partial.drain(..).flat_map(|slot| slot.payload).collect();
         // A line of a later version that can't be read here counts as lost with the next one.
         let Ok(line) = serde_json::from_slice(&bytes) else {
             return;

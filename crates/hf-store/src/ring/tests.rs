@@ -9,13 +9,7 @@ use std::path::Path;
 const SMALL: u64 = HEADER + 64 * SLOT as u64;
 
 fn line(n: u64, length: usize) -> LogLine {
-    LogLine {
-        at_us: n as i64,
-        process: "heart".to_owned(),
-        level: Level::E,
-        counter: n,
-        text: "x".repeat(length),
-    }
+    LogLine { at_us: n as i64, process: "heart".to_owned(), level: Level::E, counter: n, text: "x".repeat(length) }
 }
 
 fn counters(batch: &RingBatch) -> Vec<u64> {
@@ -30,10 +24,7 @@ fn write(path: &Path, lines: impl IntoIterator<Item = LogLine>) {
 }
 
 fn read(path: &Path, position: RingPosition) -> RingBatch {
-    RingReader::open(path)
-        .unwrap()
-        .read(position, usize::MAX)
-        .unwrap()
+    RingReader::open(path).unwrap().read(position, usize::MAX).unwrap()
 }
 
 #[test]
@@ -70,8 +61,7 @@ fn a_torn_slot_costs_one_line_and_is_counted() {
     write(&path, (1..=5).map(|n| line(n, 10)));
     let file = OpenOptions::new().write(true).open(&path).unwrap();
     // Sequence 3 lies in place 3.
-    file.write_all_at(b"torn", HEADER + 3 * SLOT as u64 + 60)
-        .unwrap();
+    file.write_all_at(b"torn", HEADER + 3 * SLOT as u64 + 60).unwrap();
     let batch = read(&path, RingPosition::default());
     assert_eq!((counters(&batch), batch.lost), (vec![1, 2, 4, 5], 1));
 }
@@ -82,16 +72,9 @@ fn a_line_whose_writer_died_in_the_middle_is_not_seen() {
     let path = dir.path().join("heart.ring");
     write(&path, [line(1, 10)]);
     // What a writer leaves that dies between two slots of line 2: its first slot, unpublished.
-    let half = layout::Slot {
-        seq: 2,
-        line: 2,
-        part: 0,
-        parts: 3,
-        payload: vec![b'{'; layout::PAYLOAD],
-    };
+    let half = layout::Slot { seq: 2, line: 2, part: 0, parts: 3, payload: vec![b'{'; layout::PAYLOAD] };
     let file = OpenOptions::new().write(true).open(&path).unwrap();
-    file.write_all_at(&half.encode(), HEADER + 2 * SLOT as u64)
-        .unwrap();
+    file.write_all_at(&half.encode(), HEADER + 2 * SLOT as u64).unwrap();
     let first = read(&path, RingPosition::default());
     assert_eq!(counters(&first), vec![1]);
     write(&path, [line(3, 300)]);
@@ -104,11 +87,7 @@ fn after_another_boot_nothing_is_read_twice_even_if_the_header_went_back() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("heart.ring");
     write(&path, [line(1, 10)]);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .unwrap();
+    let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
     let mut old = writer::read_header(&file).unwrap();
     write(&path, (2..=4).map(|n| line(n, 10)));
     let before = read(&path, RingPosition::default());
@@ -116,8 +95,7 @@ fn after_another_boot_nothing_is_read_twice_even_if_the_header_went_back() {
     // The power cut takes header and slots 2 to 4 back, and the boot id is another.
     old.boot = [b'x'; 36];
     file.write_all_at(&old.encode(), 0).unwrap();
-    file.write_all_at(&[0; 3 * SLOT], HEADER + 2 * SLOT as u64)
-        .unwrap();
+    file.write_all_at(&[0; 3 * SLOT], HEADER + 2 * SLOT as u64).unwrap();
     write(&path, [line(5, 10)]);
     assert_eq!(counters(&read(&path, before.position)), vec![5]);
 }
@@ -165,9 +143,7 @@ fn the_bell_rings_after_the_line_can_be_read() {
     let send = move || bell.send(()).unwrap();
     let writer = RingWriter::open_with_bell(&path, SMALL, send).unwrap();
     writer.write(&line(1, 10));
-    rings
-        .recv_timeout(std::time::Duration::from_secs(5))
-        .unwrap();
+    rings.recv_timeout(std::time::Duration::from_secs(5)).unwrap();
     assert_eq!(read(&path, RingPosition::default()).lines.len(), 1);
 }
 

@@ -41,11 +41,7 @@ impl RingWriter {
     }
 
     /// As [`RingWriter::open`]; `bell` is called by the thread after lines were written.
-    pub fn open_with_bell(
-        path: &Path,
-        size: u64,
-        bell: impl Fn() + Send + 'static,
-    ) -> Result<RingWriter, RingError> {
+    pub fn open_with_bell(path: &Path, size: u64, bell: impl Fn() + Send + 'static) -> Result<RingWriter, RingError> {
         let (ring, next_line) = Ring::open(path, size)?;
         let (queue, lines) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
@@ -63,10 +59,7 @@ impl RingWriter {
     /// Queues a line; false if it had to be dropped.
     pub fn write(&self, line: &LogLine) -> bool {
         let number = self.next_line.fetch_add(1, Ordering::Relaxed);
-        let sent = self
-            .queue
-            .as_ref()
-            .is_some_and(|queue| queue.try_send((number, line.clone())).is_ok());
+        let sent = self.queue.as_ref().is_some_and(|queue| queue.try_send((number, line.clone())).is_ok());
         if !sent {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -115,20 +108,13 @@ impl Ring {
     /// The ring and the number of the next line.
     fn open(path: &Path, size: u64) -> Result<(Ring, u64), RingError> {
         let file = open_file(path).map_err(|source| error("open", path, source))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| RingError::Busy {
-            path: path.to_owned(),
-        })?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| RingError::Busy { path: path.to_owned() })?;
         let mut ring = match read_header(&file) {
-            Some(header) => Ring {
-                path: path.to_owned(),
-                file,
-                header,
-            },
+            Some(header) => Ring { path: path.to_owned(), file, header },
             None => Ring::format(path, file, size)?,
         };
-        let next_line = ring
-            .recover()
-            .map_err(|source| error("recover", path, source))?;
+        let next_line = ring.recover().map_err(|source| error("recover", path, source))?;
         Ok((ring, next_line))
     }
 
@@ -136,27 +122,13 @@ impl Ring {
         let slots = (size.saturating_sub(HEADER) / SLOT as u64).max(MIN_SLOTS);
         let format = || -> io::Result<Header> {
             file.set_len(0)?;
-            fallocate(
-                &file,
-                FallocateFlags::empty(),
-                0,
-                HEADER + slots * SLOT as u64,
-            )?;
-            let header = Header {
-                ring: random()?,
-                slots,
-                published: 1,
-                boot: boot_id(),
-            };
+            fallocate(&file, FallocateFlags::empty(), 0, HEADER + slots * SLOT as u64)?;
+            let header = Header { ring: random()?, slots, published: 1, boot: boot_id() };
             file.write_all_at(&header.encode(), 0)?;
             Ok(header)
         };
         let header = format().map_err(|source| error("prepare", path, source))?;
-        Ok(Ring {
-            path: path.to_owned(),
-            file,
-            header,
-        })
+        Ok(Ring { path: path.to_owned(), file, header })
     }
 
     /// Goes on behind everything that was ever written, also if the header lost its last change in a power cut.
@@ -164,8 +136,7 @@ impl Ring {
         let (mut seq, mut line) = (self.header.published, 0);
         let mut bytes = [0; SLOT];
         for place in 0..self.header.slots {
-            self.file
-                .read_exact_at(&mut bytes, HEADER + place * SLOT as u64)?;
+            self.file.read_exact_at(&mut bytes, HEADER + place * SLOT as u64)?;
             if let Some(slot) = Slot::decode(&bytes) {
                 seq = seq.max(slot.seq + 1);
                 line = line.max(slot.line);
@@ -192,8 +163,7 @@ impl Ring {
                 parts: u16::try_from(parts.len()).unwrap_or(u16::MAX),
                 payload: payload.to_vec(),
             };
-            self.file
-                .write_all_at(&slot.encode(), self.header.place(seq))?;
+            self.file.write_all_at(&slot.encode(), self.header.place(seq))?;
             seq += 1;
         }
         self.publish(seq)
@@ -210,20 +180,13 @@ fn encode_line(line: &LogLine) -> io::Result<Vec<u8>> {
         return Ok(serde_json::to_vec(line)?);
     }
     let mut cut = line.clone();
-    cut.text
-        .truncate(cut.text.floor_char_boundary(TEXT_MAX - 16));
+    cut.text.truncate(cut.text.floor_char_boundary(TEXT_MAX - 16));
     cut.text.push_str(" (cut off)");
     Ok(serde_json::to_vec(&cut)?)
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o640)
-        .open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(path)
 }
 
 pub(super) fn read_header(file: &File) -> Option<Header> {
@@ -231,19 +194,12 @@ pub(super) fn read_header(file: &File) -> Option<Header> {
     file.read_exact_at(&mut bytes, 0).ok()?;
     let header = Header::decode(&bytes)?;
     let length = file.metadata().ok()?.len();
-    let fits = header
-        .slots
-        .checked_mul(SLOT as u64)
-        .is_some_and(|bytes| bytes + HEADER <= length);
+    let fits = header.slots.checked_mul(SLOT as u64).is_some_and(|bytes| bytes + HEADER <= length);
     (header.slots >= MIN_SLOTS && fits).then_some(header)
 }
 
 pub(super) fn error(what: &'static str, path: &Path, source: io::Error) -> RingError {
-    RingError::Io {
-        what,
-        path: path.to_owned(),
-        source,
-    }
+    RingError::Io { what, path: path.to_owned(), source }
 }
 
 fn random() -> io::Result<u64> {

@@ -31,11 +31,7 @@ fn open(dir: tempfile::TempDir, rows_per_module: u64) -> Place {
     let limits = Limits { rows_per_module };
     let store = Store::open(&path, limits, move |notice| send.send(notice).unwrap()).unwrap();
     assert!(store.flush(PATIENCE));
-    Place {
-        dir,
-        notices,
-        store,
-    }
+    Place { dir, notices, store }
 }
 
 fn fresh() -> Place {
@@ -59,10 +55,7 @@ fn the_log_is_asked_by_levels_and_number() {
     }
     assert_eq!(times(&place.store, &[Level::E]), [2, 4, 6]);
     let last = place.store.log(&module(), 2, &ALL).unwrap();
-    assert_eq!(
-        last,
-        [line(5, "heart", Level::D), line(6, "heart", Level::E)]
-    );
+    assert_eq!(last, [line(5, "heart", Level::D), line(6, "heart", Level::E)]);
     let other = "other".parse().unwrap();
     assert_eq!(place.store.log(&other, 9, &ALL).unwrap(), []);
 }
@@ -80,9 +73,7 @@ fn rings_are_merged_and_no_line_comes_twice_after_a_restart_of_the_daemon() {
     drop((heart, rfs));
     place.store.ingest(&module(), &dir);
     assert_eq!(times(&place.store, &ALL), [1, 2, 3, 4, 5, 6]);
-    let Place {
-        dir: keep, store, ..
-    } = place;
+    let Place { dir: keep, store, .. } = place;
     drop(store);
     let heart = RingWriter::open(&dir.join("heart.ring"), RING_SIZE).unwrap();
     heart.write(&line(7, "heart", Level::E));
@@ -109,10 +100,7 @@ fn lost_lines_are_told_in_the_log_itself() {
     place.store.ingest(&module(), &dir);
     assert!(place.store.flush(PATIENCE));
     let lines = place.store.log(&module(), 65, &ALL).unwrap();
-    assert_eq!(
-        lines[0].text,
-        "36 log lines of heart before this one were lost"
-    );
+    assert_eq!(lines[0].text, "36 log lines of heart before this one were lost");
     assert_eq!(lines[1].at_us, 38);
 }
 
@@ -120,10 +108,7 @@ fn lost_lines_are_told_in_the_log_itself() {
 fn no_more_rows_are_kept_than_the_limit_says() {
     let place = open(tempfile::tempdir().unwrap(), 100);
     for at in 1..=6000 {
-        while !place
-            .store
-            .add(Job::Line(module(), line(at, "heart", Level::E)))
-        {}
+        while !place.store.add(Job::Line(module(), line(at, "heart", Level::E))) {}
     }
     assert!(place.store.flush(PATIENCE));
     let lines = place.store.log(&module(), u32::MAX, &ALL).unwrap();
@@ -135,12 +120,7 @@ fn no_more_rows_are_kept_than_the_limit_says() {
 fn a_resource_is_stored_when_its_value_changes() {
     let place = fresh();
     let set = |at_us, value: ResourceValue| {
-        let row = ResourceRow {
-            at_us,
-            name: "rfs.uptodate".to_owned(),
-            value,
-            by: "nfsadmin".to_owned(),
-        };
+        let row = ResourceRow { at_us, name: "rfs.uptodate".to_owned(), value, by: "nfsadmin".to_owned() };
         place.store.add_resource(&module(), row);
     };
     set(1, ResourceValue::Up);
@@ -178,12 +158,10 @@ fn a_file_that_is_no_database_is_moved_aside_with_a_message() {
     assert!(notice.0.contains("moved to"), "{notice:?}");
     place.store.add_line(&module(), line(1, "heart", Level::E));
     assert_eq!(times(&place.store, &ALL), [1]);
-    let aside = std::fs::read_dir(place.dir.path())
-        .unwrap()
-        .filter(|entry| {
-            let name = entry.as_ref().unwrap().file_name();
-            name.to_string_lossy().starts_with("holdfast.db.damaged-")
-        });
+    let aside = std::fs::read_dir(place.dir.path()).unwrap().filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with("holdfast.db.damaged-")
+    });
     assert_eq!(aside.count(), 1);
 }
 
@@ -191,10 +169,7 @@ fn a_file_that_is_no_database_is_moved_aside_with_a_message() {
 fn a_database_damaged_while_it_is_in_use_is_replaced_and_writing_goes_on() {
     let place = fresh();
     for at in 1..=2000 {
-        while !place
-            .store
-            .add(Job::Line(module(), line(at, "heart", Level::E)))
-        {}
+        while !place.store.add(Job::Line(module(), line(at, "heart", Level::E))) {}
     }
     assert!(place.store.flush(PATIENCE));
     let Place { dir, store, .. } = place;
@@ -205,14 +180,7 @@ fn a_database_damaged_while_it_is_in_use_is_replaced_and_writing_goes_on() {
     bytes[4096..half].fill(0x5a);
     std::fs::write(&path, bytes).unwrap();
     let place = open(dir, 100);
-    assert!(
-        place
-            .notices
-            .recv_timeout(PATIENCE)
-            .unwrap()
-            .0
-            .contains("moved to")
-    );
+    assert!(place.notices.recv_timeout(PATIENCE).unwrap().0.contains("moved to"));
     place.store.add_line(&module(), line(5, "heart", Level::E));
     assert_eq!(times(&place.store, &ALL), [5]);
 }

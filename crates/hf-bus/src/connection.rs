@@ -35,10 +35,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 /// Connects to a process of ours that listens at `path`, and exchanges hellos.
 pub async fn connect(path: &Path, role: Role) -> Result<Connection<UnixStream>, BusError> {
     let stream = UnixStream::connect(path).await;
-    let stream = stream.map_err(|source| BusError::Connect {
-        path: path.to_owned(),
-        source,
-    })?;
+    let stream = stream.map_err(|source| BusError::Connect { path: path.to_owned(), source })?;
     handshake(stream, role).await
 }
 
@@ -48,20 +45,12 @@ pub async fn accept(stream: UnixStream, role: Role) -> Result<Connection<UnixStr
 }
 
 /// Exchanges hellos on any stream. Both ends do the same: say hello, then read the other's, then compare.
-pub async fn handshake<S: AsyncRead + AsyncWrite>(
-    stream: S,
-    role: Role,
-) -> Result<Connection<S>, BusError> {
+pub async fn handshake<S: AsyncRead + AsyncWrite>(stream: S, role: Role) -> Result<Connection<S>, BusError> {
     handshake_as(stream, our_hello(role), HELLO_TIMEOUT).await
 }
 
 fn our_hello(role: Role) -> Hello {
-    Hello {
-        version: VERSION,
-        oldest: OLDEST,
-        role,
-        pid: std::process::id(),
-    }
+    Hello { version: VERSION, oldest: OLDEST, role, pid: std::process::id() }
 }
 
 async fn handshake_as<S: AsyncRead + AsyncWrite>(
@@ -78,16 +67,10 @@ async fn handshake_as<S: AsyncRead + AsyncWrite>(
     };
     let peer = tokio::time::timeout(patience, exchange)
         .await
-        .map_err(|_| BusError::HelloTimeout {
-            ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
-        })??;
+        .map_err(|_| BusError::HelloTimeout { ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) })??;
     check_version(&ours, &peer)?;
     reader.set_limit(FRAME_MAX);
-    Ok(Connection {
-        reader,
-        writer,
-        peer,
-    })
+    Ok(Connection { reader, writer, peer })
 }
 
 /// Two processes understand each other if the newer one still speaks the older one's version.

@@ -14,13 +14,9 @@ pub enum BusError {
     Read(#[source] io::Error),
     #[error("writing to the bus failed")]
     Write(#[source] io::Error),
-    #[error(
-        "the other end closed the connection in the middle of a frame ({got} bytes of it came)"
-    )]
+    #[error("the other end closed the connection in the middle of a frame ({got} bytes of it came)")]
     HalfFrame { got: usize },
-    #[error(
-        "a frame of {length} bytes came, at most {max} are accepted: the other end does not speak our protocol"
-    )]
+    #[error("a frame of {length} bytes came, at most {max} are accepted: the other end does not speak our protocol")]
     TooLong { length: usize, max: usize },
     #[error("a message of {length} bytes is longer than a frame may be ({max})")]
     MessageTooLong { length: usize, max: usize },
@@ -37,10 +33,5 @@ pub enum BusError {
     #[error(
         "the other process speaks bus versions {their_oldest} to {their_version}, this one {our_oldest} to {our_version}: restart the older one"
     )]
-    Version {
-        their_version: u16,
-        their_oldest: u16,
-        our_version: u16,
-        our_oldest: u16,
-    },
+    Version { their_version: u16, their_oldest: u16, our_version: u16, our_oldest: u16 },
 }

@@ -22,11 +22,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
     /// Reads frames of at most `max` bytes.
     pub fn with_limit(from: R, max: usize) -> Reader<R> {
-        Reader {
-            from,
-            buffer: BytesMut::new(),
-            max,
-        }
+        Reader { from, buffer: BytesMut::new(), max }
     }
 
     pub(crate) fn set_limit(&mut self, max: usize) {
@@ -37,9 +33,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     pub async fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<T>, BusError> {
         match self.receive_bytes().await? {
             None => Ok(None),
-            Some(frame) => serde_json::from_slice(&frame)
-                .map(Some)
-                .map_err(BusError::Json),
+            Some(frame) => serde_json::from_slice(&frame).map(Some).map_err(BusError::Json),
         }
     }
 
@@ -65,10 +59,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         };
         let length = u32::from_be_bytes(*head) as usize;
         if length > self.max {
-            return Err(BusError::TooLong {
-                length,
-                max: self.max,
-            });
+            return Err(BusError::TooLong { length, max: self.max });
         }
         if self.buffer.len() < LENGTH + length {
             self.buffer.reserve(LENGTH + length - self.buffer.len());
@@ -108,10 +99,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(message: &T) -> Result<BytesMut, Bus
     let json = serde_json::to_vec(message).map_err(BusError::Encode)?;
     let length = json.len();
     if length > FRAME_MAX {
-        return Err(BusError::MessageTooLong {
-            length,
-            max: FRAME_MAX,
-        });
+        return Err(BusError::MessageTooLong { length, max: FRAME_MAX });
     }
     let mut frame = BytesMut::with_capacity(LENGTH + length);
     frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX)); // FRAME_MAX fits in 32 bits

@@ -35,9 +35,7 @@ impl Outbox {
     /// connection broke; the reading side of the same connection notices the break too.
     pub fn send<T: Serialize + ?Sized>(&self, message: &T) -> Result<(), BusError> {
         let frame = encode(message)?;
-        self.queue
-            .try_send(frame)
-            .map_err(|_| BusError::Full(OutboxFull))
+        self.queue.try_send(frame).map_err(|_| BusError::Full(OutboxFull))
     }
 }
 

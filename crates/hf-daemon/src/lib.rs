@@ -1,1 +1,29 @@
-//! hf-daemon
+//! `holdfast daemon` (the reference's safeadmin): membership of the nodes, commands, supervision of the hearts, logs.
+//!
+//! It decides nothing: [`hf_node::daemon::DaemonActor`] does. The loop in `shell` is the one place that waits and the one
+//! place that changes anything; tasks bring what they learn as events. Its death leaves modules running: their hearts live
+//! in sessions and cgroups of their own, and the next daemon finds them by their pid files (docs/internals/processes.md).
+
+mod admin;
+mod clock;
+mod cluster;
+mod copy;
+mod credentials;
+mod effects;
+mod event;
+mod fence;
+mod files;
+mod heart;
+mod hearts;
+mod lanes;
+mod load;
+mod marker;
+mod modules;
+mod paths;
+mod random;
+mod run;
+mod shell;
+mod watchdog;
+
+pub use paths::Paths;
+pub use run::{DaemonArgs, run};

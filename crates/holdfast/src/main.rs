@@ -1,14 +1,41 @@
 //! The `holdfast` binary: every process of Holdfast but the web server, and the command line.
 
-use std::process::ExitCode;
-
 use clap::Parser;
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// `holdfast daemon`: membership, commands, supervision (the reference's safeadmin).
+#[derive(Debug, Parser)]
+#[command(name = "holdfast daemon")]
+struct Daemon {
+    /// The own node's name in cluster.xml, if it is not the host's name
+    #[arg(long, env = "HOLDFAST_NODE")]
+    node: Option<hf_types::NodeName>,
+}
 
 fn main() -> ExitCode {
-    let args: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    // The lab forks and enters namespaces, so it must run before anything starts a thread.
-    if args.get(1).is_some_and(|verb| verb == "lab") {
-        return hf_lab::run(hf_lab::LabArgs::parse_from(&args[1..]));
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let verb = args.get(1).and_then(|verb| verb.to_str()).unwrap_or_default();
+    match verb {
+        // The lab forks and enters namespaces, so it must run before anything starts a thread.
+        "lab" => hf_lab::run(hf_lab::LabArgs::parse_from(&args[1..])),
+        "daemon" => {
+            let args = Daemon::parse_from(&args[1..]);
+            log_to_stderr();
+            hf_daemon::run(hf_daemon::DaemonArgs { node: args.node })
+        }
+        _ => hf_cli::main(args),
     }
-    hf_cli::main(args)
+}
+
+/// What a long-lived process says beside its log: on standard error, at `HOLDFAST_LOG` (as `RUST_LOG`; default `info`).
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("HOLDFAST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
 }

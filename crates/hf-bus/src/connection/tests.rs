@@ -5,20 +5,12 @@ use proptest::prelude::*;
 use tokio::io::{AsyncWriteExt, duplex};
 
 fn hello(version: u16, oldest: u16) -> Hello {
-    Hello {
-        version,
-        oldest,
-        role: Role::Command,
-        pid: 7,
-    }
+    Hello { version, oldest, role: Role::Command, pid: 7 }
 }
 
 async fn meet(left: Hello, right: Hello) -> (Result<Hello, BusError>, Result<Hello, BusError>) {
     let (a, b) = duplex(1 << 16);
-    let (a, b) = tokio::join!(
-        handshake_as(a, left, HELLO_TIMEOUT),
-        handshake_as(b, right, HELLO_TIMEOUT)
-    );
+    let (a, b) = tokio::join!(handshake_as(a, left, HELLO_TIMEOUT), handshake_as(b, right, HELLO_TIMEOUT));
     (a.map(|c| c.peer), b.map(|c| c.peer))
 }
 
@@ -28,9 +20,7 @@ async fn both_ends_learn_each_other_over_a_real_socket() {
     let path = dir.path().join("s");
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
     let server = async {
-        let mut c = accept(listener.accept().await.unwrap().0, Role::Daemon)
-            .await
-            .unwrap();
+        let mut c = accept(listener.accept().await.unwrap().0, Role::Daemon).await.unwrap();
         assert_eq!(c.peer.role, Role::Command);
         let request: Request = c.receive().await.unwrap().unwrap();
         assert_eq!(request, Request::ClusterConfinfo);
@@ -55,28 +45,8 @@ async fn a_newer_version_that_still_speaks_ours_is_accepted_on_both_ends() {
 #[tokio::test]
 async fn versions_without_common_ground_are_refused_on_both_ends() {
     let (a, b) = meet(hello(3, 2), hello(1, 1)).await;
-    assert!(
-        matches!(
-            a,
-            Err(BusError::Version {
-                their_version: 1,
-                our_oldest: 2,
-                ..
-            })
-        ),
-        "{a:?}"
-    );
-    assert!(
-        matches!(
-            b,
-            Err(BusError::Version {
-                their_oldest: 2,
-                our_version: 1,
-                ..
-            })
-        ),
-        "{b:?}"
-    );
+    assert!(matches!(a, Err(BusError::Version { their_version: 1, our_oldest: 2, .. })), "{a:?}");
+    assert!(matches!(b, Err(BusError::Version { their_oldest: 2, our_version: 1, .. })), "{b:?}");
 }
 
 async fn after_bytes(bytes: &[u8]) -> BusError {
@@ -91,10 +61,7 @@ async fn after_bytes(bytes: &[u8]) -> BusError {
 #[tokio::test]
 async fn garbage_and_half_frames_are_named() {
     let http = after_bytes(b"GET / HTTP/1.1\r\n\r\n").await;
-    assert!(
-        matches!(http, BusError::TooLong { max: HELLO_MAX, .. }),
-        "{http:?}"
-    );
+    assert!(matches!(http, BusError::TooLong { max: HELLO_MAX, .. }), "{http:?}");
     let not_json = after_bytes(b"\0\0\0\x03abc").await;
     assert!(matches!(not_json, BusError::Json(_)), "{not_json:?}");
     let half = after_bytes(b"\0\0\0\x09{\"ver").await;
@@ -108,10 +75,7 @@ async fn silence_instead_of_a_hello_ends_by_itself() {
     let (a, _b) = duplex(1 << 16);
     let result = handshake_as(a, hello(1, 1), Duration::from_millis(50)).await;
     let error = result.unwrap_err();
-    assert!(
-        matches!(error, BusError::HelloTimeout { ms: 50 }),
-        "{error:?}"
-    );
+    assert!(matches!(error, BusError::HelloTimeout { ms: 50 }), "{error:?}");
 }
 
 #[tokio::test]
@@ -119,9 +83,7 @@ async fn after_the_hello_a_frame_above_the_limit_is_refused_before_it_comes() {
     let (a, b) = duplex(1 << 16);
     let (a, b) = tokio::join!(handshake(a, Role::Daemon), handshake(b, Role::Command));
     let mut raw = b.unwrap().writer.into_inner();
-    raw.write_all(&(FRAME_MAX as u32 + 1).to_be_bytes())
-        .await
-        .unwrap();
+    raw.write_all(&(FRAME_MAX as u32 + 1).to_be_bytes()).await.unwrap();
     let error = a.unwrap().receive::<Request>().await.unwrap_err();
     assert!(matches!(error, BusError::TooLong { .. }), "{error:?}");
 }
@@ -155,11 +117,7 @@ async fn an_outbox_never_waits_for_a_reader_that_sleeps() {
     let outbox = Outbox::spawn(Writer::new(a), 4);
     let mut refused = 0;
     for _ in 0..100 {
-        refused += usize::from(
-            outbox
-                .send("a message of some length, to fill the pipe")
-                .is_err(),
-        );
+        refused += usize::from(outbox.send("a message of some length, to fill the pipe").is_err());
         tokio::task::yield_now().await;
     }
     assert!(refused > 80, "{refused}");

@@ -1,0 +1,343 @@
+//! `admin.sock`: the commands of administrators.
+
+use crate::clock::wall_us;
+use crate::cluster::{self, ClusterError, Identity};
+use crate::credentials::{self, Client};
+use crate::event::{Ask, Event, Events, Loaded, Snapshot};
+use crate::files::with_causes;
+use crate::load::load;
+use crate::modules::{self, ModuleError};
+use crate::paths::Paths;
+use hf_bus::{BusError, Connection, accept};
+use hf_config::{Cluster, Diagnostics};
+use hf_store::{CommandRow, Store};
+use hf_types::{Level, ModuleName, NodeName};
+use hf_wire::bus::{Reply, Request, Role};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Mutex, oneshot};
+
+/// How long `log` waits for lines that are on their way into the database.
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What every connection needs.
+pub struct Admin {
+    pub paths: Paths,
+    /// The own node's name, if given on the command line.
+    pub given: Option<NodeName>,
+    pub events: Events,
+    pub store: Store,
+    /// One change of configuration at a time.
+    pub changing: Mutex<()>,
+}
+
+/// Accepts connections for ever.
+pub async fn serve(listener: UnixListener, admin: Arc<Admin>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(converse(stream, admin.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a command could not connect");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: UnixStream, admin: Arc<Admin>) {
+    let client = credentials::of(&stream);
+    let result = match client {
+        Ok(client) => exchange(stream, &client, &admin).await,
+        Err(refused) => refuse(stream, refused.to_string()).await,
+    };
+    if let Err(error) = result {
+        tracing::debug!(error = %with_causes(&error), "a command's connection ended");
+    }
+}
+
+async fn refuse(stream: UnixStream, message: String) -> Result<(), BusError> {
+    tracing::warn!("a command was refused: {message}");
+    let mut connection = accept(stream, Role::Daemon).await?;
+    let hint = "call it as root, or as a member of the group holdfast";
+    connection.send(&Failure::hinted(message, hint).into_reply()).await
+}
+
+async fn exchange(stream: UnixStream, client: &Client, admin: &Admin) -> Result<(), BusError> {
+    let mut connection = accept(stream, Role::Daemon).await?;
+    while let Some(request) = connection.receive::<Request>().await? {
+        answer(&mut connection, client, admin, request).await?;
+    }
+    Ok(())
+}
+
+async fn answer(
+    connection: &mut Connection<UnixStream>,
+    client: &Client,
+    admin: &Admin,
+    request: Request,
+) -> Result<(), BusError> {
+    let record = record_of(&request, client);
+    let result = admin.perform(request).await;
+    if let Some(mut row) = record {
+        row.outcome = match &result {
+            Ok(_) => "ok".to_owned(),
+            Err(failure) => failure.message.clone(),
+        };
+        tracing::info!(command = %row.command, by = %row.by, outcome = %row.outcome, "command");
+        admin.store.add_command(row);
+    }
+    let replies = match result {
+        Ok(mut replies) => {
+            replies.push(Reply::Done);
+            replies
+        }
+        Err(failure) => failure.into_replies(),
+    };
+    for reply in &replies {
+        connection.send(reply).await?;
+    }
+    Ok(())
+}
+
+/// What goes into the command log; commands that only look don't.
+fn record_of(request: &Request, client: &Client) -> Option<CommandRow> {
+    let (module, command) = match request {
+        Request::ClusterConfig { file, .. } => (None, format!("cluster config {file}")),
+        Request::ModuleInstall { module, package } => (module.as_ref(), format!("module install {package}")),
+        Request::Config { module } => (Some(module), "config".to_owned()),
+        Request::Control { module, command, by } => (Some(module), format!("{command} (as {by})")),
+        Request::ClusterConfinfo
+        | Request::Confcheck { .. }
+        | Request::State { .. }
+        | Request::Log { .. }
+        | Request::Waitstate { .. } => return None,
+    };
+    Some(CommandRow {
+        at_us: wall_us(),
+        module: module.map(ToString::to_string),
+        command: command.trim_end().to_owned(),
+        by: client.to_string(),
+        outcome: String::new(),
+    })
+}
+
+/// A command that failed.
+struct Failure {
+    message: String,
+    hint: Option<String>,
+    diagnostics: Option<Box<Diagnostics>>,
+}
+
+impl Failure {
+    fn new(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), hint: None, diagnostics: None }
+    }
+
+    fn hinted(message: impl Into<String>, hint: &str) -> Failure {
+        Failure { hint: Some(hint.to_owned()), ..Failure::new(message) }
+    }
+
+    fn into_replies(self) -> Vec<Reply> {
+        let diagnostics = self.diagnostics.as_deref().map(diagnostics_reply);
+        diagnostics.into_iter().chain([Failure { diagnostics: None, ..self }.into_reply()]).collect()
+    }
+
+    fn into_reply(self) -> Reply {
+        Reply::Error { message: self.message, hint: self.hint, exit_code: 1 }
+    }
+}
+
+fn diagnostics_reply(diagnostics: &Diagnostics) -> Reply {
+    Reply::Diagnostics {
+        text: diagnostics.render(false),
+        // Our own plain data always serialises.
+        json: serde_json::to_value(diagnostics).unwrap_or_default(),
+    }
+}
+
+impl From<ClusterError> for Failure {
+    fn from(error: ClusterError) -> Failure {
+        let message = with_causes(&error);
+        match error {
+            ClusterError::Invalid(diagnostics) => Failure {
+                diagnostics: Some(diagnostics),
+                ..Failure::hinted(message, "nothing was changed; correct the file and call the command again")
+            },
+            ClusterError::Missing => Failure::hinted(message, "holdfast cluster config FILE"),
+            _ => Failure::new(message),
+        }
+    }
+}
+
+impl From<ModuleError> for Failure {
+    fn from(error: ModuleError) -> Failure {
+        let message = with_causes(&error);
+        match error {
+            ModuleError::Invalid { diagnostics, .. } => Failure {
+                diagnostics: Some(diagnostics),
+                ..Failure::hinted(message, "nothing was changed; correct the file and call the command again")
+            },
+            ModuleError::NotInstalled { module } => {
+                Failure::hinted(message, &format!("holdfast module install -m {module} PACKAGE"))
+            }
+            ModuleError::NoPackage { .. } => {
+                Failure::hinted(message, "give an absolute path, or the name of a package in SAFE/Application_Modules")
+            }
+            _ => Failure::new(message),
+        }
+    }
+}
+
+type Replies = Result<Vec<Reply>, Failure>;
+
+impl Admin {
+    async fn perform(&self, request: Request) -> Replies {
+        match request {
+            Request::ClusterConfig { file, xml } => self.cluster_config(file, xml).await,
+            Request::ClusterConfinfo => Ok(vec![Reply::Confinfo { nodes: self.look().await?.status.nodes }]),
+            Request::ModuleInstall { module, package } => self.install(module, package).await,
+            Request::Config { module } => self.config(module).await,
+            Request::Confcheck { module } => self.confcheck(module).await,
+            Request::Control { module, command, by } => self.ask(Ask::Control { module, command, by }).await,
+            Request::Waitstate { module, state } => self.ask(Ask::Waitstate { module, state }).await,
+            Request::State { module } => self.state(module).await,
+            Request::Log { module, last, levels } => self.log(module, last, levels).await,
+        }
+    }
+
+    async fn cluster_config(&self, file: String, xml: Option<String>) -> Replies {
+        let _one_at_a_time = self.changing.lock().await;
+        let (paths, given) = (self.paths.clone(), self.given.clone());
+        let loaded = blocking(move || {
+            let identity = Identity::of_this_machine(given.clone());
+            cluster::apply(&paths, &identity, &file, xml.as_deref())?;
+            Ok::<_, ClusterError>(load(&paths, given))
+        })
+        .await??;
+        self.reload(loaded).await?;
+        Ok(vec![Reply::Progress {
+            text: "The cluster configuration is applied on this node, with a new key. The other nodes need the same files: copy \
+                   cluster.xml and cluster.key to SAFEVAR/cluster there; their daemons notice."
+                .to_owned(),
+        }])
+    }
+
+    async fn install(&self, module: Option<ModuleName>, package: String) -> Replies {
+        let _one_at_a_time = self.changing.lock().await;
+        let paths = self.paths.clone();
+        let (module, id) = blocking(move || modules::install(&paths, module, &package)).await??;
+        Ok(vec![Reply::Installed { module, id }])
+    }
+
+    async fn config(&self, module: ModuleName) -> Replies {
+        let _one_at_a_time = self.changing.lock().await;
+        if self.look().await?.running.contains(&module) {
+            let message = format!("the module {module} runs; its configuration can be changed while it is stopped");
+            return Err(Failure::hinted(message, &format!("holdfast stop -m {module}")));
+        }
+        let (paths, given) = (self.paths.clone(), self.given.clone());
+        let (diagnostics, loaded) = blocking(move || {
+            let cluster = cluster_of(&paths, given.clone())?;
+            let diagnostics = modules::config(&paths, &module, Some(&cluster))?;
+            Ok::<_, Failure>((diagnostics, load(&paths, given)))
+        })
+        .await??;
+        self.reload(loaded).await?;
+        Ok(unless_empty(&diagnostics))
+    }
+
+    async fn confcheck(&self, module: ModuleName) -> Replies {
+        let (paths, given) = (self.paths.clone(), self.given.clone());
+        let diagnostics = blocking(move || {
+            // Without a cluster the networks can't be checked; everything else can.
+            let cluster = cluster_of(&paths, given).ok();
+            modules::confcheck(&paths, &module, cluster.as_ref())
+        })
+        .await??;
+        Ok(unless_empty(&diagnostics))
+    }
+
+    async fn ask(&self, ask: Ask) -> Replies {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Event::Ask { ask, answer }).await?;
+        match answered.await {
+            Ok(Ok(())) => Ok(Vec::new()),
+            Ok(Err(why)) => Err(Failure::new(why)),
+            Err(_) => Err(going()),
+        }
+    }
+
+    async fn state(&self, module: Option<ModuleName>) -> Replies {
+        let mut modules = self.look().await?.status.modules;
+        if let Some(module) = module {
+            modules.retain(|status| status.module == module);
+            if modules.is_empty() {
+                return Err(self.unknown(&module));
+            }
+        }
+        Ok(vec![Reply::State { modules }])
+    }
+
+    /// Why a module has no state.
+    fn unknown(&self, module: &ModuleName) -> Failure {
+        if self.paths.edited(module).is_dir() {
+            let message = format!("the module {module} is installed, but not configured");
+            return Failure::hinted(message, &format!("holdfast config -m {module}"));
+        }
+        ModuleError::NotInstalled { module: module.clone() }.into()
+    }
+
+    async fn log(&self, module: ModuleName, last: u32, levels: Vec<Level>) -> Replies {
+        let (store, directory) = (self.store.clone(), self.paths.module_run(&module));
+        let lines = blocking(move || {
+            store.ingest(&module, &directory);
+            store.flush(LOG_PATIENCE);
+            store.log(&module, last, &levels)
+        })
+        .await?;
+        let lines = lines.map_err(|error| Failure::new(with_causes(&error)))?;
+        Ok(vec![Reply::Log { lines }])
+    }
+
+    async fn look(&self) -> Result<Snapshot, Failure> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Event::Look(answer)).await?;
+        answered.await.map_err(|_| going())
+    }
+
+    async fn reload(&self, loaded: Loaded) -> Result<(), Failure> {
+        let (done, wait) = oneshot::channel();
+        let loaded = Box::new(loaded);
+        let done = Some(done);
+        self.tell(Event::Loaded { loaded, done }).await?;
+        wait.await.map_err(|_| going())
+    }
+
+    async fn tell(&self, event: Event) -> Result<(), Failure> {
+        self.events.send(event).await.map_err(|_| going())
+    }
+}
+
+fn cluster_of(paths: &Paths, given: Option<NodeName>) -> Result<Cluster, ClusterError> {
+    let identity = Identity::of_this_machine(given);
+    Ok(cluster::load(paths, &identity)?.cluster)
+}
+
+fn unless_empty(diagnostics: &Diagnostics) -> Vec<Reply> {
+    let worth_it = !diagnostics.is_empty();
+    worth_it.then(|| diagnostics_reply(diagnostics)).into_iter().collect()
+}
+
+fn going() -> Failure {
+    Failure::new("the daemon is going down")
+}
+
+/// Work that waits for disks, away from the loop.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Failure::new(format!("an error of Holdfast itself: {error}")))
+}

@@ -1,0 +1,85 @@
+use crate::event::Event;
+use crate::fence::Orphan;
+use crate::files::with_causes;
+use crate::marker;
+use crate::shell::Shell;
+use hf_node::daemon::{DaemonEffect, DaemonInput, HeartExit};
+use hf_types::{Caller, Command, Event as LogEvent, ModuleName};
+use std::future::Future;
+
+impl Shell {
+    /// Runs one effect. What takes time becomes a task that brings its end back as an event.
+    pub(crate) fn run_effect(&mut self, effect: DaemonEffect) {
+        match effect {
+            DaemonEffect::SendMembership { to, lan, body } => self.lanes.send(&to, &lan, &body),
+            DaemonEffect::SpawnHeart { module, first, by } => self.spawn_heart(module, first, &by),
+            DaemonEffect::ToHeart { module, message } => self.hearts.send(&module, &message),
+            DaemonEffect::Answer { ticket, result } => {
+                if let Some(answer) = self.answers.remove(&ticket) {
+                    // Who asked may be gone.
+                    let _gone = answer.send(result);
+                }
+            }
+            DaemonEffect::FenceRfs { module } => {
+                let orphan = self.orphan(&module);
+                self.later(async move {
+                    orphan.fence_rfs().await;
+                    DaemonInput::RfsFenced { module }
+                });
+            }
+            DaemonEffect::ClearVips { module } => self.clear_vips(module),
+            DaemonEffect::RunScript { module, run, script, args, timeout } => {
+                let orphan = self.orphan(&module);
+                self.later(async move {
+                    let outcome = orphan.run_script(script, args, timeout).await;
+                    DaemonInput::ScriptEnded { module, run, script, outcome }
+                });
+            }
+            DaemonEffect::KillModule { module } => {
+                let orphan = self.orphan(&module);
+                self.later(async move {
+                    orphan.kill_all().await;
+                    DaemonInput::Killed { module }
+                });
+            }
+            DaemonEffect::Log { module, event } => self.log(module.as_ref(), &event),
+            // Asked for where it is shown; nobody is pushed to yet.
+            DaemonEffect::Publish { .. } => {}
+            DaemonEffect::Exit => self.exit = true,
+        }
+    }
+
+    fn spawn_heart(&mut self, module: ModuleName, first: Command, by: &Caller) {
+        self.keep(marker::set_running(&self.paths, &module, &crate::clock::boot_id()));
+        let Err(error) = self.hearts.spawn(&self.me.clone(), &module, first, by) else {
+            return;
+        };
+        let event = LogEvent::ProcessDied { process: "heart".to_owned(), detail: with_causes(&error) };
+        self.log(Some(&module), &event);
+        // Through the queue, not at once: the actor is in the middle of an input.
+        self.later(async move { DaemonInput::HeartGone { module, exit: HeartExit::Died } });
+    }
+
+    fn clear_vips(&self, module: ModuleName) {
+        let (orphan, events) = (self.orphan(&module), self.events.clone());
+        tokio::task::spawn_blocking(move || {
+            orphan.clear_vips();
+            // The loop only goes away with the whole daemon.
+            let _gone = events.blocking_send(Event::Input(DaemonInput::VipsCleared { module }));
+        });
+    }
+
+    fn orphan(&self, module: &ModuleName) -> Orphan {
+        Orphan { paths: self.paths.clone(), module: module.clone(), configured: self.modules.get(module).cloned() }
+    }
+
+    fn later(&self, work: impl Future<Output = DaemonInput> + Send + 'static) {
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let input = work.await;
+            if events.send(Event::Input(input)).await.is_err() {
+                tracing::debug!("the loop is gone");
+            }
+        });
+    }
+}

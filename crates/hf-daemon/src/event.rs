@@ -1,0 +1,70 @@
+use crate::cluster::Member;
+use crate::modules::Configured;
+use hf_bus::Outbox;
+use hf_node::daemon::{DaemonInput, DaemonStatus};
+use hf_types::{Caller, Command, ModuleName, ModuleState, Ticket};
+use hf_wire::bus::HeartToDaemon;
+use tokio::sync::{mpsc, oneshot};
+
+/// Where tasks bring what they learn: the loop takes one event at a time.
+pub type Events = mpsc::Sender<Event>;
+
+/// What can happen to a daemon, besides datagrams, signals and time.
+pub enum Event {
+    /// The end of something that an effect began.
+    Input(DaemonInput),
+    Heart {
+        module: ModuleName,
+        /// Which run of the heart: an event of an earlier one is late and means nothing.
+        run: u64,
+        event: HeartEvent,
+    },
+    /// A command that the actor answers when it likes.
+    Ask { ask: Ask, answer: oneshot::Sender<Result<(), String>> },
+    /// Somebody wants to know how things stand.
+    Look(oneshot::Sender<Snapshot>),
+    /// Files changed; `done` is told when the loop goes by them.
+    Loaded { loaded: Box<Loaded>, done: Option<oneshot::Sender<()>> },
+}
+
+/// From one heart's connection and process.
+pub enum HeartEvent {
+    Connected(Outbox),
+    Message(HeartToDaemon),
+    /// `stopped`: it had said that it would go.
+    Gone {
+        stopped: bool,
+    },
+}
+
+/// What a command wants of the actor.
+pub enum Ask {
+    Control { module: ModuleName, command: Command, by: Caller },
+    Waitstate { module: ModuleName, state: ModuleState },
+}
+
+impl Ask {
+    pub fn into_input(self, ticket: Ticket) -> DaemonInput {
+        match self {
+            Ask::Control { module, command, by } => DaemonInput::Control { ticket, module, command, by },
+            Ask::Waitstate { module, state } => DaemonInput::Waitstate { ticket, module, state },
+        }
+    }
+}
+
+/// How things stand.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub status: DaemonStatus,
+    /// Modules whose heart lives.
+    pub running: Vec<ModuleName>,
+}
+
+/// What lies on the disk.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    pub member: Option<Member>,
+    pub modules: Vec<(ModuleName, Configured)>,
+    /// What is wrong, for the log.
+    pub problems: Vec<String>,
+}

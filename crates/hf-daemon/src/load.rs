@@ -1,0 +1,54 @@
+use crate::cluster::{self, ClusterError, Identity};
+use crate::event::Loaded;
+use crate::files::with_causes;
+use crate::modules;
+use crate::paths::Paths;
+use hf_types::NodeName;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Reads cluster and modules from the disk. What can't be used is told and left out, so that the daemon always comes up.
+pub fn load(paths: &Paths, given: Option<NodeName>) -> Loaded {
+    let mut problems = Vec::new();
+    let identity = Identity::of_this_machine(given);
+    let member = match cluster::load(paths, &identity) {
+        Ok(member) => Some(member),
+        Err(ClusterError::Missing) => None,
+        Err(ClusterError::Invalid(diagnostics)) => {
+            problems.push(format!("the applied cluster.xml can't be used:\n{}", diagnostics.render(false)));
+            None
+        }
+        Err(error) => {
+            problems.push(with_causes(&error));
+            None
+        }
+    };
+    let cluster = member.as_ref().map(|member| &member.cluster);
+    let modules = match modules::scan(paths, cluster) {
+        Ok((modules, errors)) => {
+            problems.extend(errors.iter().map(|error| with_causes(error)));
+            modules
+        }
+        Err(error) => {
+            problems.push(with_causes(&error));
+            Vec::new()
+        }
+    };
+    Loaded { member, modules, problems }
+}
+
+/// Tells apart the states of the cluster's two files, so that a copy put there by hand (until commands are distributed, this is
+/// how a second node gets the key) is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp([Option<(SystemTime, u64)>; 2]);
+
+impl Stamp {
+    pub fn of(paths: &Paths) -> Stamp {
+        Stamp([stamp(&paths.cluster_xml()), stamp(&paths.cluster_key())])
+    }
+}
+
+fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+    let data = std::fs::metadata(path).ok()?;
+    Some((data.modified().ok()?, data.len()))
+}

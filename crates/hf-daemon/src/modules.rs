@@ -1,0 +1,236 @@
+//! Installed and configured modules: what is on disk, and changing it. Nothing of a module is run here.
+
+use crate::files::{FileError, beside, failed, make_dir, names_in, read_if_there, sync_parent, write_durably};
+use crate::paths::Paths;
+use crate::{cluster, copy};
+use hf_config::{Boot, Cluster, Diagnostics, ModuleConfig, check_module};
+use hf_node::daemon::InstalledModule;
+use hf_package::{InstallError, Limits, PackError};
+use hf_types::{BadName, ModuleName};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The name under which the daemon keeps its own lines: no module may have it.
+pub const OWN_LOG: &str = "safeadmin";
+/// Reference 004, 13.7: 300 s for both stops; used where a module runs no scripts at all.
+const STOP_TIMEOUT_MS: u64 = 300_000;
+
+/// A module that was configured on this node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Configured {
+    pub id: u32,
+    pub config: ModuleConfig,
+}
+
+impl Configured {
+    /// What the daemon decides by.
+    pub fn installed(&self, module: &ModuleName) -> InstalledModule {
+        let user = self.config.user.as_ref();
+        let ms = |ms: Option<u64>| Duration::from_millis(ms.unwrap_or(STOP_TIMEOUT_MS));
+        InstalledModule {
+            module: module.clone(),
+            id: self.id,
+            nice_stop_timeout: ms(user.map(|user| user.nice_stop_timeout_ms)),
+            force_stop_timeout: ms(user.map(|user| user.force_stop_timeout_ms)),
+            replicates: self.config.rfs.is_some(),
+        }
+    }
+
+    pub fn boot(&self) -> Boot {
+        self.config.service.boot
+    }
+}
+
+/// Why a module was not installed or configured. What was there before is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum ModuleError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Name(#[from] BadName),
+    #[error("{path} gives no name for the module: name it with -m")]
+    NoName { path: PathBuf },
+    #[error("no module may be called {OWN_LOG}: the daemon's own log has that name")]
+    Reserved,
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    #[error("the package {path} is not there")]
+    NoPackage { path: PathBuf },
+    #[error("the module {module} is not installed on this node")]
+    NotInstalled { module: ModuleName },
+    #[error("the module {module} has no {path}")]
+    NoUserconfig { module: ModuleName, path: PathBuf },
+    #[error("the configuration of {module} has errors")]
+    Invalid { module: ModuleName, diagnostics: Box<Diagnostics> },
+    #[error("{path} is no file or directory: a module holds nothing else")]
+    Unfit { path: PathBuf },
+    #[error("{path} holds no module id")]
+    BadId { path: PathBuf },
+}
+
+/// Installs a package or a directory as `SAFE/modules/AM` and gives it the lowest free id.
+pub fn install(paths: &Paths, module: Option<ModuleName>, package: &str) -> Result<(ModuleName, u32), ModuleError> {
+    let package = find_package(paths, Path::new(package));
+    let kind = fs::metadata(&package).map_err(|_| ModuleError::NoPackage { path: package.clone() })?;
+    let module = match module {
+        Some(module) => module,
+        None => name_of(&package)?,
+    };
+    if module.as_str() == OWN_LOG {
+        return Err(ModuleError::Reserved);
+    }
+    make_dir(&paths.edited_modules(), 0o755)?;
+    let target = paths.edited(&module);
+    if kind.is_dir() {
+        install_directory(&package, &target)?;
+    } else {
+        hf_package::install(&package, &target, &Limits::default())?;
+    }
+    let id = give_id(paths, &module)?;
+    Ok((module, id))
+}
+
+/// A name without a directory means one of the packages that came with the product.
+fn find_package(paths: &Paths, package: &Path) -> PathBuf {
+    if package.is_absolute() {
+        return package.to_owned();
+    }
+    paths.packages().join(package)
+}
+
+fn name_of(package: &Path) -> Result<ModuleName, ModuleError> {
+    let name = if package.extension().is_some_and(|e| e == "safe") { package.file_stem() } else { package.file_name() };
+    let name = name.and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| ModuleError::NoName { path: package.to_owned() })?;
+    Ok(name.parse()?)
+}
+
+/// By way of a package, so that a directory is held to the same rules.
+fn install_directory(dir: &Path, target: &Path) -> Result<(), ModuleError> {
+    let package = beside(target, "packed");
+    let done = hf_package::pack(dir, &package)
+        .map_err(ModuleError::from)
+        .and_then(|()| Ok(hf_package::install(&package, target, &Limits::default())?));
+    crate::files::remove_if_there(&package).map_err(failed("remove", &package))?;
+    done
+}
+
+/// The module's id, given now if it has none: the lowest that no module of this node has.
+fn give_id(paths: &Paths, module: &ModuleName) -> Result<u32, ModuleError> {
+    if let Some(id) = read_id(paths, module)? {
+        return Ok(id);
+    }
+    let mut taken = Vec::new();
+    for other in names_in(&paths.applied_modules())? {
+        if let Ok(other) = other.parse() {
+            taken.extend(read_id(paths, &other)?);
+        }
+    }
+    let id = (1..).find(|id| !taken.contains(id)).unwrap_or(u32::MAX);
+    make_dir(&paths.applied(module), 0o755)?;
+    write_durably(&paths.module_id(module), format!("{id}\n").as_bytes(), 0o644)?;
+    Ok(id)
+}
+
+/// The id of an installed module.
+pub fn read_id(paths: &Paths, module: &ModuleName) -> Result<Option<u32>, ModuleError> {
+    let path = paths.module_id(module);
+    let Some(text) = read_if_there(&path)? else {
+        return Ok(None);
+    };
+    match text.trim().parse() {
+        Ok(id) if id > 0 => Ok(Some(id)),
+        _ => Err(ModuleError::BadId { path }),
+    }
+}
+
+/// Checks `SAFE/modules/AM/conf/userconfig.xml`; warnings and notes of a good one.
+pub fn confcheck(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> Result<Diagnostics, ModuleError> {
+    let dir = paths.edited(module);
+    if !dir.is_dir() {
+        return Err(ModuleError::NotInstalled { module: module.clone() });
+    }
+    Ok(check(&dir, module, cluster)?.1)
+}
+
+/// Reads and checks the configuration in a module's directory.
+fn check(
+    dir: &Path,
+    module: &ModuleName,
+    cluster: Option<&Cluster>,
+) -> Result<(ModuleConfig, Diagnostics), ModuleError> {
+    let path = dir.join("conf/userconfig.xml");
+    let text = read_if_there(&path)?
+        .ok_or_else(|| ModuleError::NoUserconfig { module: module.clone(), path: path.clone() })?;
+    let checked = check_module(&text, &path.to_string_lossy(), module.as_str(), cluster, &cluster::environment);
+    match checked.value {
+        Some(config) => Ok((config, checked.diagnostics)),
+        None => Err(ModuleError::Invalid { module: module.clone(), diagnostics: Box::new(checked.diagnostics) }),
+    }
+}
+
+/// Checks the edited configuration and applies it: copies `conf` and `bin` beside the applied ones and exchanges the two as a
+/// whole.
+pub fn config(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> Result<Diagnostics, ModuleError> {
+    let diagnostics = confcheck(paths, module, cluster)?;
+    let id = give_id(paths, module)?;
+    let target = paths.applied(module);
+    let fresh = beside(&target, "new");
+    clear(&fresh)?;
+    make_dir(&fresh, 0o755)?;
+    for part in ["conf", "bin"] {
+        let from = paths.edited(module).join(part);
+        if from.is_dir() {
+            copy::tree(&from, &fresh.join(part))?;
+        }
+    }
+    write_durably(&fresh.join("id"), format!("{id}\n").as_bytes(), 0o644)?;
+    // What was copied is what counts: somebody may have edited meanwhile.
+    check(&fresh, module, cluster)?;
+    renameat_with(CWD, &fresh, CWD, &target, RenameFlags::EXCHANGE)
+        .map_err(|error| failed("exchange", &target)(error.into()))?;
+    sync_parent(&target).map_err(failed("sync", &target))?;
+    clear(&fresh)?;
+    Ok(diagnostics)
+}
+
+fn clear(dir: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed("remove", dir)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// The modules configured on this node, and what is wrong with those that can't be used.
+pub fn scan(
+    paths: &Paths,
+    cluster: Option<&Cluster>,
+) -> Result<(Vec<(ModuleName, Configured)>, Vec<ModuleError>), FileError> {
+    let (mut modules, mut errors) = (Vec::new(), Vec::new());
+    for name in names_in(&paths.applied_modules())? {
+        let Ok(module) = name.parse::<ModuleName>() else {
+            continue; // our own leftovers begin with a dot
+        };
+        if !paths.applied(&module).join("conf").is_dir() {
+            continue; // installed, not configured yet
+        }
+        match read(paths, &module, cluster) {
+            Ok(configured) => modules.push((module, configured)),
+            Err(error) => errors.push(error),
+        }
+    }
+    Ok((modules, errors))
+}
+
+fn read(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> Result<Configured, ModuleError> {
+    let id = read_id(paths, module)?.ok_or_else(|| ModuleError::NotInstalled { module: module.clone() })?;
+    let (config, _) = check(&paths.applied(module), module, cluster)?;
+    Ok(Configured { id, config })
+}
+
+#[cfg(test)]
+mod tests;

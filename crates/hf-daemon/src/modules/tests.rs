@@ -1,0 +1,122 @@
+use super::*;
+use std::os::unix::fs::PermissionsExt;
+
+const GOOD: &str = r#"<safe><service mode="mirror" boot="on"><heart><heartbeat name="default"/></heart>
+  <user nicestoptimeout="20" forcestoptimeout="10"/></service></safe>"#;
+
+struct Place {
+    dir: tempfile::TempDir,
+    paths: Paths,
+}
+
+impl Place {
+    fn new() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::new(dir.path().join("safe"), dir.path().join("var"));
+        fs::create_dir_all(paths.applied_modules()).unwrap();
+        Place { dir, paths }
+    }
+
+    fn source(&self, name: &str) -> PathBuf {
+        let source = self.dir.path().join(name);
+        fs::create_dir_all(source.join("conf")).unwrap();
+        fs::create_dir_all(source.join("bin")).unwrap();
+        fs::write(source.join("conf/userconfig.xml"), GOOD).unwrap();
+        fs::write(source.join("bin/start_prim"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(source.join("bin/start_prim"), fs::Permissions::from_mode(0o777)).unwrap();
+        source
+    }
+
+    fn install(&self, name: &str) -> Result<(ModuleName, u32), ModuleError> {
+        install(&self.paths, None, self.source(name).to_str().unwrap())
+    }
+}
+
+fn module(name: &str) -> ModuleName {
+    name.parse().unwrap()
+}
+
+#[test]
+fn a_module_is_installed_from_a_directory_or_a_package_and_gets_the_lowest_free_id() {
+    let place = Place::new();
+    assert_eq!(place.install("one").unwrap(), (module("one"), 1));
+    assert_eq!(place.install("two").unwrap(), (module("two"), 2));
+    fs::remove_dir_all(place.paths.applied(&module("one"))).unwrap();
+    let package = place.dir.path().join("three.safe");
+    hf_package::pack(&place.source("x"), &package).unwrap();
+    let installed = install(&place.paths, None, package.to_str().unwrap()).unwrap();
+    assert_eq!(installed, (module("three"), 1));
+    assert!(place.paths.edited(&module("three")).join("bin/start_prim").is_file());
+}
+
+#[test]
+fn a_name_without_a_directory_is_one_of_our_packages() {
+    let place = Place::new();
+    fs::create_dir_all(place.paths.packages()).unwrap();
+    hf_package::pack(&place.source("x"), &place.paths.packages().join("mirror.safe")).unwrap();
+    let name = Some(module("mine"));
+    let installed = install(&place.paths, name, "mirror.safe").unwrap();
+    assert_eq!(installed, (module("mine"), 1));
+}
+
+#[test]
+fn what_is_there_is_never_overwritten_and_bad_names_are_refused() {
+    let place = Place::new();
+    place.install("one").unwrap();
+    assert!(matches!(place.install("one"), Err(ModuleError::Install(_))));
+    assert!(matches!(place.install("safeadmin"), Err(ModuleError::Reserved)));
+    let missing = install(&place.paths, None, "/nowhere/x.safe");
+    assert!(matches!(missing, Err(ModuleError::NoPackage { .. })));
+}
+
+#[test]
+fn config_applies_the_edited_files_as_a_whole_and_scan_finds_them() {
+    let place = Place::new();
+    let (one, _) = place.install("one").unwrap();
+    assert_eq!(scan(&place.paths, None).unwrap().0, []);
+    config(&place.paths, &one, None).unwrap();
+    let (modules, errors) = scan(&place.paths, None).unwrap();
+    assert!(errors.is_empty(), "{errors:?}");
+    let (name, configured) = &modules[0];
+    let installed = configured.installed(name);
+    assert_eq!((installed.id, installed.replicates), (1, false));
+    assert_eq!(installed.nice_stop_timeout, Duration::from_secs(20));
+    let script = place.paths.applied(&one).join("bin/start_prim");
+    let mode = fs::metadata(&script).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o755, "nobody else may write what root runs");
+    fs::remove_file(place.paths.edited(&one).join("bin/start_prim")).unwrap();
+    config(&place.paths, &one, None).unwrap();
+    assert!(!script.exists());
+    assert_eq!(read_id(&place.paths, &one).unwrap(), Some(1));
+    assert_eq!(names_in(&place.paths.applied_modules()).unwrap(), ["one"]);
+}
+
+#[test]
+fn a_bad_configuration_or_a_link_leaves_what_was_applied() {
+    let place = Place::new();
+    let (one, _) = place.install("one").unwrap();
+    config(&place.paths, &one, None).unwrap();
+    let edited = place.paths.edited(&one);
+    std::os::unix::fs::symlink("/etc/passwd", edited.join("bin/link")).unwrap();
+    assert!(matches!(config(&place.paths, &one, None), Err(ModuleError::Unfit { .. })));
+    fs::remove_file(edited.join("bin/link")).unwrap();
+    fs::write(edited.join("conf/userconfig.xml"), "<safe><nonsense/></safe>").unwrap();
+    assert!(matches!(config(&place.paths, &one, None), Err(ModuleError::Invalid { .. })));
+    assert!(matches!(confcheck(&place.paths, &one, None), Err(ModuleError::Invalid { .. })));
+    assert_eq!(scan(&place.paths, None).unwrap().0.len(), 1);
+    let other = confcheck(&place.paths, &module("other"), None);
+    assert!(matches!(other, Err(ModuleError::NotInstalled { .. })));
+}
+
+#[test]
+fn one_broken_module_does_not_hide_the_others() {
+    let place = Place::new();
+    for name in ["one", "two"] {
+        let (module, _) = place.install(name).unwrap();
+        config(&place.paths, &module, None).unwrap();
+    }
+    fs::write(place.paths.module_id(&module("one")), "zero").unwrap();
+    let (modules, errors) = scan(&place.paths, None).unwrap();
+    assert_eq!((modules.len(), errors.len()), (1, 1));
+    assert_eq!(modules[0].0, module("two"));
+}

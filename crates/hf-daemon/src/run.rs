@@ -1,0 +1,56 @@
+use crate::credentials;
+use crate::files::{make_dir, with_causes};
+use crate::paths::Paths;
+use crate::shell::Shell;
+use hf_exec::{PidFile, PidFileError};
+use hf_store::{Limits, Store};
+use hf_types::NodeName;
+use std::io;
+use std::process::ExitCode;
+
+/// `holdfast daemon`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DaemonArgs {
+    /// `--node`: the own node's name in cluster.xml, for a machine whose host name is another one.
+    pub node: Option<NodeName>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    File(#[from] crate::files::FileError),
+    #[error("a daemon runs already")]
+    Running(#[from] PidFileError),
+    #[error("the daemon can't start")]
+    Io(#[from] io::Error),
+}
+
+/// Runs the daemon until it is asked to end (SIGTERM: with all modules; SIGUSR2: alone). The roots come from the environment.
+pub fn run(args: DaemonArgs) -> ExitCode {
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("holdfast daemon: {}", with_causes(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: DaemonArgs) -> Result<(), StartError> {
+    let paths = Paths::from_environment();
+    make_dir(&paths.run(), 0o755)?;
+    make_dir(&paths.safevar().join("db"), 0o750)?;
+    let _alone = PidFile::acquire(&paths.daemon_pid())?;
+    let store = Store::open(&paths.database(), Limits::default(), |notice| {
+        tracing::warn!("{}", notice.0);
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let listener = credentials::listen(&paths.admin_socket())?;
+        Shell::new(paths, args.node, store)?.run(listener).await;
+        Ok::<_, io::Error>(())
+    })?;
+    // Hearts' children and hung disks don't hold the end up.
+    runtime.shutdown_background();
+    Ok(())
+}

@@ -25,9 +25,9 @@ pub fn load(paths: &Paths, given: Option<NodeName>) -> Loaded {
     };
     let cluster = member.as_ref().map(|member| &member.cluster);
     let modules = match modules::scan(paths, cluster) {
-        Ok((modules, errors)) => {
-            problems.extend(errors.iter().map(|error| with_causes(error)));
-            modules
+        Ok(found) => {
+            problems.extend(found.errors.iter().map(|error| with_causes(error)));
+            found.modules
         }
         Err(error) => {
             problems.push(with_causes(&error));

@@ -205,12 +205,17 @@ fn clear(dir: &Path) -> Result<(), FileError> {
     }
 }
 
-/// The modules configured on this node, and what is wrong with those that can't be used.
-pub fn scan(
-    paths: &Paths,
-    cluster: Option<&Cluster>,
-) -> Result<(Vec<(ModuleName, Configured)>, Vec<ModuleError>), FileError> {
-    let (mut modules, mut errors) = (Vec::new(), Vec::new());
+/// What [`scan`] found.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub modules: Vec<(ModuleName, Configured)>,
+    /// What is wrong with those that can't be used.
+    pub errors: Vec<ModuleError>,
+}
+
+/// The modules configured on this node.
+pub fn scan(paths: &Paths, cluster: Option<&Cluster>) -> Result<Found, FileError> {
+    let mut found = Found::default();
     for name in names_in(&paths.applied_modules())? {
         let Ok(module) = name.parse::<ModuleName>() else {
             continue; // our own leftovers begin with a dot
@@ -219,11 +224,11 @@ pub fn scan(
             continue; // installed, not configured yet
         }
         match read(paths, &module, cluster) {
-            Ok(configured) => modules.push((module, configured)),
-            Err(error) => errors.push(error),
+            Ok(configured) => found.modules.push((module, configured)),
+            Err(error) => found.errors.push(error),
         }
     }
-    Ok((modules, errors))
+    Ok(found)
 }
 
 fn read(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> Result<Configured, ModuleError> {

@@ -73,9 +73,9 @@ fn what_is_there_is_never_overwritten_and_bad_names_are_refused() {
 fn config_applies_the_edited_files_as_a_whole_and_scan_finds_them() {
     let place = Place::new();
     let (one, _) = place.install("one").unwrap();
-    assert_eq!(scan(&place.paths, None).unwrap().0, []);
+    assert_eq!(scan(&place.paths, None).unwrap().modules, []);
     config(&place.paths, &one, None).unwrap();
-    let (modules, errors) = scan(&place.paths, None).unwrap();
+    let Found { modules, errors } = scan(&place.paths, None).unwrap();
     assert!(errors.is_empty(), "{errors:?}");
     let (name, configured) = &modules[0];
     let installed = configured.installed(name);
@@ -103,7 +103,7 @@ fn a_bad_configuration_or_a_link_leaves_what_was_applied() {
     fs::write(edited.join("conf/userconfig.xml"), "<safe><nonsense/></safe>").unwrap();
     assert!(matches!(config(&place.paths, &one, None), Err(ModuleError::Invalid { .. })));
     assert!(matches!(confcheck(&place.paths, &one, None), Err(ModuleError::Invalid { .. })));
-    assert_eq!(scan(&place.paths, None).unwrap().0.len(), 1);
+    assert_eq!(scan(&place.paths, None).unwrap().modules.len(), 1);
     let other = confcheck(&place.paths, &module("other"), None);
     assert!(matches!(other, Err(ModuleError::NotInstalled { .. })));
 }
@@ -116,7 +116,7 @@ fn one_broken_module_does_not_hide_the_others() {
         config(&place.paths, &module, None).unwrap();
     }
     fs::write(place.paths.module_id(&module("one")), "zero").unwrap();
-    let (modules, errors) = scan(&place.paths, None).unwrap();
+    let Found { modules, errors } = scan(&place.paths, None).unwrap();
     assert_eq!((modules.len(), errors.len()), (1, 1));
     assert_eq!(modules[0].0, module("two"));
 }

@@ -93,4 +93,7 @@ fn terminal_sequences_come_out_harmless() {
     let text = "<safe><service mode='mirror&#x1b;'/></safe>";
     both(text);
     both("<safe><service mode='mirror\u{9b}31m'/></safe>");
+    // A file's name, and a name that comes back in a help, too.
+    settle(&check_cluster("<x/>", "c\u{1b}[31m.xml"));
+    settle(&check_cluster(&"x".repeat(5000), "c\u{1b}[31m.xml"));
 }

@@ -169,7 +169,7 @@ fn modules_text(modules: &serde_json::Value) -> String {
                 empty if empty.is_empty() => field(row, "name"),
                 name => name,
             };
-            format!("{name}: {} {}", field(row, "state"), field(row, "color"))
+            format!("{name}: {} {}", field(row, "state"), field(row, "colour"))
         })
         .collect();
     lines.join("\n")

@@ -190,3 +190,21 @@ fn clean_up(fresh: PathBuf, cause: InstallError) -> InstallError {
 fn write_error(action: &'static str, path: &Path, source: io::Error) -> InstallError {
     InstallError::Write { action, path: path.to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copied(contents: &[u8], claimed: u64) -> Result<(), InstallError> {
+        let mut out = tempfile::tempfile().expect("a temporary file");
+        let damaged = |source| InstallError::Damaged { path: PathBuf::from("p"), name: "n".to_owned(), source };
+        copy(&mut &contents[..], &mut out, claimed, Path::new("n"), &damaged)
+    }
+
+    #[test]
+    fn contents_must_have_the_size_that_was_planned_with() {
+        copied(b"abc", 3).expect("the right size");
+        assert!(matches!(copied(b"abc", 2), Err(InstallError::Damaged { .. })));
+        assert!(matches!(copied(b"abc", 4), Err(InstallError::Damaged { .. })));
+    }
+}

@@ -133,6 +133,10 @@ fn the_same_files_give_the_same_bytes() {
         packages.push(fs::read(package).expect("the package is there"));
     }
     assert_eq!(packages[0], packages[1]);
+    // A file system may list both in one order by chance; this one doesn't hang on it.
+    let archive = zip::ZipArchive::new(Cursor::new(&packages[0])).expect("a zip file");
+    let names: Vec<String> = archive.file_names().map(|name| name.expect("a name").into_owned()).collect();
+    assert_eq!(names, ["a", "b", "conf/userconfig.xml", "z"]);
 }
 
 #[test]
@@ -202,6 +206,18 @@ fn duplicates_are_refused() {
     let inside = patched(zip_of(&[("bin", b"1", 0o644), ("bQn/b", b"2", 0o644)]), b"bQn/b", b"bin/b");
     let reason = refusal(place.install(&inside));
     assert!(matches!(reason, Refused::Duplicate { .. }), "{reason:?}");
+}
+
+#[test]
+fn entries_that_share_their_bytes_are_refused() {
+    let place = Place::new();
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    writer.start_file("conf/userconfig.xml", SimpleFileOptions::default()).expect("an entry");
+    writer.write_all(b"<safe/>").expect("its contents");
+    writer.shallow_copy_file("conf/userconfig.xml", "conf/again").expect("the same bytes again");
+    let bytes = writer.finish().expect("the zip file ends").into_inner();
+    let reason = refusal(place.install(&bytes));
+    assert!(matches!(reason, Refused::Overlap), "{reason:?}");
 }
 
 #[test]

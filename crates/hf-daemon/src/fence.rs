@@ -228,17 +228,4 @@ fn unescape(point: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::fuse_minor;
-
-    #[test]
-    fn the_connection_of_a_mount_is_found_by_its_exact_place() {
-        let line = "52 29 0:47 / /a/my\\040dir rw,nosuid shared:3 - fuse.holdfast holdfast rw";
-        assert_eq!(fuse_minor(line, "/a/my dir"), Some(47));
-        assert_eq!(fuse_minor(line, "/a/my"), None);
-        let disk = "52 29 8:1 / /a/my\\040dir rw - ext4 /dev/sda1 rw";
-        assert_eq!(fuse_minor(disk, "/a/my dir"), None);
-        let control = "52 29 0:47 / /a/my\\040dir rw - fusectl fusectl rw";
-        assert_eq!(fuse_minor(control, "/a/my dir"), None);
-    }
-}
+mod tests;

@@ -39,6 +39,7 @@ pub enum SpawnError {
 /// Starts `holdfast heart AM --first COMMAND --by CALLER` in a session and a cgroup of its own, so that it outlives us
 /// (docs/internals/processes.md).
 pub fn spawn(
+    program: &Path,
     paths: &Paths,
     me: &NodeName,
     module: &ModuleName,
@@ -51,10 +52,9 @@ pub fn spawn(
     let socket = paths.heart_socket(module);
     remove_if_there(&socket).map_err(failed("remove", &socket))?;
     let cgroup = make_cgroup(paths, module)?;
-    let program = program(paths);
-    let mut child = command(&program, paths, me, module, cgroup.as_deref());
+    let mut child = command(program, paths, me, module, cgroup.as_deref());
     child.args(["heart", module.as_str(), "--first", first.as_str(), "--by"]).arg(&by.0);
-    let mut child = child.spawn().map_err(|source| SpawnError::Program { program: program.clone(), source })?;
+    let mut child = child.spawn().map_err(|source| SpawnError::Program { program: program.to_owned(), source })?;
     let pid = child.id().map_or(0, u32::cast_signed); // not waited for yet, so it has one
     let watch = Identity::of(pid).map_err(SpawnError::Gone).and_then(|identity| Ok(ProcessWatch::open(identity)?));
     enter_cgroup(cgroup.as_deref(), pid);
@@ -64,7 +64,7 @@ pub fn spawn(
 }
 
 /// Our own program, also after an upgrade replaced it while we run.
-fn program(paths: &Paths) -> PathBuf {
+pub fn own_program(paths: &Paths) -> PathBuf {
     std::env::current_exe().ok().filter(|program| program.exists()).unwrap_or_else(|| paths.safe().join("holdfast"))
 }
 

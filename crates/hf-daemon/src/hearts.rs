@@ -7,6 +7,7 @@ use hf_exec::ProcessWatch;
 use hf_types::{Caller, Command, ModuleName, NodeName};
 use hf_wire::bus::DaemonToHeart;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Messages kept for a heart that isn't connected yet.
 const PENDING_MAX: usize = 256;
@@ -14,6 +15,8 @@ const PENDING_MAX: usize = 256;
 /// The hearts that live on this node.
 pub struct Hearts {
     paths: Paths,
+    /// What is started as `PROGRAM heart AM ...`.
+    program: PathBuf,
     events: Events,
     living: BTreeMap<ModuleName, Living>,
     runs: u64,
@@ -26,8 +29,9 @@ struct Living {
 }
 
 impl Hearts {
-    pub fn new(paths: Paths, events: Events) -> Hearts {
-        Hearts { paths, events, living: BTreeMap::new(), runs: 0 }
+    /// No heart is known yet. `program`: normally our own ([`heart::own_program`]).
+    pub fn new(paths: Paths, program: PathBuf, events: Events) -> Hearts {
+        Hearts { paths, program, events, living: BTreeMap::new(), runs: 0 }
     }
 
     /// Finds every heart that an earlier daemon left running, also of modules that are no longer configured.
@@ -37,7 +41,8 @@ impl Hearts {
             Vec::new()
         });
         let modules: Vec<ModuleName> = names.iter().filter_map(|name| name.parse().ok()).collect();
-        for module in modules {
+        let modules = modules.into_iter().filter(|module| self.paths.module_run(module).is_dir());
+        for module in modules.collect::<Vec<_>>() {
             match heart::find(&self.paths, &module) {
                 Ok(Some(watch)) => self.watch(module, watch),
                 Ok(None) => {}
@@ -52,7 +57,7 @@ impl Hearts {
         if self.lives(module) {
             return Ok(());
         }
-        let watch = heart::spawn(&self.paths, me, module, first, by)?;
+        let watch = heart::spawn(&self.program, &self.paths, me, module, first, by)?;
         self.watch(module.clone(), watch);
         Ok(())
     }
@@ -110,3 +115,6 @@ impl Hearts {
         self.living.remove(module);
     }
 }
+
+#[cfg(test)]
+mod tests;

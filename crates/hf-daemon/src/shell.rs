@@ -4,6 +4,7 @@ use crate::admin::{self, Admin};
 use crate::clock;
 use crate::event::{Event, Events, HeartEvent, Loaded, Snapshot};
 use crate::files::with_causes;
+use crate::heart::own_program;
 use crate::hearts::Hearts;
 use crate::lanes::{Datagram, Lanes, Refused};
 use crate::load::{Stamp, load};
@@ -93,7 +94,7 @@ impl Shell {
         let unconfigured = config(&me, None, &BTreeMap::new(), Vec::new());
         let now = clock::now();
         Ok(Shell {
-            hearts: Hearts::new(paths.clone(), events.clone()),
+            hearts: Hearts::new(paths.clone(), own_program(&paths), events.clone()),
             actor: DaemonActor::new(unconfigured),
             modules: BTreeMap::new(),
             lanes: Lanes::none(),

@@ -1,0 +1,48 @@
+use hf_bus::Outbox;
+use hf_node::heart::HeartInput;
+use hf_types::{Caller, Command};
+use hf_wire::bus::{DaemonToHeart, Reply, RfsToHeart};
+use tokio::sync::{mpsc, oneshot};
+
+/// Everything that the loop waits for, beside datagrams and its own deadline.
+#[derive(Debug)]
+pub enum Event {
+    /// An input that needs no more than to be passed on.
+    Input(HeartInput),
+    /// The daemon connected; `link` numbers the connections.
+    DaemonUp {
+        link: u64,
+        outbox: Outbox,
+    },
+    Daemon(DaemonToHeart),
+    DaemonDown {
+        link: u64,
+    },
+    RfsUp {
+        link: u64,
+        outbox: Outbox,
+    },
+    Rfs {
+        link: u64,
+        message: RfsToHeart,
+    },
+    RfsDown {
+        link: u64,
+    },
+    /// The process of run `run` ended, or could not be started.
+    RfsExited {
+        run: u64,
+        why: String,
+    },
+    /// A command that came to the heart's own socket.
+    Command {
+        command: Command,
+        by: Caller,
+        answer: oneshot::Sender<Reply>,
+    },
+    /// New lines are in the ring.
+    Bell,
+}
+
+/// Where events are sent to.
+pub type Events = mpsc::UnboundedSender<Event>;

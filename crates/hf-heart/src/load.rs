@@ -1,0 +1,94 @@
+//! What the heart is configured with: cluster.xml, the cluster's key, userconfig.xml.
+
+use hf_config::{Cluster, ModuleConfig};
+use hf_host::cluster::{ClusterError, Identity, Member};
+use hf_host::module::{Applied, ModuleError, heart_port};
+use hf_host::{Paths, cluster, module};
+use hf_net::VipSpec;
+use hf_node::heart::HeartConfig;
+use hf_types::{BadName, ModuleName, NodeName};
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Why a heart can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    Module(#[from] ModuleError),
+    #[error(transparent)]
+    Name(#[from] BadName),
+    #[error("{0}")]
+    Config(String),
+    #[error("the network {lan} of a heartbeat has no address of {node} in cluster.xml")]
+    NoAddress { lan: String, node: String },
+}
+
+/// One lane's addresses, in the order of the heartbeats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneAddress {
+    pub lan: String,
+    /// Where this node listens, and sends from.
+    pub own: SocketAddr,
+    /// Where the other node listens.
+    pub peer: SocketAddr,
+    /// The other node's own view of its address, where addresses are translated.
+    pub peer_local: Ipv4Addr,
+}
+
+/// Everything read at the start.
+pub struct Loaded {
+    pub member: Member,
+    pub applied: Applied,
+    pub heart: HeartConfig,
+    pub lanes: Vec<LaneAddress>,
+    pub vips: Vec<VipSpec>,
+}
+
+/// Reads and checks the applied configuration.
+pub fn load(paths: &Paths, module_name: &ModuleName, node: Option<NodeName>) -> Result<Loaded, LoadError> {
+    let member = cluster::load(paths, &Identity::of_this_machine(node))?;
+    let applied = module::load(paths, module_name, &member.cluster)?;
+    let heart = HeartConfig::from_config(&applied.config, &member.cluster, &member.me)
+        .map_err(|error| LoadError::Config(error.to_string()))?;
+    let lanes = lanes(&applied, &member.cluster, &heart)?;
+    let vips = vips(&applied.config);
+    Ok(Loaded { member, applied, heart, lanes, vips })
+}
+
+fn lanes(applied: &Applied, cluster: &Cluster, heart: &HeartConfig) -> Result<Vec<LaneAddress>, LoadError> {
+    let default = heart_port(applied.id);
+    let of_module = applied.config.heart.port.unwrap_or(default);
+    applied
+        .config
+        .heart
+        .heartbeats
+        .iter()
+        .map(|heartbeat| {
+            let port = heartbeat.port.unwrap_or(of_module);
+            let node = |name: &str| {
+                cluster
+                    .node_on(name, &heartbeat.lan)
+                    .ok_or_else(|| LoadError::NoAddress { lan: heartbeat.lan.clone(), node: name.to_owned() })
+            };
+            let (me, peer) = (node(heart.me.as_str())?, node(heart.peer.as_str())?);
+            Ok(LaneAddress {
+                lan: heartbeat.lan.clone(),
+                own: SocketAddr::from((me.local_addr(), port)),
+                peer: SocketAddr::from((peer.addr, port)),
+                peer_local: peer.local_addr(),
+            })
+        })
+        .collect()
+}
+
+fn vips(config: &ModuleConfig) -> Vec<VipSpec> {
+    config
+        .virtual_addresses()
+        .map(|(interface, address)| VipSpec {
+            address: address.addr.into(),
+            interface: interface.name.clone(),
+            prefix_len: address.prefix,
+        })
+        .collect()
+}

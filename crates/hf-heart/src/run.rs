@@ -1,0 +1,136 @@
+//! Start of the process.
+
+use crate::application::Application;
+use crate::lanes::Lanes;
+use crate::load::{LoadError, Loaded, load};
+use crate::log::Log;
+use crate::replication::Replication;
+use crate::scripts::Scripts;
+use crate::shell::{OWN_TICKETS, Shell};
+use crate::vips::Vips;
+use crate::{boost, socket};
+use hf_exec::{CgroupError, PidFile, PidFileError};
+use hf_host::files::{FileError, make_dir, with_causes};
+use hf_host::{Paths, random};
+use hf_node::heart::{HeartActor, HeartInput};
+use hf_store::RingError;
+use hf_types::{Caller, Command, Incarnation, ModuleName, NodeName};
+use std::collections::{BTreeMap, VecDeque};
+use std::process::ExitCode;
+use tokio::sync::mpsc;
+
+/// `holdfast heart AM`: started by the daemon, never by hand.
+#[derive(Clone, Debug, clap::Args)]
+pub struct HeartArgs {
+    /// The module.
+    pub module: ModuleName,
+    /// The command that the heart is started for.
+    #[arg(long, value_parser = command)]
+    pub first: Command,
+    /// Who called it.
+    #[arg(long, default_value = "SYSTEM")]
+    pub by: String,
+    /// This node's name in cluster.xml; else HOLDFAST_NODE, else the machine's.
+    #[arg(long)]
+    pub node: Option<NodeName>,
+}
+
+fn command(text: &str) -> Result<Command, String> {
+    use Command::{Forcestop, Prim, Primforce, Second, Shutdown, Start, Stop, Stopstart, Swap};
+    [Start, Stop, Forcestop, Stopstart, Prim, Primforce, Second, Swap, Shutdown]
+        .into_iter()
+        .find(|command| command.as_str() == text)
+        .ok_or_else(|| format!("{text:?} is no command of a module"))
+}
+
+/// Why a heart did not start. The module is as it was.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Pid(#[from] PidFileError),
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    #[error("can't {what}")]
+    Io {
+        what: &'static str,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> StartError {
+    move |source| StartError::Io { what, source }
+}
+
+/// Runs the heart until the module is stopped.
+pub fn run(args: &HeartArgs) -> ExitCode {
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(io("start the runtime"))
+        .and_then(|runtime| runtime.block_on(live(args)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("holdfast heart {}: {}", args.module, with_causes(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn live(args: &HeartArgs) -> Result<(), StartError> {
+    let paths = Paths::from_environment();
+    make_dir(&paths.module_run(&args.module), 0o750)?;
+    make_dir(&paths.user_var(&args.module), 0o755)?;
+    let _pid = PidFile::acquire(&paths.pid_file(&args.module, "heart"))?;
+    let loaded = load(&paths, &args.module, args.node.clone())?;
+    let (sender, events) = mpsc::unbounded_channel();
+    let mut shell = assemble(&paths, &args.module, loaded, sender.clone())?;
+    let listener = socket::listen(&paths.heart_socket(&args.module)).map_err(io("listen on the heart's socket"))?;
+    tokio::spawn(socket::serve(listener, sender));
+    for problem in boost::this_process() {
+        tracing::warn!("{problem}");
+    }
+    shell.vips.clear_all();
+    let incarnation = Incarnation(random::number());
+    shell.inputs.push_back(HeartInput::Started { incarnation, first: args.first, by: Caller(args.by.clone()) });
+    shell.run(events).await;
+    Ok(())
+}
+
+fn assemble(
+    paths: &Paths,
+    module: &ModuleName,
+    loaded: Loaded,
+    events: crate::event::Events,
+) -> Result<Shell, StartError> {
+    let Loaded { member, applied, heart, lanes, vips } = loaded;
+    let config = applied.config;
+    let application = Application::prepare()?;
+    let tcp_reset = config.vip.as_ref().is_some_and(|vip| vip.tcp_reset);
+    let dirs = config.rfs.iter().flat_map(|rfs| &rfs.replicated).map(|replicated| replicated.dir.clone()).collect();
+    let lanes = Lanes::open(lanes, &member.key, module, heart.me.as_str(), heart.peer.as_str());
+    Ok(Shell {
+        lanes: lanes.map_err(io("listen for heartbeats"))?,
+        log: Log::open(paths, module, events.clone())?,
+        scripts: Scripts::new(paths, module, config.user.as_ref(), application.clone(), events.clone()),
+        application,
+        vips: Vips::open(vips, tcp_reset).map_err(io("open the network"))?,
+        replication: Replication::new(paths.clone(), module.clone(), member.me.clone(), events.clone()),
+        dirs,
+        daemon: None,
+        last_status: None,
+        answers: BTreeMap::new(),
+        next_ticket: OWN_TICKETS,
+        inputs: VecDeque::new(),
+        leaving: false,
+        events,
+        actor: HeartActor::new(heart),
+    })
+}

@@ -1,0 +1,217 @@
+//! The loop: one place waits, one place asks the actor, one place runs effects.
+
+use crate::application::Application;
+use crate::event::{Event, Events};
+use crate::lanes::Lanes;
+use crate::log::Log;
+use crate::replication::Replication;
+use crate::scripts::Scripts;
+use crate::vips::Vips;
+use hf_bus::Outbox;
+use hf_host::{clock, random};
+use hf_node::heart::{HeartActor, HeartEffect, HeartInput};
+use hf_types::{Instant, Ticket};
+use hf_wire::bus::{HeartToDaemon, Reply};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// A loop that comes back this much later than it meant to has stood still: it is told before anything else.
+const STALL: Duration = Duration::from_millis(150);
+/// With nothing to wait for it looks around this often, so that a stall is noticed then too.
+const IDLE: Duration = Duration::from_millis(500);
+
+pub struct Shell {
+    pub actor: HeartActor,
+    pub lanes: Lanes,
+    pub log: Log,
+    pub scripts: Scripts,
+    pub application: Application,
+    pub vips: Vips,
+    pub replication: Replication,
+    /// Replicated directories, for an abort.
+    pub dirs: Vec<String>,
+    pub daemon: Option<(u64, Outbox)>,
+    /// What a daemon that connects is told first.
+    pub last_status: Option<HeartToDaemon>,
+    pub answers: BTreeMap<Ticket, oneshot::Sender<Reply>>,
+    pub next_ticket: u64,
+    pub inputs: VecDeque<HeartInput>,
+    pub leaving: bool,
+    pub events: Events,
+}
+
+/// Tickets of the heart's own socket count from here, so that they never meet the daemon's.
+pub const OWN_TICKETS: u64 = 1 << 63;
+
+impl Shell {
+    /// Runs until the actor says that everything is stopped.
+    pub async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) {
+        while !self.leaving {
+            self.work();
+            if self.leaving {
+                break;
+            }
+            let wake = self.wake_at();
+            let event = tokio::select! {
+                biased;
+                event = events.recv() => event,
+                () = self.lanes.readable() => None,
+                () = tokio::time::sleep(wake.since(clock::now())) => None,
+            };
+            self.notice_stall(wake);
+            if let Some(event) = event {
+                self.take(event);
+            }
+            // Everything that is there goes in before the next deadline is judged: a heartbeat that lies in the socket was heard.
+            while let Ok(event) = events.try_recv() {
+                self.take(event);
+            }
+            while let Some((lane, body)) = self.lanes.receive() {
+                self.inputs.push_back(HeartInput::Heartbeat { lane, body });
+            }
+        }
+        self.replication.end_keeper();
+        self.last_words().await;
+    }
+
+    fn wake_at(&self) -> Instant {
+        let idle = clock::now() + IDLE;
+        self.actor.next_deadline().map_or(idle, |(deadline, _)| deadline.min(idle))
+    }
+
+    fn notice_stall(&mut self, wake: Instant) {
+        let late = clock::now().since(wake);
+        if late >= STALL {
+            let for_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+            self.inputs.push_back(HeartInput::Stalled { for_ms });
+        }
+    }
+
+    /// Feeds all inputs, and the deadline if it came, until there is nothing more to do.
+    fn work(&mut self) {
+        loop {
+            let input = match self.inputs.pop_front() {
+                Some(input) => input,
+                None if self.is_due() => HeartInput::Timer,
+                None => return,
+            };
+            for effect in self.actor.handle(clock::now(), input) {
+                self.carry_out(effect);
+            }
+            if self.leaving {
+                return;
+            }
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.actor.next_deadline().is_some_and(|(deadline, _)| deadline <= clock::now())
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Input(input) => {
+                if let HeartInput::ScriptEnded { run, .. } = &input {
+                    self.scripts.ended(*run);
+                }
+                self.inputs.push_back(input);
+            }
+            Event::DaemonUp { link, outbox } => {
+                self.daemon = Some((link, outbox));
+                if let Some(status) = self.last_status.clone() {
+                    self.tell_daemon(&status);
+                }
+                self.tell_daemon(&HeartToDaemon::Bell);
+            }
+            Event::Daemon(message) => self.inputs.push_back(HeartInput::Daemon(message)),
+            Event::DaemonDown { link } => {
+                if self.daemon.as_ref().is_some_and(|(current, _)| *current == link) {
+                    self.daemon = None;
+                }
+            }
+            Event::RfsUp { link, outbox } => self.replication.connected(link, outbox),
+            Event::Rfs { link, message } if self.replication.is_current(link) => {
+                self.inputs.push_back(HeartInput::Rfs(message));
+            }
+            Event::Rfs { link, message } => tracing::debug!(link, ?message, "of an rfs that is gone"),
+            Event::RfsDown { link } => self.replication.disconnected(link),
+            Event::RfsExited { run, why } => {
+                tracing::info!(why, "rfs ended");
+                self.inputs.extend(self.replication.exited(run));
+            }
+            Event::Command { command, by, answer } => {
+                let ticket = Ticket(self.next_ticket);
+                self.next_ticket += 1;
+                self.answers.insert(ticket, answer);
+                self.inputs.push_back(HeartInput::Control { ticket, command, by });
+            }
+            Event::Bell => self.tell_daemon(&HeartToDaemon::Bell),
+        }
+    }
+
+    fn carry_out(&mut self, effect: HeartEffect) {
+        match effect {
+            HeartEffect::SendHeartbeat { lane, body } => self.lanes.send(lane, &body),
+            HeartEffect::ToDaemon(message) => {
+                if matches!(message, HeartToDaemon::Status { .. }) {
+                    self.last_status = Some(message.clone());
+                }
+                self.tell_daemon(&message);
+            }
+            HeartEffect::Answer { ticket, result } => self.answer(ticket, result),
+            HeartEffect::ToRfs(message) => self.replication.send(&message),
+            HeartEffect::SpawnRfs => self.replication.spawn(),
+            HeartEffect::KillRfs { abort } => {
+                let dirs = if abort { self.dirs.as_slice() } else { &[] };
+                self.replication.kill(dirs);
+            }
+            HeartEffect::RunScript { run, script, args, timeout } => self.scripts.run(run, script, args, timeout),
+            HeartEffect::KillScript { run } => self.scripts.kill(run),
+            HeartEffect::SetVip { address, lifetime } => {
+                let input = self.vips.set(address, lifetime);
+                self.inputs.push_back(input);
+            }
+            HeartEffect::RenewVip { address, lifetime } => self.inputs.extend(self.vips.renew(address, lifetime)),
+            HeartEffect::AnnounceVip { address } => self.vips.announce(address),
+            HeartEffect::ClearVip { address } => {
+                let input = self.vips.clear(address);
+                self.inputs.push_back(input);
+            }
+            HeartEffect::Log(event) => self.log.write(&event),
+            // The daemon reads resources and their history from every Status.
+            HeartEffect::SetResource(resource) => {
+                tracing::debug!(name = resource.name, value = %resource.value, "resource")
+            }
+            HeartEffect::Random => self.inputs.push_back(HeartInput::Random { value: random::number() }),
+            HeartEffect::KillApplication => self.application.kill(),
+            HeartEffect::Exit => self.leaving = true,
+        }
+    }
+
+    fn tell_daemon(&mut self, message: &HeartToDaemon) {
+        let Some((_, outbox)) = &self.daemon else { return };
+        if let Err(error) = outbox.send(message) {
+            tracing::warn!(%error, "the daemon can't be told; it connects again");
+            self.daemon = None;
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, result: Result<(), String>) {
+        let Some(answer) = self.answers.remove(&ticket) else {
+            return self.tell_daemon(&HeartToDaemon::Answer { ticket, result });
+        };
+        let reply = match result {
+            Ok(()) => Reply::Done,
+            Err(message) => Reply::Error { message, hint: None, exit_code: 1 },
+        };
+        drop(answer.send(reply)); // who asked may be gone
+    }
+
+    /// Lets the outboxes write what is queued, and no longer than that takes.
+    async fn last_words(mut self) {
+        self.daemon = None;
+        self.answers.clear();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,163 @@
+//! The applied cluster configuration: reading it, applying a new one.
+
+use crate::clock;
+use crate::files::{FileError, failed, make_dir, read_if_there, write_durably};
+use crate::paths::Paths;
+use hf_config::{Cluster, Diagnostics, check_cluster};
+use hf_seal::{ClusterKey, KeyError, os_rng};
+use hf_types::{BadName, NodeName};
+use std::net::Ipv4Addr;
+use std::time::SystemTime;
+
+/// A cluster that this node is a member of.
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub cluster: Cluster,
+    pub key: ClusterKey,
+    pub me: NodeName,
+    /// Hex digest of configuration and key: equal on two nodes exactly if both are.
+    pub signature: String,
+    /// When it was applied here, microseconds since 1970 UTC.
+    pub applied_us: i64,
+}
+
+/// Why there is no usable cluster configuration. What was applied before goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("the cluster configuration has errors")]
+    Invalid(Box<Diagnostics>),
+    #[error("there is no cluster configuration on this node yet")]
+    Missing,
+    #[error("{0}")]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    OwnNode(#[from] hf_config::UnknownOwnNode),
+    #[error(transparent)]
+    NodeName(#[from] BadName),
+}
+
+/// Which node this machine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Given on the command line.
+    pub given: Option<NodeName>,
+    pub hostname: String,
+    /// The machine's addresses, for a host whose name isn't in cluster.xml.
+    pub addresses: Vec<Ipv4Addr>,
+}
+
+impl Identity {
+    /// As this machine says now.
+    pub fn of_this_machine(given: Option<NodeName>) -> Identity {
+        let hostname = rustix::system::uname().nodename().to_string_lossy().into();
+        Identity { given, hostname, addresses: own_addresses() }
+    }
+
+    /// The name to go by while no cluster is configured.
+    pub fn provisional(&self) -> NodeName {
+        let hostname = self.hostname.parse().ok();
+        self.given
+            .clone()
+            .or(hostname)
+            .or_else(|| "unconfigured".parse().ok())
+            // "unconfigured" is a valid name; the tests of this file say so.
+            .unwrap_or_else(|| unreachable!())
+    }
+
+    fn node_of(&self, cluster: &Cluster) -> Result<NodeName, ClusterError> {
+        let name = match &self.given {
+            Some(given) => given.as_str(),
+            None => self.found_in(cluster),
+        };
+        cluster.check_own_node(name)?;
+        Ok(name.parse()?)
+    }
+
+    /// The host's name, with or without its domain, else the node with one of its addresses.
+    fn found_in<'a>(&'a self, cluster: &'a Cluster) -> &'a str {
+        let nodes = cluster.node_names();
+        let short = self.hostname.split('.').next().unwrap_or_default();
+        [self.hostname.as_str(), short]
+            .into_iter()
+            .find(|name| nodes.contains(name))
+            .or_else(|| cluster.node_with_address(&self.addresses))
+            .unwrap_or(&self.hostname)
+    }
+}
+
+fn own_addresses() -> Vec<Ipv4Addr> {
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else {
+        return Vec::new();
+    };
+    interfaces
+        .filter_map(|interface| Some(interface.address?.as_sockaddr_in()?.ip()))
+        .filter(|address| !address.is_loopback())
+        .collect()
+}
+
+/// Reads what is applied on this node.
+pub fn load(paths: &Paths, identity: &Identity) -> Result<Member, ClusterError> {
+    let file = paths.cluster_xml();
+    let xml = read_if_there(&file)?.ok_or(ClusterError::Missing)?;
+    let key_file = paths.cluster_key();
+    let key = read_if_there(&key_file)?.unwrap_or_default();
+    let key = ClusterKey::from_hex(&key)?;
+    let applied = std::fs::metadata(&key_file).and_then(|data| data.modified());
+    let applied = applied.map_err(failed("read", &key_file))?;
+    member(&xml, &file.to_string_lossy(), key, identity, applied)
+}
+
+/// Checks a new configuration (or the present one, if `xml` is none), makes a new key, and writes both durably.
+///
+/// The key is written first: a power cut between the two leaves an old configuration with a new key, which `confinfo`
+/// shows, and never a configuration that is half of each file.
+pub fn apply(paths: &Paths, identity: &Identity, file: &str, xml: Option<&str>) -> Result<Member, ClusterError> {
+    let present;
+    let xml = match xml {
+        Some(xml) => xml,
+        None => {
+            present = read_if_there(&paths.cluster_xml())?.ok_or(ClusterError::Missing)?;
+            &present
+        }
+    };
+    let key = ClusterKey::generate(&mut os_rng());
+    let member = member(xml, file, key, identity, SystemTime::now())?;
+    make_dir(&paths.cluster(), 0o755)?;
+    write_durably(&paths.cluster_key(), member.key.to_hex().as_bytes(), 0o600)?;
+    write_durably(&paths.cluster_xml(), xml.as_bytes(), 0o644)?;
+    Ok(member)
+}
+
+fn member(
+    xml: &str,
+    file: &str,
+    key: ClusterKey,
+    identity: &Identity,
+    applied: SystemTime,
+) -> Result<Member, ClusterError> {
+    let checked = check_cluster(xml, file);
+    let Some(cluster) = checked.value else {
+        return Err(ClusterError::Invalid(Box::new(checked.diagnostics)));
+    };
+    let me = identity.node_of(&cluster)?;
+    for name in cluster.node_names() {
+        name.parse::<NodeName>()?;
+    }
+    Ok(Member { signature: signature(&cluster, &key), cluster, key, me, applied_us: clock::since_epoch_us(applied) })
+}
+
+/// Environment variables for `%NAME%` (reference 004, 13.1).
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A keyed digest: it tells nothing about the key.
+fn signature(cluster: &Cluster, key: &ClusterKey) -> String {
+    let secret = blake3::derive_key("holdfast cluster signature 1", key.to_hex().as_bytes());
+    blake3::keyed_hash(&secret, cluster.canonical().as_bytes()).to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+use super::*;
+
+const XML: &str = r#"<cluster><lans><lan name="default">
+  <node name="a" addr="10.1.0.1"/><node name="b" addr="10.1.0.2"/></lan></lans></cluster>"#;
+
+fn identity(hostname: &str) -> Identity {
+    Identity { given: None, hostname: hostname.to_owned(), addresses: Vec::new() }
+}
+
+fn place() -> (tempfile::TempDir, Paths) {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = Paths::new(dir.path().join("safe"), dir.path().join("var"));
+    (dir, paths)
+}
+
+#[test]
+fn what_was_applied_is_loaded_again_with_the_same_signature() {
+    let (_dir, paths) = place();
+    assert!(matches!(load(&paths, &identity("a")), Err(ClusterError::Missing)));
+    let applied = apply(&paths, &identity("a"), "x.xml", Some(XML)).unwrap();
+    let loaded = load(&paths, &identity("b.example.org")).unwrap();
+    assert_eq!((applied.me.as_str(), loaded.me.as_str()), ("a", "b"));
+    assert_eq!(applied.signature, loaded.signature);
+    assert!((applied.applied_us - loaded.applied_us).abs() < 10_000_000);
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(paths.cluster_key()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_new_key_for_the_same_nodes_is_another_signature() {
+    let (_dir, paths) = place();
+    let first = apply(&paths, &identity("a"), "x.xml", Some(XML)).unwrap();
+    let second = apply(&paths, &identity("a"), "", None).unwrap();
+    assert_eq!(first.cluster, second.cluster);
+    assert_ne!(first.signature, second.signature);
+}
+
+#[test]
+fn a_bad_file_changes_nothing() {
+    let (_dir, paths) = place();
+    let before = apply(&paths, &identity("a"), "x.xml", Some(XML)).unwrap();
+    let bad = apply(&paths, &identity("a"), "x.xml", Some("<cluster>"));
+    assert!(matches!(bad, Err(ClusterError::Invalid(_))));
+    let stranger = apply(&paths, &identity("c"), "x.xml", Some(XML));
+    assert!(matches!(stranger, Err(ClusterError::OwnNode(_))));
+    let after = load(&paths, &identity("a")).unwrap();
+    assert_eq!(before.signature, after.signature);
+}
+
+#[test]
+fn a_node_is_found_by_its_address_and_a_given_name_wins() {
+    let (_dir, paths) = place();
+    let mut someone = identity("something-else");
+    someone.addresses = vec!["10.1.0.2".parse().unwrap()];
+    let member = apply(&paths, &someone, "x.xml", Some(XML)).unwrap();
+    assert_eq!(member.me.as_str(), "b");
+    someone.given = Some("a".parse().unwrap());
+    assert_eq!(load(&paths, &someone).unwrap().me.as_str(), "a");
+}
+
+#[test]
+fn a_host_without_a_valid_name_has_a_provisional_one() {
+    assert_eq!(identity("node1").provisional().as_str(), "node1");
+    assert_eq!(identity("").provisional().as_str(), "unconfigured");
+}

@@ -1,0 +1,12 @@
+//! What our processes on one node share: where files are, the clocks, the applied configuration, the scripts' environment.
+
+pub mod clock;
+pub mod cluster;
+pub mod environment;
+pub mod files;
+pub mod fuse;
+pub mod module;
+pub mod paths;
+pub mod random;
+
+pub use paths::Paths;

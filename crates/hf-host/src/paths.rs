@@ -1,0 +1,136 @@
+use hf_types::ModuleName;
+use std::path::{Path, PathBuf};
+
+/// The two roots of an installation and what lies below them (docs/internals/files.md).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    safe: PathBuf,
+    safevar: PathBuf,
+}
+
+impl Paths {
+    /// The roots as the environment says: `SAFE` (default `/opt/holdfast`) and `SAFEVAR` (default `/var/holdfast`).
+    pub fn from_environment() -> Paths {
+        let root = |name, default| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map_or_else(|| PathBuf::from(default), PathBuf::from)
+        };
+        Paths::new(root("SAFE", "/opt/holdfast"), root("SAFEVAR", "/var/holdfast"))
+    }
+
+    /// Given roots.
+    pub fn new(safe: PathBuf, safevar: PathBuf) -> Paths {
+        Paths { safe, safevar }
+    }
+
+    pub fn safe(&self) -> &Path {
+        &self.safe
+    }
+
+    pub fn safevar(&self) -> &Path {
+        &self.safevar
+    }
+
+    /// Packaged modules.
+    pub fn packages(&self) -> PathBuf {
+        self.safe.join("Application_Modules")
+    }
+
+    /// Installed modules, as the administrator edits them.
+    pub fn edited_modules(&self) -> PathBuf {
+        self.safe.join("modules")
+    }
+
+    /// An installed module, as the administrator edits it.
+    pub fn edited(&self, module: &ModuleName) -> PathBuf {
+        self.edited_modules().join(module.as_str())
+    }
+
+    /// Applied configurations.
+    pub fn applied_modules(&self) -> PathBuf {
+        self.safe.join("private/modules")
+    }
+
+    /// A module's applied configuration, and its id.
+    pub fn applied(&self, module: &ModuleName) -> PathBuf {
+        self.applied_modules().join(module.as_str())
+    }
+
+    pub fn module_id(&self, module: &ModuleName) -> PathBuf {
+        self.applied(module).join("id")
+    }
+
+    /// SAFEUSERBIN: the applied scripts.
+    pub fn user_bin(&self, module: &ModuleName) -> PathBuf {
+        self.applied(module).join("bin")
+    }
+
+    /// `cluster.xml` and `cluster.key`.
+    pub fn cluster(&self) -> PathBuf {
+        self.safevar.join("cluster")
+    }
+
+    pub fn cluster_xml(&self) -> PathBuf {
+        self.cluster().join("cluster.xml")
+    }
+
+    pub fn cluster_key(&self) -> PathBuf {
+        self.cluster().join("cluster.key")
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.safevar.join("db/holdfast.db")
+    }
+
+    pub fn run(&self) -> PathBuf {
+        self.safevar.join("run")
+    }
+
+    pub fn daemon_pid(&self) -> PathBuf {
+        self.run().join("daemon.pid")
+    }
+
+    /// Boot id under which a daemon started last.
+    pub fn daemon_boot(&self) -> PathBuf {
+        self.run().join("daemon.boot")
+    }
+
+    pub fn admin_socket(&self) -> PathBuf {
+        self.run().join("admin.sock")
+    }
+
+    /// Sockets, pid files and rings of a module.
+    pub fn module_run(&self, module: &ModuleName) -> PathBuf {
+        self.run().join(module.as_str())
+    }
+
+    pub fn heart_socket(&self, module: &ModuleName) -> PathBuf {
+        self.module_run(module).join("heart.sock")
+    }
+
+    /// `heart`, `rfs` or `keeper`.
+    pub fn pid_file(&self, module: &ModuleName, process: &str) -> PathBuf {
+        self.module_run(module).join(format!("{process}.pid"))
+    }
+
+    /// Whether the module is meant to run, and since which boot.
+    pub fn marker(&self, module: &ModuleName) -> PathBuf {
+        self.module_run(module).join("started")
+    }
+
+    /// The module's cgroup, as the daemon that made it wrote it down.
+    pub fn cgroup_note(&self, module: &ModuleName) -> PathBuf {
+        self.module_run(module).join("cgroup")
+    }
+
+    /// Written by rfs when it has stopped acknowledging because its heart is gone.
+    pub fn rfs_fenced(&self, module: &ModuleName) -> PathBuf {
+        self.module_run(module).join("rfs.fenced")
+    }
+
+    /// SAFEUSERVAR.
+    pub fn user_var(&self, module: &ModuleName) -> PathBuf {
+        self.safevar.join("modules").join(module.as_str())
+    }
+}

@@ -89,7 +89,7 @@ async fn live(args: &HeartArgs) -> Result<(), StartError> {
     make_dir(&paths.module_run(&args.module), 0o750)?;
     make_dir(&paths.user_var(&args.module), 0o755)?;
     let _pid = PidFile::acquire(&paths.pid_file(&args.module, "heart"))?;
-    let loaded = load(&paths, &args.module, args.node.clone())?;
+    let loaded = load(&paths, &args.module, node_name(args)?)?;
     let (sender, events) = mpsc::unbounded_channel();
     let mut shell = assemble(&paths, &args.module, loaded, sender.clone())?;
     let listener = socket::listen(&paths.heart_socket(&args.module)).map_err(io("listen on the heart's socket"))?;
@@ -102,6 +102,14 @@ async fn live(args: &HeartArgs) -> Result<(), StartError> {
     shell.inputs.push_back(HeartInput::Started { incarnation, first: args.first, by: Caller(args.by.clone()) });
     shell.run(events).await;
     Ok(())
+}
+
+/// As the command line says, else the environment.
+fn node_name(args: &HeartArgs) -> Result<Option<NodeName>, StartError> {
+    match std::env::var("HOLDFAST_NODE") {
+        Ok(name) if args.node.is_none() => Ok(Some(name.parse().map_err(LoadError::from)?)),
+        _ => Ok(args.node.clone()),
+    }
 }
 
 fn assemble(

@@ -1,13 +1,33 @@
-use super::{DaemonConfig, DaemonEffect, DaemonInput};
-use hf_types::Instant;
-use hf_wire::bus::{ModuleStatus, NodeConfinfo};
+use super::fencing::{Fencing, Step};
+use super::supervised::{Life, Supervised};
+use super::{DaemonConfig, DaemonEffect, DaemonInput, HeartExit};
+use hf_membership::Nodes;
+use hf_types::{
+    Caller, Colour, Command, Epoch, Event, Incarnation, Instant, ModuleName, ModuleState, NodeName, RunId, Ticket,
+};
+use hf_wire::bus::{DaemonToHeart, HeartToDaemon, ModuleStatus, NodeConfinfo, PeerModule};
+use hf_wire::membership::{MemberModule, Membership};
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// The daemon of one node.
+/// The daemon of one node: membership, supervision, commands.
+///
+/// A module is `Stopped`, `Running` (its heart lives) or `Fencing` (its heart died: [`Fencing`] says the order). Commands for a running module go to
+/// its heart; the daemon itself decides only what happens while there is none.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DaemonActor {
     config: DaemonConfig,
-    status: DaemonStatus,
+    incarnation: Incarnation,
+    counter: u64,
+    /// None until started.
+    next_pulse: Option<Instant>,
+    nodes: Nodes,
+    modules: BTreeMap<ModuleName, Supervised>,
+    waiting: Vec<Waiting>,
+    next_run: u64,
+    shutting_down: bool,
+    published: DaemonStatus,
 }
 
 /// What a daemon knows of every module on every node, and of the nodes.
@@ -17,24 +37,439 @@ pub struct DaemonStatus {
     pub nodes: Vec<NodeConfinfo>,
 }
 
+/// A command that waits for a stable state.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Waiting {
+    ticket: Ticket,
+    module: ModuleName,
+    state: ModuleState,
+}
+
 impl DaemonActor {
     /// A daemon that was not started yet: [`DaemonInput::Started`] must come first.
     pub fn new(config: DaemonConfig) -> DaemonActor {
-        DaemonActor { config, status: DaemonStatus::default() }
+        let mut actor = DaemonActor {
+            nodes: Nodes::new(silence(&config), []),
+            config: config.clone(),
+            incarnation: Incarnation(0),
+            counter: 0,
+            next_pulse: None,
+            modules: BTreeMap::new(),
+            waiting: Vec::new(),
+            next_run: 0,
+            shutting_down: false,
+            published: DaemonStatus::default(),
+        };
+        actor.reconfigure(config);
+        actor
     }
 
     /// Takes one input and says what is to be done, in this order.
-    pub fn handle(&mut self, _now: Instant, _input: DaemonInput) -> Vec<DaemonEffect> {
-        Vec::new()
+    pub fn handle(&mut self, now: Instant, input: DaemonInput) -> Vec<DaemonEffect> {
+        let mut effects = Vec::new();
+        self.dispatch(now, input, &mut effects);
+        self.settle(&mut effects);
+        effects
     }
 
     /// When [`DaemonInput::Timer`] is due next, and for what.
     pub fn next_deadline(&self) -> Option<(Instant, &'static str)> {
-        None
+        let pulse = self.next_pulse.map(|at| (at, "membership pulse"));
+        let silence = self.nodes.next_timeout().map(|at| (at, "membership silence"));
+        let fencing = self.modules.values().filter_map(|module| match &module.life {
+            Life::Fencing(fencing) => Some((fencing.deadline, "fencing step")),
+            Life::Stopped | Life::Running => None,
+        });
+        pulse.into_iter().chain(silence).chain(fencing).min()
     }
 
     /// Modules and nodes, as [`DaemonEffect::Publish`] says them at every change.
     pub fn status(&self) -> DaemonStatus {
-        self.status.clone()
+        DaemonStatus { modules: self.module_statuses(), nodes: self.node_statuses() }
+    }
+
+    fn dispatch(&mut self, now: Instant, input: DaemonInput, effects: &mut Vec<DaemonEffect>) {
+        match input {
+            DaemonInput::Started { incarnation, adopted } => {
+                self.incarnation = incarnation;
+                for module in adopted {
+                    self.modules.entry(module).or_default().life = Life::Running;
+                }
+                self.pulse(now, effects);
+            }
+            DaemonInput::Reconfigured(config) => {
+                self.reconfigure(config);
+                self.pulse(now, effects);
+            }
+            DaemonInput::Membership { from, lan, body } => {
+                // A frame that can't be read comes from a version that is too new, or is damaged: as if it had been lost.
+                if let Ok(frame) = Membership::decode(&body)
+                    && let Some(heard) = self.nodes.receive(now, &from, &lan, frame)
+                    && (heard.newest || heard.appeared)
+                {
+                    self.tell_hearts(&from, effects);
+                }
+            }
+            DaemonInput::Heart { module, message } => self.heart_said(now, &module, message, effects),
+            DaemonInput::HeartGone { module, exit } => self.heart_gone(now, &module, exit, effects),
+            DaemonInput::Control { ticket, module, command, by } => {
+                self.control(now, ticket, &module, command, by, effects);
+            }
+            DaemonInput::Waitstate { ticket, module, state } => {
+                if self.modules.contains_key(&module) {
+                    self.waiting.push(Waiting { ticket, module, state });
+                } else {
+                    effects.push(DaemonEffect::Answer { ticket, result: Err(unknown(&module)) });
+                }
+            }
+            DaemonInput::RfsFenced { module } => self.fencing_done(now, &module, |step| *step == Step::Rfs, effects),
+            DaemonInput::VipsCleared { module } => self.fencing_done(now, &module, |step| *step == Step::Vips, effects),
+            DaemonInput::ScriptEnded { module, run, script, outcome } => {
+                if !outcome.is_success() {
+                    let event = Event::ScriptEnded(script, outcome);
+                    effects.push(DaemonEffect::Log { module: Some(module.clone()), event });
+                }
+                self.fencing_done(now, &module, |step| step.is_script(run), effects);
+            }
+            DaemonInput::Killed { module } => self.fencing_done(now, &module, |step| *step == Step::Kill, effects),
+            DaemonInput::Timer => self.timer(now, effects),
+            DaemonInput::Stalled { .. } => self.nodes.restart_silence(now),
+            DaemonInput::Shutdown => self.shutdown(effects),
+        }
+    }
+
+    fn reconfigure(&mut self, config: DaemonConfig) {
+        let others: Vec<NodeName> = config.nodes.iter().filter(|node| **node != config.me).cloned().collect();
+        self.nodes.reconfigure(silence(&config), others);
+        let configured = |name: &ModuleName| config.modules.iter().any(|module| module.module == *name);
+        self.modules.retain(|name, module| configured(name) || module.life != Life::Stopped);
+        for installed in &config.modules {
+            self.modules.entry(installed.module.clone()).or_default().configure(installed);
+        }
+        self.config = config;
+    }
+
+    fn timer(&mut self, now: Instant, effects: &mut Vec<DaemonEffect>) {
+        for node in self.nodes.tick(now) {
+            self.tell_hearts(&node, effects);
+        }
+        let late: Vec<ModuleName> = self
+            .modules
+            .iter()
+            .filter(|(_, module)| matches!(&module.life, Life::Fencing(fencing) if fencing.deadline <= now))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for module in late {
+            self.fencing_late(now, &module, effects);
+        }
+        if self.next_pulse.is_some_and(|at| at <= now) {
+            self.pulse(now, effects);
+        }
+    }
+
+    /// Says everything to every node on every LAN, now.
+    fn pulse(&mut self, now: Instant, effects: &mut Vec<DaemonEffect>) {
+        self.next_pulse = Some(now + self.config.pulse);
+        self.tell_nodes(effects);
+    }
+
+    fn tell_nodes(&mut self, effects: &mut Vec<DaemonEffect>) {
+        self.counter += 1;
+        let frame = Membership {
+            incarnation: self.incarnation,
+            counter: self.counter,
+            signature: self.config.signature.clone(),
+            applied_us: self.config.applied_us,
+            locked: false,
+            modules: self.modules.iter().map(|(name, module)| module.as_member(name)).collect(),
+        };
+        let body = frame.encode();
+        for (to, _) in self.nodes.iter() {
+            for lan in &self.config.lans {
+                effects.push(DaemonEffect::SendMembership { to: to.clone(), lan: lan.clone(), body: body.clone() });
+            }
+        }
+    }
+
+    /// Passes on what `node` said (or that it is silent) to the hearts of the modules that it has too.
+    fn tell_hearts(&mut self, node: &NodeName, effects: &mut Vec<DaemonEffect>) {
+        let Some((_, view)) = self.nodes.iter().find(|(name, _)| *name == node) else {
+            return;
+        };
+        let heard = view.heard();
+        let theirs: Vec<MemberModule> = view.last().map(|last| last.modules.clone()).unwrap_or_default();
+        for member in theirs {
+            let Some(module) = self.modules.get_mut(&member.module) else { continue };
+            let state = if heard { member.peer.state } else { ModuleState::Unknown };
+            let peer = PeerModule { heard, state, fenced: member.peer.fenced };
+            let news = module.peer.as_ref() != Some(&peer);
+            module.peer = Some(peer.clone());
+            if news && module.life == Life::Running {
+                effects.push(DaemonEffect::ToHeart { module: member.module, message: DaemonToHeart::Peer(peer) });
+            }
+        }
+    }
+
+    fn heart_said(&mut self, now: Instant, name: &ModuleName, message: HeartToDaemon, effects: &mut Vec<DaemonEffect>) {
+        let Some(module) = self.modules.get_mut(name) else { return };
+        match message {
+            HeartToDaemon::Status { incarnation, epoch, status } => {
+                let first = module.heart != Some(incarnation);
+                let changed = first || module.epoch != epoch || !module.shows(&status);
+                module.follow(incarnation, epoch, status);
+                effects.extend(module.starting.drain(..).map(|ticket| DaemonEffect::Answer { ticket, result: Ok(()) }));
+                if let (true, Some(peer)) = (first, module.peer.clone()) {
+                    effects.push(DaemonEffect::ToHeart { module: name.clone(), message: DaemonToHeart::Peer(peer) });
+                }
+                if changed {
+                    self.pulse(now, effects);
+                }
+            }
+            HeartToDaemon::Answer { ticket, result } => {
+                module.asked.retain(|asked| *asked != ticket);
+                effects.push(DaemonEffect::Answer { ticket, result });
+            }
+            HeartToDaemon::Stopped { restart } => module.restart = restart.map(|command| (command, Caller::system())),
+            HeartToDaemon::Bell => {} // the shell reads the ring
+        }
+    }
+
+    fn heart_gone(&mut self, now: Instant, name: &ModuleName, exit: HeartExit, effects: &mut Vec<DaemonEffect>) {
+        let Some(module) = self.modules.get_mut(name) else { return };
+        if module.life != Life::Running {
+            return;
+        }
+        let ended = match exit {
+            HeartExit::Orderly => Ok(()),
+            HeartExit::Died => Err("the module's heart died; 'holdfast log' says what happens now".to_owned()),
+        };
+        let asked = module.starting.drain(..).chain(module.asked.drain(..));
+        effects.extend(asked.map(|ticket| DaemonEffect::Answer { ticket, result: ended.clone() }));
+        match exit {
+            HeartExit::Orderly => self.stopped(now, name, effects),
+            HeartExit::Died => self.heart_died(now, name, effects),
+        }
+    }
+
+    /// Nothing of the module runs here any more.
+    fn stopped(&mut self, now: Instant, name: &ModuleName, effects: &mut Vec<DaemonEffect>) {
+        let Some(module) = self.modules.get_mut(name) else { return };
+        module.life = Life::Stopped;
+        module.status = None;
+        if let Some((command, by)) = module.restart.take().filter(|_| !self.shutting_down) {
+            module.life = Life::Running;
+            effects.push(DaemonEffect::SpawnHeart { module: name.clone(), first: command, by });
+        }
+        self.pulse(now, effects);
+        self.leave_if_done(effects);
+    }
+
+    fn heart_died(&mut self, now: Instant, name: &ModuleName, effects: &mut Vec<DaemonEffect>) {
+        let Some(module) = self.modules.get_mut(name) else { return };
+        let again = module.may_restart(now);
+        let event = Event::ProcessDied { process: "heart".to_owned(), detail: died_detail(again).to_owned() };
+        effects.push(DaemonEffect::Log { module: Some(name.clone()), event });
+        module.restart = again.then(|| (Command::Start, Caller::system()));
+        module.life = Life::Fencing(Fencing::begin(now, module.state()));
+        effects.push(DaemonEffect::FenceRfs { module: name.clone() });
+    }
+
+    /// A step of the fencing was answered.
+    fn fencing_done(
+        &mut self,
+        now: Instant,
+        name: &ModuleName,
+        answered: impl FnOnce(&Step) -> bool,
+        effects: &mut Vec<DaemonEffect>,
+    ) {
+        let Some(module) = self.modules.get_mut(name) else { return };
+        let Life::Fencing(fencing) = &mut module.life else { return };
+        if !answered(&fencing.step) {
+            return;
+        }
+        match fencing.step {
+            Step::Rfs => fencing.rfs_fenced = true,
+            Step::Vips => fencing.vips_cleared = true,
+            Step::Stop(_) | Step::ForceStop(_) | Step::Kill => {}
+        }
+        self.fencing_next(now, name, effects);
+    }
+
+    /// A step was not answered in time: the next one must come all the same, but the peer is told "fenced" only of what was confirmed.
+    fn fencing_late(&mut self, now: Instant, name: &ModuleName, effects: &mut Vec<DaemonEffect>) {
+        let text = "A step after the heart's death was not answered in time; the next one is taken".to_owned();
+        effects.push(DaemonEffect::Log { module: Some(name.clone()), event: Event::Text(text) });
+        self.fencing_next(now, name, effects);
+    }
+
+    fn fencing_next(&mut self, now: Instant, name: &ModuleName, effects: &mut Vec<DaemonEffect>) {
+        self.next_run += 1;
+        let run = RunId(self.next_run);
+        let Some(module) = self.modules.get_mut(name) else { return };
+        let (nice, force) = module.stop_timeouts();
+        let Life::Fencing(fencing) = &mut module.life else { return };
+        let was_telling = fencing.step == Step::Vips;
+        let module_name = name.clone();
+        match fencing.advance(now, run, nice, force) {
+            Some(effect) => effects.push(effect(module_name)),
+            None => return self.stopped(now, name, effects),
+        }
+        if was_telling && fencing.confirmed() {
+            module.tell_fenced();
+            self.pulse(now, effects);
+        }
+    }
+
+    fn control(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        name: &ModuleName,
+        command: Command,
+        by: Caller,
+        effects: &mut Vec<DaemonEffect>,
+    ) {
+        let answer = |result| DaemonEffect::Answer { ticket, result };
+        let Some(module) = self.modules.get_mut(name) else {
+            return effects.push(answer(Err(unknown(name))));
+        };
+        let starts = matches!(
+            command,
+            Command::Start | Command::Prim | Command::Primforce | Command::Second | Command::Stopstart
+        );
+        let first = if command == Command::Stopstart { Command::Start } else { command };
+        match (&module.life, starts) {
+            (Life::Running, _) => {
+                module.asked.push(ticket);
+                let message = DaemonToHeart::Control { ticket, command, by };
+                effects.push(DaemonEffect::ToHeart { module: name.clone(), message });
+            }
+            (_, true) if self.shutting_down => effects.push(answer(Err("the daemon is shutting down".to_owned()))),
+            (Life::Stopped, true) => {
+                module.life = Life::Running;
+                module.starting.push(ticket);
+                effects.push(DaemonEffect::SpawnHeart { module: name.clone(), first, by });
+                self.pulse(now, effects);
+            }
+            (Life::Fencing(_), true) => {
+                module.restart = Some((first, by));
+                effects.push(answer(Ok(())));
+            }
+            (_, false) if command == Command::Swap => {
+                effects.push(answer(Err("the module is STOP on this node; start it first".to_owned())));
+            }
+            (_, false) => {
+                module.restart = None;
+                effects.push(answer(Ok(())));
+            }
+        }
+    }
+
+    fn shutdown(&mut self, effects: &mut Vec<DaemonEffect>) {
+        self.shutting_down = true;
+        for (name, module) in &mut self.modules {
+            module.restart = None;
+            if module.life == Life::Running {
+                // Nobody waits for this ticket's answer.
+                let message =
+                    DaemonToHeart::Control { ticket: Ticket(0), command: Command::Shutdown, by: Caller::system() };
+                effects.push(DaemonEffect::ToHeart { module: name.clone(), message });
+            }
+        }
+        self.leave_if_done(effects);
+    }
+
+    fn leave_if_done(&mut self, effects: &mut Vec<DaemonEffect>) {
+        if self.shutting_down && self.modules.values().all(|module| module.life == Life::Stopped) {
+            effects.push(DaemonEffect::Exit);
+        }
+    }
+
+    /// After every input: answers whoever waited for this state, and publishes what changed.
+    fn settle(&mut self, effects: &mut Vec<DaemonEffect>) {
+        let modules = &self.modules;
+        self.waiting.retain(|waiting| {
+            let reached = modules.get(&waiting.module).is_some_and(|module| module.is_stable(waiting.state));
+            if reached {
+                effects.push(DaemonEffect::Answer { ticket: waiting.ticket, result: Ok(()) });
+            }
+            !reached
+        });
+        let status = self.status();
+        if status != self.published {
+            effects.push(DaemonEffect::Publish { modules: status.modules.clone(), nodes: status.nodes.clone() });
+            self.published = status;
+        }
+    }
+
+    fn module_statuses(&self) -> Vec<ModuleStatus> {
+        let own = self.modules.iter().map(|(name, module)| module.as_status(&self.config.me, name));
+        let others = self.nodes.iter().flat_map(|(node, view)| {
+            let modules = view.last().map(|last| last.modules.as_slice()).unwrap_or_default();
+            modules.iter().map(move |member| {
+                let (state, colour) = if view.heard() {
+                    (member.peer.state, member.colour)
+                } else {
+                    (ModuleState::Unknown, Colour::Grey)
+                };
+                status_of(node, &member.module, member.id, state, colour)
+            })
+        });
+        own.chain(others).collect()
+    }
+
+    fn node_statuses(&self) -> Vec<NodeConfinfo> {
+        let own = NodeConfinfo {
+            node: self.config.me.clone(),
+            signature: self.config.signature.clone(),
+            applied_us: self.config.applied_us,
+            locked: false,
+            heard: true,
+        };
+        let others = self.nodes.iter().map(|(node, view)| {
+            let last = view.last().filter(|_| view.heard());
+            NodeConfinfo {
+                node: node.clone(),
+                signature: last.map(|last| last.signature.clone()).unwrap_or_default(),
+                applied_us: last.map_or(0, |last| last.applied_us),
+                locked: last.is_some_and(|last| last.locked),
+                heard: view.heard(),
+            }
+        });
+        std::iter::once(own).chain(others).collect()
     }
 }
+
+/// A module of which no more than state and colour is known.
+pub(super) fn status_of(
+    node: &NodeName,
+    module: &ModuleName,
+    id: u32,
+    state: ModuleState,
+    colour: Colour,
+) -> ModuleStatus {
+    let (node, module) = (node.clone(), module.clone());
+    ModuleStatus { node, module, id, state, colour, resources: Vec::new(), why: None, sync: None }
+}
+
+/// Silence after which a node counts as not heard (reference 004, 12.1.3: `slost_count` periods).
+fn silence(config: &DaemonConfig) -> Duration {
+    config.pulse * config.slost_count.max(1)
+}
+
+fn unknown(module: &ModuleName) -> String {
+    format!(
+        "no module {module} is configured on this node: run 'holdfast module install' and 'holdfast config -m {module}'"
+    )
+}
+
+fn died_detail(again: bool) -> &'static str {
+    if again {
+        "fencing the module here, then starting it again"
+    } else {
+        "fencing the module here; it died too often to be started again by itself"
+    }
+}
+
+/// The grant that ends with a heart; none was known if it never said.
+pub(super) const NO_EPOCH: Epoch = Epoch(0);

@@ -2,6 +2,7 @@
 
 mod actor;
 mod change;
+mod config;
 mod io;
 
 pub use actor::{RfsActor, RfsStatus};

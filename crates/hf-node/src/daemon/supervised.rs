@@ -1,0 +1,131 @@
+use super::InstalledModule;
+use super::actor::{NO_EPOCH, status_of};
+use super::fencing::Fencing;
+use hf_types::{Caller, Colour, Command, Epoch, Incarnation, Instant, ModuleName, ModuleState, NodeName, Ticket};
+use hf_wire::bus::{Fenced, ModuleStatus, PeerModule};
+use hf_wire::membership::MemberModule;
+use serde::Serialize;
+use std::time::Duration;
+
+/// A heart that dies more often than this within [`DEATHS_WITHIN`] is not started again by itself.
+const DEATHS_MAX: usize = 4;
+const DEATHS_WITHIN: Duration = Duration::from_secs(120);
+/// An application whose mount is fenced can't write any more: what a stop needs to write would hang until the abort.
+const FENCED_NICE_STOP: Duration = Duration::from_secs(3);
+const FENCED_FORCE_STOP: Duration = Duration::from_secs(10);
+
+/// One module on this node, as its daemon sees it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Supervised {
+    installed: Option<InstalledModule>,
+    pub life: Life,
+    /// The heart that spoke last, and the latest grant that it told of.
+    pub heart: Option<Incarnation>,
+    pub epoch: Epoch,
+    pub status: Option<ModuleStatus>,
+    /// Told to the other nodes from the death of a heart on, for good: it names the heart that it is about.
+    fenced: Option<Fenced>,
+    /// What to do once everything of the module is stopped.
+    pub restart: Option<(Command, Caller)>,
+    /// Commands that wait for the first word of a heart that was started for them.
+    pub starting: Vec<Ticket>,
+    /// Commands that the heart has not answered.
+    pub asked: Vec<Ticket>,
+    /// What the other node's daemon says.
+    pub peer: Option<PeerModule>,
+    deaths: Vec<Instant>,
+}
+
+/// Whether there is a heart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(super) enum Life {
+    #[default]
+    Stopped,
+    Running,
+    Fencing(Fencing),
+}
+
+impl Supervised {
+    pub fn configure(&mut self, installed: &InstalledModule) {
+        self.installed = Some(installed.clone());
+    }
+
+    fn id(&self) -> u32 {
+        self.installed.as_ref().map_or(0, |installed| installed.id)
+    }
+
+    /// The state as its heart said, or what follows from there being none.
+    pub fn state(&self) -> ModuleState {
+        match (&self.life, &self.status) {
+            (Life::Stopped, _) => ModuleState::Stop,
+            (_, Some(status)) => status.state,
+            (_, None) => ModuleState::Wait,
+        }
+    }
+
+    fn colour(&self) -> Colour {
+        match (&self.life, &self.status) {
+            (Life::Stopped, _) => Colour::Red,
+            (Life::Running, Some(status)) => status.colour,
+            (Life::Fencing(_), _) | (_, None) => Colour::Magenta,
+        }
+    }
+
+    /// Reached and settled: green, or red where the state is one of rest.
+    pub fn is_stable(&self, state: ModuleState) -> bool {
+        let resting = matches!(state, ModuleState::Stop | ModuleState::Wait);
+        let colour = if resting { Colour::Red } else { Colour::Green };
+        self.state() == state && self.colour() == colour
+    }
+
+    /// Whether the other nodes know this state and colour already.
+    pub fn shows(&self, status: &ModuleStatus) -> bool {
+        self.status.as_ref().is_some_and(|known| known.state == status.state && known.colour == status.colour)
+    }
+
+    pub fn follow(&mut self, heart: Incarnation, epoch: Epoch, status: ModuleStatus) {
+        self.heart = Some(heart);
+        self.epoch = epoch;
+        self.status = Some(status);
+    }
+
+    pub fn as_member(&self, name: &ModuleName) -> MemberModule {
+        let peer = PeerModule { heard: true, state: self.state(), fenced: self.fenced };
+        MemberModule { module: name.clone(), id: self.id(), colour: self.colour(), peer }
+    }
+
+    pub fn as_status(&self, me: &NodeName, name: &ModuleName) -> ModuleStatus {
+        let bare = status_of(me, name, self.id(), self.state(), self.colour());
+        match (&self.life, &self.status) {
+            (Life::Stopped, _) | (_, None) => bare,
+            (_, Some(status)) => {
+                ModuleStatus { state: bare.state, colour: bare.colour, id: bare.id, node: bare.node, ..status.clone() }
+            }
+        }
+    }
+
+    /// Notes a death; whether the module is to be started again.
+    pub fn may_restart(&mut self, now: Instant) -> bool {
+        self.deaths.retain(|at| now.since(*at) < DEATHS_WITHIN);
+        self.deaths.push(now);
+        // A heart that never said a word can't read its configuration, or the like: it would die again.
+        self.status.is_some() && self.deaths.len() <= DEATHS_MAX
+    }
+
+    /// From now on the other nodes are told that nothing of the heart's grants is acknowledged here.
+    pub fn tell_fenced(&mut self) {
+        let epoch = if self.heart.is_some() { self.epoch } else { NO_EPOCH };
+        self.fenced = self.heart.map(|heart| Fenced { heart, epoch });
+    }
+
+    /// Time-outs of `stop_prim` and `stop_prim force` after the heart's death.
+    pub fn stop_timeouts(&self) -> (Duration, Duration) {
+        match &self.installed {
+            Some(installed) if installed.replicates => {
+                (installed.nice_stop_timeout.min(FENCED_NICE_STOP), installed.force_stop_timeout.min(FENCED_FORCE_STOP))
+            }
+            Some(installed) => (installed.nice_stop_timeout, installed.force_stop_timeout),
+            None => (FENCED_NICE_STOP, FENCED_FORCE_STOP),
+        }
+    }
+}

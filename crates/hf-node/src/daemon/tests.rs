@@ -1,0 +1,242 @@
+use super::*;
+use hf_types::*;
+use hf_wire::bus::{DaemonToHeart, Fenced, HeartToDaemon, ModuleStatus};
+use hf_wire::membership::Membership;
+use std::time::Duration;
+
+fn name<T: std::str::FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    text.parse().unwrap()
+}
+
+fn config(me: &str) -> DaemonConfig {
+    DaemonConfig {
+        me: name(me),
+        nodes: vec![name("n1"), name("n2")],
+        lans: vec![name("a"), name("b")],
+        pulse: Duration::from_secs(1),
+        mlost_count: 3,
+        slost_count: 3,
+        signature: "s".to_owned(),
+        applied_us: 1,
+        modules: vec![InstalledModule {
+            module: name("pg"),
+            id: 1,
+            nice_stop_timeout: Duration::from_secs(300),
+            force_stop_timeout: Duration::from_secs(300),
+            replicates: true,
+        }],
+    }
+}
+
+fn at(ms: u64) -> Instant {
+    Instant(ms * 1_000_000)
+}
+
+struct Node(DaemonActor, u64);
+
+impl Node {
+    fn started() -> Node {
+        let mut node = Node(DaemonActor::new(config("n1")), 0);
+        node.input(DaemonInput::Started { incarnation: Incarnation(7), adopted: Vec::new() });
+        node
+    }
+
+    fn input(&mut self, input: DaemonInput) -> Vec<DaemonEffect> {
+        self.1 += 1;
+        self.0.handle(at(self.1), input)
+    }
+
+    fn control(&mut self, ticket: u64, command: Command) -> Vec<DaemonEffect> {
+        let (module, by) = (name("pg"), Caller("root".to_owned()));
+        self.input(DaemonInput::Control { ticket: Ticket(ticket), module, command, by })
+    }
+
+    fn status(&mut self, state: ModuleState, colour: Colour) -> Vec<DaemonEffect> {
+        let (node, module) = (name("n1"), name("pg"));
+        let status = ModuleStatus { node, module, id: 0, state, colour, resources: vec![], why: None, sync: None };
+        let message = HeartToDaemon::Status { incarnation: Incarnation(9), epoch: Epoch(4), status };
+        self.input(DaemonInput::Heart { module: name("pg"), message })
+    }
+
+    fn running(state: ModuleState) -> Node {
+        let mut node = Node::started();
+        node.control(1, Command::Start);
+        node.status(state, Colour::Green);
+        node
+    }
+}
+
+fn answers(effects: &[DaemonEffect]) -> Vec<(u64, bool)> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            DaemonEffect::Answer { ticket, result } => Some((ticket.0, result.is_ok())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn told(effects: &[DaemonEffect]) -> Option<Membership> {
+    effects.iter().find_map(|effect| match effect {
+        DaemonEffect::SendMembership { body, .. } => Membership::decode(body).ok(),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_start_spawns_a_heart_and_is_answered_by_its_first_word() {
+    let mut node = Node::started();
+    let effects = node.control(1, Command::Prim);
+    assert!(effects.iter().any(|e| matches!(e, DaemonEffect::SpawnHeart { first: Command::Prim, .. })), "{effects:?}");
+    assert_eq!(answers(&effects), []);
+    assert_eq!(answers(&node.status(ModuleState::Wait, Colour::Magenta)), [(1, true)]);
+}
+
+#[test]
+fn a_heart_that_never_speaks_is_an_error_and_is_not_started_again() {
+    let mut node = Node::started();
+    node.control(1, Command::Start);
+    let effects = node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Died });
+    assert_eq!(answers(&effects), [(1, false)]);
+    assert!(!finish_fencing(&mut node).iter().any(|e| matches!(e, DaemonEffect::SpawnHeart { .. })));
+}
+
+/// Answers every step of a fencing; all effects of it.
+fn finish_fencing(node: &mut Node) -> Vec<DaemonEffect> {
+    let module = || name("pg");
+    let mut effects = node.input(DaemonInput::RfsFenced { module: module() });
+    effects.extend(node.input(DaemonInput::VipsCleared { module: module() }));
+    while let Some(run) = effects.iter().rev().find_map(|e| match e {
+        DaemonEffect::RunScript { run, .. } => Some(*run),
+        _ => None,
+    }) {
+        let outcome = ScriptOutcome::Exited(0);
+        let ended = DaemonInput::ScriptEnded { module: module(), run, script: Script::StopPrim, outcome };
+        let next = node.input(ended);
+        let over = !next.iter().any(|e| matches!(e, DaemonEffect::RunScript { .. }));
+        effects.extend(next);
+        if over {
+            break;
+        }
+    }
+    effects.extend(node.input(DaemonInput::Killed { module: module() }));
+    effects
+}
+
+#[test]
+fn after_a_hearts_death_the_peer_is_told_only_when_rfs_and_addresses_are_gone() {
+    let mut node = Node::running(ModuleState::Prim);
+    let module = || name("pg");
+    let died = node.input(DaemonInput::HeartGone { module: module(), exit: HeartExit::Died });
+    assert!(died.contains(&DaemonEffect::FenceRfs { module: module() }));
+    assert_eq!(told(&died).and_then(|m| m.modules[0].peer.fenced), None);
+    let fenced = node.input(DaemonInput::RfsFenced { module: module() });
+    assert!(fenced.contains(&DaemonEffect::ClearVips { module: module() }));
+    assert_eq!(told(&fenced).and_then(|m| m.modules[0].peer.fenced), None);
+    let cleared = node.input(DaemonInput::VipsCleared { module: module() });
+    let expected = Fenced { heart: Incarnation(9), epoch: Epoch(4) };
+    assert_eq!(told(&cleared).and_then(|m| m.modules[0].peer.fenced), Some(expected));
+    let args: Vec<_> = cleared
+        .iter()
+        .filter_map(|e| match e {
+            DaemonEffect::RunScript { args, timeout, .. } => Some((args.join(" "), *timeout)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(args, [("PRIM STOP stopstart".to_owned(), Duration::from_secs(3))]);
+}
+
+#[test]
+fn a_step_without_an_answer_is_passed_but_never_called_fenced() {
+    let mut node = Node::running(ModuleState::Prim);
+    node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Died });
+    let (deadline, timer) = loop {
+        let (deadline, timer) = node.0.next_deadline().unwrap();
+        if timer == "fencing step" {
+            break (deadline, timer);
+        }
+        node.0.handle(deadline, DaemonInput::Timer);
+    };
+    assert_eq!(timer, "fencing step");
+    let effects = node.0.handle(deadline, DaemonInput::Timer);
+    assert!(effects.contains(&DaemonEffect::ClearVips { module: name("pg") }));
+    let effects = node.0.handle(deadline, DaemonInput::VipsCleared { module: name("pg") });
+    assert_eq!(told(&effects).and_then(|m| m.modules[0].peer.fenced), None);
+    assert!(effects.iter().any(|e| matches!(e, DaemonEffect::RunScript { .. })));
+}
+
+#[test]
+fn a_dead_heart_is_started_again_a_few_times() {
+    let mut node = Node::running(ModuleState::Second);
+    let mut starts = 0;
+    for _ in 0..6 {
+        node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Died });
+        let effects = finish_fencing(&mut node);
+        if effects.iter().any(|e| matches!(e, DaemonEffect::SpawnHeart { first: Command::Start, .. })) {
+            starts += 1;
+            node.status(ModuleState::Wait, Colour::Magenta);
+        }
+    }
+    assert_eq!(starts, 4);
+}
+
+#[test]
+fn an_orderly_end_with_a_restart_spawns_the_next_heart() {
+    let mut node = Node::running(ModuleState::Alone);
+    let message = HeartToDaemon::Stopped { restart: Some(Command::Start) };
+    node.input(DaemonInput::Heart { module: name("pg"), message });
+    let effects = node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
+    assert!(effects.iter().any(|e| matches!(e, DaemonEffect::SpawnHeart { first: Command::Start, .. })));
+}
+
+#[test]
+fn shutdown_leaves_when_the_last_module_is_stopped() {
+    let mut node = Node::running(ModuleState::Prim);
+    let effects = node.input(DaemonInput::Shutdown);
+    assert!(effects.iter().any(|e| matches!(
+        e,
+        DaemonEffect::ToHeart { message: DaemonToHeart::Control { command: Command::Shutdown, .. }, .. }
+    )));
+    assert!(!effects.contains(&DaemonEffect::Exit));
+    let effects = node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
+    assert!(effects.contains(&DaemonEffect::Exit));
+}
+
+#[test]
+fn waitstate_is_answered_at_a_stable_state_only() {
+    let mut node = Node::running(ModuleState::Wait);
+    let wait = DaemonInput::Waitstate { ticket: Ticket(5), module: name("pg"), state: ModuleState::Prim };
+    assert_eq!(answers(&node.input(wait)), []);
+    assert_eq!(answers(&node.status(ModuleState::Prim, Colour::Magenta)), []);
+    assert_eq!(answers(&node.status(ModuleState::Prim, Colour::Green)), [(5, true)]);
+}
+
+#[test]
+fn what_the_other_node_says_reaches_the_heart_once() {
+    let mut node = Node::running(ModuleState::Second);
+    let mut other = DaemonActor::new(config("n2"));
+    let said = other.handle(at(1), DaemonInput::Started { incarnation: Incarnation(8), adopted: vec![name("pg")] });
+    let body = told(&said).unwrap().encode();
+    let input = || DaemonInput::Membership { from: name("n2"), lan: name("a"), body: body.clone() };
+    let peers = |effects: &[DaemonEffect]| {
+        effects.iter().filter(|e| matches!(e, DaemonEffect::ToHeart { message: DaemonToHeart::Peer(_), .. })).count()
+    };
+    assert_eq!(peers(&node.input(input())), 1);
+    assert_eq!(peers(&node.input(input())), 0);
+    let silence = node.0.handle(at(10_000), DaemonInput::Timer);
+    assert!(silence.iter().any(|e| matches!(
+        e,
+        DaemonEffect::ToHeart { message: DaemonToHeart::Peer(peer), .. } if !peer.heard && peer.state == ModuleState::Unknown
+    )));
+}
+
+#[test]
+fn a_module_that_is_not_there_is_said() {
+    let mut node = Node::started();
+    let (module, by) = (name("other"), Caller::system());
+    let effects = node.input(DaemonInput::Control { ticket: Ticket(3), module, command: Command::Start, by });
+    assert_eq!(answers(&effects), [(3, false)]);
+}

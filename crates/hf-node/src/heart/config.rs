@@ -1,0 +1,115 @@
+use super::{HeartConfig, Lane, Vip};
+use hf_config::{Cluster, DefaultPrim, ModuleConfig};
+use hf_types::{BadName, NodeName};
+use std::time::Duration;
+
+/// Why a module's configuration makes no heart.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeartConfigError {
+    #[error("the heartbeats of {module} join {nodes}, and a mirror module needs two nodes of which {me} is one")]
+    Pair { module: String, nodes: String, me: NodeName },
+    #[error(transparent)]
+    Name(#[from] BadName),
+}
+
+impl HeartConfig {
+    /// What the heart of this module needs on node `me`. The pair are the nodes of the first heartbeat's network.
+    pub fn from_config(
+        config: &ModuleConfig,
+        cluster: &Cluster,
+        me: &NodeName,
+    ) -> Result<HeartConfig, HeartConfigError> {
+        let (peer, me_first) = pair(config, cluster, me)?;
+        let user = config.user.as_ref();
+        let ms = Duration::from_millis;
+        let defaultprim = match &config.service.default_prim {
+            DefaultPrim::Node(node) => Some(node.parse()?),
+            DefaultPrim::Alone | DefaultPrim::LastPrim => None,
+        };
+        Ok(HeartConfig {
+            module: config.name.parse()?,
+            me: me.clone(),
+            peer,
+            me_first,
+            lanes: lanes(config)?,
+            replicates: config.rfs.is_some(),
+            failover: config.service.failover,
+            defaultprim,
+            lastprim: config.service.default_prim == DefaultPrim::LastPrim,
+            vips: vips(config),
+            scripts: user.is_some(),
+            nice_stop_timeout: ms(user.map_or(0, |user| user.nice_stop_timeout_ms)),
+            force_stop_timeout: ms(user.map_or(0, |user| user.force_stop_timeout_ms)),
+            syncdelta_min: config.rfs.as_ref().and_then(|rfs| rfs.sync_delta_ms).unwrap_or(0) / 60_000,
+        })
+    }
+}
+
+/// The other node, and whether this one stands first in cluster.xml.
+fn pair(config: &ModuleConfig, cluster: &Cluster, me: &NodeName) -> Result<(NodeName, bool), HeartConfigError> {
+    let lan = config.heart.heartbeats.first().and_then(|heartbeat| cluster.lan(&heartbeat.lan));
+    let on_lan = |name: &str| lan.is_some_and(|lan| lan.node(name).is_some());
+    let nodes: Vec<&str> = cluster.node_names().into_iter().filter(|name| on_lan(name)).collect();
+    match nodes.as_slice() {
+        [first, second] if *first == me.as_str() => Ok((second.parse()?, true)),
+        [first, second] if *second == me.as_str() => Ok((first.parse()?, false)),
+        _ => Err(HeartConfigError::Pair { module: config.name.clone(), nodes: nodes.join(", "), me: me.clone() }),
+    }
+}
+
+fn lanes(config: &ModuleConfig) -> Result<Vec<Lane>, BadName> {
+    let lane = |heartbeat: &hf_config::Heartbeat| {
+        Ok(Lane {
+            lan: heartbeat.lan.parse()?,
+            ident: heartbeat.ident.clone(),
+            pulse: Duration::from_millis(heartbeat.pulse_ms),
+            timeout: Duration::from_millis(heartbeat.timeout_ms),
+        })
+    };
+    config.heart.heartbeats.iter().map(lane).collect()
+}
+
+fn vips(config: &ModuleConfig) -> Vec<Vip> {
+    config
+        .virtual_addresses()
+        .map(|(interface, address)| Vip {
+            address: address.addr.into(),
+            arp_interval: Duration::from_millis(interface.arp_interval_ms),
+            arp_elapse: Duration::from_millis(interface.arp_elapse_ms),
+            arp_reroute: interface.arp_reroute,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: &str = r#"<cluster><lans>
+        <lan name="default"><node name="n1" addr="10.0.0.1"/><node name="n2" addr="10.0.0.2"/><node name="n3" addr="10.0.0.3"/></lan>
+        <lan name="repli"><node name="n2" addr="10.1.0.2"/><node name="n1" addr="10.1.0.1"/></lan>
+    </lans></cluster>"#;
+
+    fn convert(heartbeat: &str, me: &str) -> Result<HeartConfig, HeartConfigError> {
+        let cluster = hf_config::parse_cluster(CLUSTER, "cluster.xml").unwrap();
+        let text = format!(
+            r#"<safe><service mode="mirror"><heart timeout="1s"><heartbeat name="{heartbeat}"/></heart></service></safe>"#
+        );
+        let module = hf_config::parse_module(&text, "userconfig.xml", "pg", Some(&cluster), &|_| None).unwrap();
+        HeartConfig::from_config(&module, &cluster, &me.parse().unwrap())
+    }
+
+    #[test]
+    fn both_nodes_agree_on_who_stands_first() {
+        let (one, two) = (convert("repli", "n1").unwrap(), convert("repli", "n2").unwrap());
+        assert_eq!((one.peer.as_str(), two.peer.as_str()), ("n2", "n1"));
+        assert_ne!(one.me_first, two.me_first);
+        assert_eq!(one.lanes[0].timeout, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn three_nodes_are_no_pair() {
+        assert!(matches!(convert("default", "n1"), Err(HeartConfigError::Pair { .. })));
+        assert!(matches!(convert("repli", "n3"), Err(HeartConfigError::Pair { .. })));
+    }
+}

@@ -3,6 +3,7 @@
 //! ```text
 //! mount_local keeper SOCKET                       holds mounts until SIGTERM
 //! mount_local serve SOCKET BACKING MOUNTPOINT     serves one; may be killed and started again
+//! mount_local supervise SOCKET BACKING MOUNTPOINT for tests: starts servers; "kill" and "role" on standard input
 //! mount_local down SOCKET                         unmounts everything
 //! ```
 //!
@@ -23,14 +24,18 @@ fn main() -> Outcome {
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["keeper", socket] => Ok(keeper::run(Path::new(socket))?),
         ["serve", socket, backing, mountpoint] => serve(Path::new(socket), backing, mountpoint),
+        ["supervise", rest @ ..] => supervise(rest),
         ["down", socket] => Ok(Client::connect(Path::new(socket))?.exit()?),
-        _ => Err("usage: mount_local keeper SOCKET | serve SOCKET BACKING MOUNTPOINT | down SOCKET".into()),
+        _ => {
+            Err("usage: mount_local keeper SOCKET | serve SOCKET BACKING MOUNTPOINT | supervise ... | down SOCKET"
+                .into())
+        }
     }
 }
 
 fn serve(socket: &Path, backing: &str, mountpoint: &str) -> Outcome {
     for failed in protect::protect_process() {
-        eprintln!("{failed}");
+        tracing::warn!("{failed}: {}", failed.source);
     }
     let signals = role_signal()?;
     let threads = std::env::var("THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(8);
@@ -52,6 +57,26 @@ fn serve(socket: &Path, backing: &str, mountpoint: &str) -> Outcome {
     println!("serving {mountpoint}");
     std::thread::spawn(move || change_roles(&signals, &front, &pipeline));
     Ok(server.wait()?)
+}
+
+/// A server must not be started by a process that has files open in the mount: closing them on the way would wait for the very server.
+fn supervise(args: &[&str]) -> Outcome {
+    let start = || std::process::Command::new("/proc/self/exe").arg("serve").args(args).spawn();
+    let mut server = start()?;
+    for line in std::io::stdin().lines() {
+        match line?.as_str() {
+            "kill" => {
+                server.kill()?;
+                server.wait()?;
+                server = start()?;
+            }
+            // SAFETY: a child of ours.
+            _ => drop(unsafe { libc::kill(server.id() as i32, libc::SIGUSR1) }),
+        }
+    }
+    server.kill()?;
+    server.wait()?;
+    Ok(())
 }
 
 fn role_signal() -> nix::Result<nix::sys::signal::SigSet> {
@@ -82,6 +107,6 @@ fn change_roles(signals: &nix::sys::signal::SigSet, front: &Arc<Front>, pipeline
 
 fn tracing_to_stderr() {
     // Only what goes wrong: this is a tool for measuring.
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).with_writer(std::io::stderr);
     subscriber.init();
 }

@@ -1,0 +1,119 @@
+//! A keeper, a server and a mount in a directory of their own. Needs root and a file system with file handles under TMPDIR.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+// Each test program uses a part of it.
+#[allow(dead_code)]
+pub struct Place {
+    dir: tempfile::TempDir,
+    keeper: Child,
+    supervisor: Child,
+    commands: Option<ChildStdin>,
+    says: BufReader<ChildStdout>,
+}
+
+#[allow(dead_code)]
+impl Place {
+    pub fn new() -> Place {
+        Place::with_role("primary")
+    }
+
+    pub fn with_role(role: &'static str) -> Place {
+        let dir = tempfile::Builder::new().prefix("hf-front-").tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("data")).unwrap();
+        std::fs::create_dir(dir.path().join("mnt")).unwrap();
+        let socket = dir.path().join("keeper.sock");
+        let keeper = Command::new(program()).arg("keeper").arg(&socket).spawn().unwrap();
+        wait_until("the keeper listens", || socket.exists());
+        let mut supervisor = Command::new(program())
+            .arg("supervise")
+            .args([&socket, &dir.path().join("data"), &dir.path().join("mnt")])
+            .env("ROLE", role)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let commands = supervisor.stdin.take();
+        let says = BufReader::new(supervisor.stdout.take().unwrap());
+        let mut place = Place { dir, keeper, supervisor, commands, says };
+        place.expect("serving");
+        place
+    }
+
+    fn expect(&mut self, start: &str) {
+        let mut line = String::new();
+        self.says.read_line(&mut line).unwrap();
+        assert!(line.starts_with(start), "the server says {line:?}");
+    }
+
+    fn command(&mut self, command: &str) {
+        writeln!(self.commands.as_mut().unwrap(), "{command}").unwrap();
+    }
+
+    /// kill -9, and a successor.
+    pub fn kill_and_serve(&mut self) {
+        self.command("kill");
+        self.expect("serving");
+    }
+
+    /// The other role.
+    pub fn change_role(&mut self, role: &str) {
+        self.command("role");
+        self.expect(role);
+    }
+
+    pub fn mount(&self) -> PathBuf {
+        self.dir.path().join("mnt")
+    }
+
+    pub fn backing(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn hold(&self) -> PathBuf {
+        self.dir.path().join("data.hold/open")
+    }
+
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.mount().join(name)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let socket = self.dir.path().join("keeper.sock");
+        let _ended = Command::new(program()).arg("down").arg(&socket).status();
+        self.commands = None;
+        let _ended = self.supervisor.wait();
+        let _killed = self.keeper.kill();
+        let _reaped = self.keeper.wait();
+        let mount = std::ffi::CString::new(self.mount().into_os_string().into_encoded_bytes()).unwrap();
+        // SAFETY: a path. Only if the keeper could not.
+        unsafe { libc::umount2(mount.as_ptr(), libc::MNT_DETACH) };
+    }
+}
+
+/// The example, beside this test's own program; `cargo test --test mount` alone doesn't build it.
+fn program() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let program = own.parent().and_then(Path::parent).unwrap().join("examples/mount_local");
+    static BUILT: std::sync::Once = std::sync::Once::new();
+    BUILT.call_once(|| {
+        if !program.exists() {
+            let cargo = ["build", "-p", "hf-fs", "--example", "mount_local"];
+            assert!(Command::new(env!("CARGO")).args(cargo).status().unwrap().success());
+        }
+    });
+    program
+}
+
+pub fn wait_until(what: &str, mut there: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !there() {
+        assert!(Instant::now() < end, "waited 10 s until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

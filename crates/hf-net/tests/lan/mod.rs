@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -75,7 +76,23 @@ impl Lan {
                 station
             })
             .collect();
-        Self { switch, stations }
+        let lan = Self { switch, stations };
+        (1..=count).for_each(|number| lan.wait_until_forwarding(number));
+        lan
+    }
+
+    /// A bridge forwards from a port only when it has heard of its carrier, which takes the kernel up to a second.
+    fn wait_until_forwarding(&self, number: usize) {
+        let end = Instant::now() + Duration::from_secs(5);
+        let shown = move || {
+            let args = ["-details", "link", "show"];
+            let output = Command::new("ip").args(args).arg(format!("port{number}")).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        while !self.switch.run(shown).contains("state forwarding") {
+            assert!(Instant::now() < end, "the switch doesn't forward from port {number}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Pulls (`"down"`) or plugs (`"up"`) the cable of a station; the first is number 1.

@@ -122,21 +122,17 @@ pub fn ask(lab: &Lab, machine: &str, argv: &[&str], limit: Duration) -> Result<O
 
 fn ask_here(lab: &Lab, machine: &str, argv: &[OsString], limit: Duration) -> Result<Output> {
     let what = || format!("running {:?} in {machine}", argv);
-    let mut child = inside(lab, machine, argv)?
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .context(what)?;
-    let mut stdout = child.stdout.take();
+    // The reader first: a thread that has entered a PID namespace for its children can't make another thread.
+    let (mut output, input) = std::io::pipe().context(what)?;
     let reader = std::thread::spawn(move || {
         let mut text = Vec::new();
-        if let Some(stdout) = stdout.as_mut() {
-            // What came before an error counts.
-            let _ = stdout.read_to_end(&mut text);
-        }
+        // What came before an error counts.
+        let _ = output.read_to_end(&mut text);
         String::from_utf8_lossy(&text).into_owned()
     });
+    // The command holds the pipe's other end: it is gone when this statement ends.
+    let mut child =
+        inside(lab, machine, argv)?.stdin(Stdio::null()).stdout(input).stderr(Stdio::null()).spawn().context(what)?;
     let deadline = Instant::now() + limit;
     let status = loop {
         if let Some(status) = child.try_wait().context(what)? {

@@ -6,7 +6,7 @@ use crate::load::{LoadError, Loaded, load};
 use crate::log::Log;
 use crate::replication::Replication;
 use crate::scripts::Scripts;
-use crate::shell::{OWN_TICKETS, Shell};
+use crate::shell::{OWN_TICKETS, Reported, Shell};
 use crate::vips::Vips;
 use crate::{boost, socket};
 use hf_exec::{CgroupError, PidFile, PidFileError};
@@ -138,7 +138,7 @@ fn assemble(
         next_ticket: OWN_TICKETS,
         inputs: VecDeque::new(),
         leaving: false,
-        events,
+        reported: Reported::default(),
         actor: HeartActor::new(heart),
     })
 }

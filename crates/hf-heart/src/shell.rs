@@ -1,8 +1,8 @@
 //! The loop: one place waits, one place asks the actor, one place runs effects.
 
 use crate::application::Application;
-use crate::event::{Event, Events};
-use crate::lanes::Lanes;
+use crate::event::Event;
+use crate::lanes::{Lanes, Refused};
 use crate::log::Log;
 use crate::replication::Replication;
 use crate::scripts::Scripts;
@@ -38,7 +38,17 @@ pub struct Shell {
     pub next_ticket: u64,
     pub inputs: VecDeque<HeartInput>,
     pub leaving: bool,
-    pub events: Events,
+    pub reported: Reported,
+}
+
+/// Refused datagrams are told at most this often.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
+
+/// What was told of refused datagrams, and when.
+#[derive(Default)]
+pub struct Reported {
+    refused: Refused,
+    at: Instant,
 }
 
 /// Tickets of the heart's own socket count from here, so that they never meet the daemon's.
@@ -70,6 +80,7 @@ impl Shell {
             while let Some((lane, body)) = self.lanes.receive() {
                 self.inputs.push_back(HeartInput::Heartbeat { lane, body });
             }
+            self.report_refused();
         }
         self.replication.end_keeper();
         self.last_words().await;
@@ -85,6 +96,17 @@ impl Shell {
         if late >= STALL {
             let for_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
             self.inputs.push_back(HeartInput::Stalled { for_ms });
+        }
+    }
+
+    fn report_refused(&mut self) {
+        let (refused, now) = (self.lanes.refused(), clock::now());
+        if refused != self.reported.refused && now.since(self.reported.at) >= REPORT_EVERY {
+            self.reported = Reported { refused, at: now };
+            let Refused { strangers, bad } = refused;
+            let text =
+                format!("Heartbeats dropped so far: {bad} with a bad seal or seen before, {strangers} from strangers");
+            self.log.write(&hf_types::Event::Text(text));
         }
     }
 

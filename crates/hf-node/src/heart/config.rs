@@ -87,7 +87,7 @@ mod tests {
 
     const CLUSTER: &str = r#"<cluster><lans>
         <lan name="default"><node name="n1" addr="10.0.0.1"/><node name="n2" addr="10.0.0.2"/><node name="n3" addr="10.0.0.3"/></lan>
-        <lan name="repli"><node name="n2" addr="10.1.0.2"/><node name="n1" addr="10.1.0.1"/></lan>
+        <lan name="repli" console="off"><node name="n2" addr="10.1.0.2"/><node name="n1" addr="10.1.0.1"/></lan>
     </lans></cluster>"#;
 
     fn convert(heartbeat: &str, me: &str) -> Result<HeartConfig, HeartConfigError> {

@@ -147,21 +147,32 @@ fn no_frame_leaves_a_node_after_the_cut() {
     }
 }
 
+/// A FUSE server that answers INIT and then nothing. Its child waits in it, in the state in which a signal no longer helps, and holds the
+/// connection open: only aborting the connection ends that.
+const DEAF_FUSE: &str = r#"
+    open($f, "+<", "/dev/fuse") or die; fcntl($f, 2, 0); mkdir "/srv/m";
+    system("mount", "-i", "-t", "fuse", "-o", "fd=".fileno($f).",rootmode=40000,user_id=0,group_id=0", "none", "/srv/m") and die;
+    sysread($f, $b, 135168); ($id) = unpack("x8Q", $b);
+    syswrite($f, pack("LlQ LLLL SS L L SS L x28", 80, 0, $id, 7, 31, 0, 0, 12, 9, 131072, 1, 0, 0, 0));
+    if (!fork) { stat "/srv/m/x"; exit }
+    sysread($f, $b, 135168); open($o, ">", "/run/waiting"); sleep 1000;
+"#;
+
 #[test]
 fn a_file_system_that_nobody_answers_does_not_hold_up_the_cut() {
     let lab = Lab::up("hung", &["--nodes", "1"]);
-    let mut hung = lab.background(
-        "node1",
-        "mkdir /srv/m; exec 3<>/dev/fuse; \
-         mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none /srv/m; echo mounted; \
-         (exec 3>&-; stat /srv/m/x) & exec sleep 1000",
-    );
-    eventually("FUSE is mounted and somebody waits in it", Duration::from_secs(5), || {
-        lab.sh("node1", "grep -q /srv/m /proc/mounts && pgrep -x stat").status.success()
-    });
-    let started = Instant::now();
-    lab.ok(&["power-off", "node1"]);
-    assert!(started.elapsed() < Duration::from_secs(5));
-    lab.ok(&["power-on", "node1"]);
-    hung.wait().unwrap();
+    for verb in ["power-off", "down"] {
+        let mut hung = lab.command(&["exec", "node1", "--", "perl", "-e", DEAF_FUSE]).spawn().unwrap();
+        eventually("somebody waits in FUSE", Duration::from_secs(5), || {
+            lab.sh("node1", "test -e /run/waiting").status.success()
+        });
+        let started = Instant::now();
+        let argv: &[&str] = if verb == "down" { &["down"] } else { &["power-off", "node1"] };
+        lab.ok(argv);
+        assert!(started.elapsed() < Duration::from_secs(5), "{verb}");
+        if verb == "power-off" {
+            lab.ok(&["power-on", "node1"]);
+        }
+        hung.wait().unwrap();
+    }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use super::init::EXEC_GROUP;
 use super::root;
 use crate::addr;
 use crate::cgroup::Cgroup;
@@ -29,6 +30,8 @@ pub fn boot(lab: &Lab, machine: &str) -> Result<()> {
     state.frames_dropped = false;
     let group = Cgroup::lab(&lab.name)?.child(machine);
     group.create()?;
+    // Here, not in the init: `exec` may come before the init has run.
+    group.child(EXEC_GROUP).create()?;
     group.freeze(false, Duration::from_secs(1))?;
     mkdir(&lab.paths().root(machine))?;
 

@@ -41,7 +41,6 @@ pub fn run(no_daemon: bool) -> Result<()> {
     for group in [INIT_GROUP, DAEMON_GROUP] {
         mkdir(Path::new(group))?;
     }
-    mkdir(&Path::new("/sys/fs/cgroup").join(EXEC_GROUP))?;
     write(&Path::new(INIT_GROUP).join("cgroup.procs"), "0")?;
     let mut init = Init { daemon: None, start_at: (!no_daemon).then(Instant::now) };
     loop {

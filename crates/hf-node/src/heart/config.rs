@@ -108,8 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn three_nodes_are_no_pair() {
-        assert!(matches!(convert("default", "n1"), Err(HeartConfigError::Pair { .. })));
+    fn a_node_outside_the_pair_is_told() {
         assert!(matches!(convert("repli", "n3"), Err(HeartConfigError::Pair { .. })));
     }
 }

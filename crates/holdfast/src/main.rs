@@ -15,6 +15,22 @@ struct Daemon {
     node: Option<hf_types::NodeName>,
 }
 
+/// `holdfast heart`: heartbeats, state machine, scripts, virtual addresses of one module.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast heart")]
+struct Heart {
+    #[command(flatten)]
+    args: hf_heart::HeartArgs,
+}
+
+/// `holdfast keeper`: holds what must outlive the server of a mount.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast keeper")]
+struct Keeper {
+    /// The module
+    module: hf_types::ModuleName,
+}
+
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let verb = args.get(1).and_then(|verb| verb.to_str()).unwrap_or_default();
@@ -26,7 +42,30 @@ fn main() -> ExitCode {
             log_to_stderr();
             hf_daemon::run(hf_daemon::DaemonArgs { node: args.node })
         }
+        "heart" => {
+            let args = Heart::parse_from(&args[1..]);
+            log_to_stderr();
+            hf_heart::run(&args.args)
+        }
+        "keeper" => keeper(&Keeper::parse_from(&args[1..]).module),
         _ => hf_cli::main(args),
+    }
+}
+
+fn keeper(module: &hf_types::ModuleName) -> ExitCode {
+    let paths = hf_host::Paths::from_environment();
+    let outcome = hf_exec::PidFile::acquire(&paths.pid_file(module, "keeper"))
+        .map_err(|error| hf_host::files::with_causes(&error))
+        .and_then(|_pid| {
+            let socket = paths.module_run(module).join("keeper.sock");
+            hf_fs::keeper::run(&socket).map_err(|error| hf_host::files::with_causes(&error))
+        });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("holdfast keeper {module}: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -41,10 +41,11 @@ fn may_see(from: Layer, name: &str, to: Layer) -> bool {
     match (from, to) {
         (Layer::Pure { rank: mine }, Layer::Pure { rank: its }) => its < mine,
         (Layer::Shell { core }, Layer::Pure { .. }) => core.contains(&name),
-        (Layer::Loop, Layer::Pure { .. } | Layer::Shell { .. }) => true,
+        (Layer::Common, Layer::Pure { .. } | Layer::Shell { .. }) => true,
+        (Layer::Loop, Layer::Pure { .. } | Layer::Shell { .. } | Layer::Common) => true,
         (Layer::Binary, _) => to != Layer::Tool,
         (Layer::Tool, Layer::Pure { .. }) => true,
-        (Layer::Pure { .. } | Layer::Shell { .. } | Layer::Loop | Layer::Tool, _) => false,
+        (Layer::Pure { .. } | Layer::Shell { .. } | Layer::Common | Layer::Loop | Layer::Tool, _) => false,
     }
 }
 
@@ -141,6 +142,8 @@ mod tests {
             ("hf-heart", "hf-daemon"),
             ("hf-exec", "hf-heart"),
             ("hf-heart", "hf-sim"),
+            ("hf-exec", "hf-host"),
+            ("hf-host", "hf-heart"),
             ("holdfast", "xtask"),
             ("hf-sim", "hf-net"),
         ] {
@@ -152,6 +155,8 @@ mod tests {
             ("hf-fs", "hf-replica"),
             ("hf-heart", "hf-node"),
             ("hf-heart", "hf-net"),
+            ("hf-heart", "hf-host"),
+            ("hf-host", "hf-seal"),
             ("hf-sim", "hf-node"),
             ("holdfast", "hf-heart"),
             ("holdfast", "hf-lab"),

@@ -14,7 +14,10 @@ pub enum Layer {
     Pure { rank: u8 },
     /// Does I/O. Sees the pure crates named.
     Shell { core: &'static [&'static str] },
-    /// Waits, asks the core, runs its effects; or a face of the product. Sees pure and shell crates.
+    /// What the loops have in common on a node (paths, clocks, the applied configuration). Sees pure and shell crates; only
+    /// loops and the binary see it.
+    Common,
+    /// Waits, asks the core, runs its effects; or a face of the product. Sees pure, shell and common crates.
     Loop,
     /// The binary. Sees everything but tools.
     Binary,
@@ -22,7 +25,7 @@ pub enum Layer {
     Tool,
 }
 
-use Layer::{Binary, Loop, Pure, Shell, Tool};
+use Layer::{Binary, Common, Loop, Pure, Shell, Tool};
 
 /// Every crate of the workspace. A new one must be given its place here.
 pub const LAYERS: &[(&str, Layer)] = &[
@@ -43,6 +46,7 @@ pub const LAYERS: &[(&str, Layer)] = &[
     ("hf-bus", Shell { core: &["hf-types", "hf-wire"] }),
     ("hf-fs", Shell { core: &["hf-types", "hf-wire", "hf-replica"] }),
     ("hf-lab", Shell { core: &["hf-types", "hf-config"] }),
+    ("hf-host", Common),
     ("hf-daemon", Loop),
     ("hf-heart", Loop),
     ("hf-rfs", Loop),

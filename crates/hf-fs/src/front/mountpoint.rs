@@ -1,1 +1,0 @@
-//! Putting the mount in the directory's place.

@@ -191,6 +191,8 @@ fn diagnostics_come_through() {
     let (asked, output) = with_daemon(vec![diagnostics(), refusal()], &["confcheck", "-m", "pg"]);
     assert_eq!(asked, json!({ "request": "confcheck", "module": "pg" }));
     assert_eq!(err(&output), "error: no heart\nError: refused\n");
+    let (_, output) = with_daemon(vec![Reply::Done], &["confcheck", "-m", "pg"]);
+    assert_eq!(out(&output), "The configuration of pg has no errors.\n");
     let (_, output) = with_daemon(vec![diagnostics(), refusal()], &["config", "-m", "pg", "-o", "json"]);
     assert_eq!(serde_json::from_str::<Value>(&out(&output)).expect("JSON"), json!({ "list": [1] }));
 }

@@ -210,3 +210,70 @@ pub(crate) fn proper_parent(child: &str, near: &Spec) -> Option<&'static str> {
         if CLUSTER_TAGS.iter().any(|spec| std::ptr::eq(*spec, near)) { &CLUSTER_TAGS } else { &MODULE_TAGS };
     family.iter().find(|spec| spec.children.iter().any(|(name, _)| *name == child)).map(|spec| spec.tag)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    const HEAD: &str = "# What is served of cluster.xml and userconfig.xml\n\nWritten from the tables of crates/hf-config \
+        (`HOLDFAST_BLESS=1 cargo test -p hf-config`). What the attributes mean, their defaults and units: reference 004, \
+        chapters 12 and 13. Every time takes a unit too: `700ms`, `30s`, `5m`, `24h`.\n\n\
+        A name in no column is unknown and refused. \"Not yet\" is refused with these words; \"only\" means that the default \
+        is accepted and every other value answered \"not yet\"; Windows-only attributes are accepted with a note. \
+        `check=\"on\"` of `<interface>` and `<virtual_addr>` is accepted with a warning: checkers come later.\n";
+
+    fn cell(names: Names, shown: impl Fn(&str, Standing) -> Option<String>) -> String {
+        names.iter().filter_map(|(name, standing)| shown(name, *standing)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn row(spec: &Spec) -> String {
+        let served = |name: &str, standing| (standing == Served).then(|| name.to_owned());
+        let later = |name: &str, standing| match standing {
+            NotYet(_) => Some(name.to_owned()),
+            OnlyDefault(default) => Some(format!("{name} (only {default})")),
+            _ => None,
+        };
+        let windows = |name: &str, standing| (standing == Windows).then(|| name.to_owned());
+        format!(
+            "| `<{}>` | {} | {} | {} | {} | {} |\n",
+            spec.tag,
+            cell(spec.attributes, served),
+            cell(spec.attributes, later),
+            cell(spec.attributes, windows),
+            cell(spec.children, served),
+            cell(spec.children, later),
+        )
+    }
+
+    fn table(title: &str, specs: &[&Spec]) -> String {
+        let rows: String = specs.iter().map(|spec| row(spec)).collect();
+        format!(
+            "\n## {title}\n\n| tag | attributes | not yet | Windows | tags inside | not yet inside |\n\
+             | --- | --- | --- | --- | --- | --- |\n{rows}"
+        )
+    }
+
+    #[test]
+    fn the_page_of_what_is_served_is_up_to_date() {
+        let text = HEAD.to_owned() + &table("cluster.xml", &CLUSTER_TAGS) + &table("userconfig.xml", &MODULE_TAGS);
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/user/configuration.md");
+        if std::env::var_os("HOLDFAST_BLESS").is_some() {
+            fs::write(&page, &text).expect("the page can be written");
+        }
+        let found = fs::read_to_string(&page).expect("the page is there");
+        assert_eq!(found, text, "run the test with HOLDFAST_BLESS=1");
+    }
+
+    #[test]
+    fn every_served_child_has_a_table() {
+        for spec in CLUSTER_TAGS.iter().chain(MODULE_TAGS.iter()) {
+            for (child, standing) in spec.children {
+                let mut all = CLUSTER_TAGS.iter().chain(MODULE_TAGS.iter());
+                assert!(*standing != Served || all.any(|other| other.tag == *child), "{child}");
+            }
+        }
+    }
+}

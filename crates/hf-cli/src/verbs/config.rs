@@ -8,6 +8,7 @@ use hf_wire::bus::Request;
 use crate::admin;
 use crate::args::{ModuleArg, Output};
 use crate::error::CliError;
+use crate::print;
 
 /// Applies SAFE/modules/AM: userconfig.xml and scripts, as they are now
 ///
@@ -35,6 +36,9 @@ pub(crate) async fn apply(verb: Config, output: Output) -> Result<ExitCode, CliE
 
 pub(crate) async fn check(verb: Confcheck, output: Output) -> Result<ExitCode, CliError> {
     let module = verb.module.required()?;
-    admin::order(Request::Confcheck { module }, output).await?;
+    admin::order(Request::Confcheck { module: module.clone() }, output).await?;
+    if output == Output::Text {
+        print::text(&format!("The configuration of {module} has no errors.\n"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }

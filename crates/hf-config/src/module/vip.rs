@@ -11,8 +11,19 @@ use crate::spec;
 use crate::values::{Unit, host_address};
 
 const HOUR_MS: u64 = 3_600_000;
+const CHECKS_LATER: &str =
+    "checkers come later: an interface that goes down and an address that is lost aren't noticed yet";
 /// The longest name of a network interface on Linux.
 const MAX_INTERFACE_NAME: usize = 15;
+
+/// What was found on the way.
+#[derive(Default)]
+struct Found {
+    /// All virtual addresses so far.
+    addresses: Vec<Ipv4Addr>,
+    /// A tag leaves `check` to its default.
+    defaulted: bool,
+}
 
 pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Option<Vip> {
     let vip = service.only_child(&spec::VIP, context)?;
@@ -25,25 +36,24 @@ pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut C
     if children.is_empty() {
         list.report_missing_child("interface", context);
     }
-    let mut seen = Vec::new();
-    let interfaces = children.iter().map(|element| interface(element, cluster, &mut seen, context)).collect();
+    let mut found = Found::default();
+    let interfaces = children.iter().map(|element| interface(element, cluster, &mut found, context)).collect();
+    if found.defaulted {
+        let help = Some("check=\"on\" is the default; it has no effect yet".to_owned());
+        context.sink.note(Code::NotYet, vip.span(), CHECKS_LATER, help);
+    }
     Some(Vip { tcp_reset, interfaces })
 }
 
-fn interface(
-    element: &Element,
-    cluster: Option<&Cluster>,
-    seen: &mut Vec<Ipv4Addr>,
-    context: &mut Context,
-) -> VipInterface {
-    let check = check_switch(element, "an interface that goes down", context);
+fn interface(element: &Element, cluster: Option<&Cluster>, found: &mut Found, context: &mut Context) -> VipInterface {
+    let check = check_switch(element, found, context);
     VipInterface {
         name: interface_name(element, context),
         check,
         arp_reroute: element.switch("arpreroute", false, context),
         arp_interval_ms: element.duration("arpinterval", Unit::Seconds, 1_000..=24 * HOUR_MS, 60_000, context),
         arp_elapse_ms: element.duration("arpelapse", Unit::Seconds, 0..=8_760 * HOUR_MS, 1_200_000, context),
-        addresses: addresses(element, cluster, seen, context),
+        addresses: addresses(element, cluster, found, context),
     }
 }
 
@@ -61,7 +71,7 @@ fn interface_name(element: &Element, context: &mut Context) -> Option<String> {
 fn addresses(
     interface: &Element,
     cluster: Option<&Cluster>,
-    seen: &mut Vec<Ipv4Addr>,
+    found: &mut Found,
     context: &mut Context,
 ) -> Vec<VirtualAddr> {
     let Some(real) = interface.only_child(&spec::REAL_INTERFACE, context) else {
@@ -75,24 +85,24 @@ fn addresses(
     if children.is_empty() {
         real.report_missing_child("virtual_addr", context);
     }
-    children.iter().filter_map(|element| address(element, cluster, seen, context)).collect()
+    children.iter().filter_map(|element| address(element, cluster, found, context)).collect()
 }
 
 fn address(
     element: &Element,
     cluster: Option<&Cluster>,
-    seen: &mut Vec<Ipv4Addr>,
+    found: &mut Found,
     context: &mut Context,
 ) -> Option<VirtualAddr> {
     check_where(element, context);
-    let check = check_switch(element, "an address that is lost or taken by another machine", context);
+    let check = check_switch(element, found, context);
     let prefix = element.get("netmask").and_then(|value| prefix(value, context));
     let value = element.require("addr", context)?;
     let addr = host_address(value, context)?;
-    if seen.contains(&addr) {
+    if found.addresses.contains(&addr) {
         context.sink.error(Code::Duplicate, value.span.clone(), format!("{addr} is there already"), None);
     }
-    seen.push(addr);
+    found.addresses.push(addr);
     let mut nodes = cluster.into_iter().flat_map(|cluster| &cluster.lans).flat_map(|lan| &lan.nodes);
     if let Some(node) = nodes.find(|node| node.addr == addr || node.laddr == Some(addr)) {
         let message = format!("{addr} is the node {}'s own address in cluster.xml", node.name);
@@ -116,23 +126,16 @@ fn check_where(element: &Element, context: &mut Context) {
 }
 
 /// `check`, on by default in the reference. The checkers come later: say so, and refuse nothing, because every
-/// configuration that was written for the reference has it.
-fn check_switch(element: &Element, what: &str, context: &mut Context) -> bool {
+/// configuration that was written for the reference has it. One note for all places that leave it to the default.
+fn check_switch(element: &Element, found: &mut Found, context: &mut Context) -> bool {
     let on = element.switch("check", true, context);
-    let message = format!("checkers come later: {what} isn't noticed yet");
     match element.get("check") {
         Some(value) if value.text == "on" => {
-            context.sink.warning(
-                Code::NotYet,
-                value.span.clone(),
-                message,
-                Some("accepted; has no effect yet".to_owned()),
-            );
+            let help = Some("accepted; has no effect yet".to_owned());
+            context.sink.warning(Code::NotYet, value.span.clone(), CHECKS_LATER, help);
         }
         Some(_) => {}
-        None => {
-            context.sink.note(Code::NotYet, element.span(), message, Some("check=\"on\" is the default".to_owned()))
-        }
+        None => found.defaulted = true,
     }
     on
 }

@@ -26,6 +26,13 @@ impl Cgroup {
         Ok(Self::top()?.child(lab))
     }
 
+    /// Where the calling process is now.
+    pub fn current() -> Result<Self> {
+        let text = read(Path::new("/proc/self/cgroup"))?;
+        let path = text.lines().find_map(|line| line.strip_prefix("0::/"));
+        Ok(Self { path: mount_point()?.join(path.unwrap_or_default()) })
+    }
+
     pub fn child(&self, name: &str) -> Self {
         Self { path: self.path.join(name) }
     }
@@ -102,6 +109,11 @@ impl Cgroup {
             return Ok(());
         }
         last.context(|| format!("removing the cgroup {}", self.path.display()))
+    }
+
+    /// Removes this cgroup if nothing is in it or below.
+    pub fn remove_alone(&self) -> std::io::Result<()> {
+        std::fs::remove_dir(&self.path)
     }
 
     /// The names of the cgroups right below.

@@ -38,11 +38,9 @@ pub fn down_all() -> Result<()> {
     together(failed)
 }
 
-/// For `up` itself, which must leave the lab's cgroup before it kills what is in there.
-pub fn down_from_inside(name: &str) -> Result<()> {
-    let top = Cgroup::top()?.child("leaving");
-    top.create()?;
-    top.join()?;
+/// For `up` itself, which must leave the lab's cgroup for the one it came from before it kills what is in there.
+pub fn down_from_inside(name: &str, came_from: &Cgroup) -> Result<()> {
+    came_from.join()?;
     remove(name)
 }
 
@@ -56,7 +54,6 @@ fn together(failed: Vec<String>) -> Result<()> {
 /// Every lab of which anything is left.
 pub fn all_labs() -> Result<BTreeSet<String>> {
     let mut names: BTreeSet<String> = Cgroup::top()?.children().into_iter().collect();
-    names.remove("leaving");
     for dir in [RUN, IMAGES] {
         names.extend(entries(Path::new(dir)).iter().filter_map(|p| Some(p.file_name()?.to_str()?.to_owned())));
     }
@@ -90,10 +87,8 @@ fn remove(name: &str) -> Result<()> {
 /// The parent of all labs' cgroups, unless others use it.
 fn remove_top() {
     let Ok(top) = Cgroup::top() else { return };
-    if top.children().iter().all(|name| name == "leaving") && top.pids().is_empty() {
-        // A lab that comes up at this moment keeps it; then it isn't empty, and stays.
-        let _ = top.remove();
-    }
+    // Fails if other labs are in it, also one that comes up at this moment.
+    let _ = top.remove_alone();
 }
 
 fn kill(group: &Cgroup) -> Result<()> {

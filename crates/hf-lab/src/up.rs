@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::addr;
+use crate::cgroup::Cgroup;
 use crate::cluster;
 use crate::down;
 use crate::error::{Context, LabError, Result, entries, mkdir};
@@ -79,6 +80,7 @@ pub fn up(name: &str, args: &UpArgs) -> Result<()> {
             "there is a lab {name} already: `holdfast lab --name {name} down` takes it away"
         )));
     }
+    let came_from = Cgroup::current()?;
     let made = make(name, args, &binary, packages.as_deref(), &paths);
     match made {
         Ok(lab) => {
@@ -87,7 +89,7 @@ pub fn up(name: &str, args: &UpArgs) -> Result<()> {
         }
         Err(e) => {
             let kept = keep_consoles(name, &paths);
-            down::down_from_inside(name)?;
+            down::down_from_inside(name, &came_from)?;
             Err(LabError::Failed(format!("{e}{kept}")))
         }
     }

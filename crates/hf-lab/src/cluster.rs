@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::addr;
 use crate::enter::ask;
-use crate::error::{Context, LabError, Result, entries, mkdir, write};
+use crate::error::{Context, LabError, Result, mkdir, write};
 use crate::paths::Paths;
 use crate::state::Lab;
 
@@ -47,8 +47,7 @@ pub fn prepare(paths: &Paths, lans: &[String], nodes: &[String]) -> Result<()> {
         .context(|| format!("writing {}", path.display()))
 }
 
-/// Where packaged modules come from: what is given, else beside the binary, else `packages/` of the source tree that it was
-/// built in.
+/// Where packaged modules come from: what is given, else `Application_Modules` beside the binary.
 pub fn find_packages(given: Option<&Path>, binary: &Path) -> Result<Option<PathBuf>> {
     if let Some(dir) = given {
         if dir.is_dir() {
@@ -89,18 +88,15 @@ pub fn wait_complete(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// How many nodes answer with this node's own signature.
+/// How many nodes this one hears that have its own configuration.
 fn nodes_seen_by(lab: &Lab, node: &str) -> Result<usize> {
     let argv = ["holdfast", "cluster", "confinfo", "-o", "json"];
     let output = ask(lab, node, &argv, Duration::from_secs(2))?;
-    let rows: serde_json::Value =
+    let told: serde_json::Value =
         serde_json::from_str(&output.stdout).map_err(|e| LabError::Failed(format!("confinfo on {node}: {e}")))?;
-    // A list of {"node", "signature", ...}, or that list under "nodes".
-    let rows = rows.get("nodes").unwrap_or(&rows).as_array();
-    let signature = |row: &serde_json::Value| row.get("signature")?.as_str().map(str::to_owned);
-    let signatures: Vec<String> = rows.into_iter().flatten().filter_map(signature).collect();
-    let first = signatures.first().filter(|s| !s.is_empty());
-    Ok(signatures.iter().filter(|s| Some(*s) == first).count())
+    let rows = told["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let own = rows.iter().find(|row| row["node"] == node).map(|row| &row["signature"]);
+    Ok(rows.iter().filter(|row| row["heard"] == true && Some(&row["signature"]) == own).count())
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub struct MachineStatus {
     /// `volatile`, `fast` or `none`.
     pub disk: &'static str,
     pub disk_report: Option<Report>,
-    /// As `holdfast state -o json` says it on the node; null without a daemon that answers.
+    /// The node's own rows of `holdfast state -o json`; null without a daemon that answers.
     pub modules: serde_json::Value,
 }
 
@@ -96,14 +96,19 @@ fn look_at(lab: &Lab, name: &str) -> Result<MachineStatus> {
     })
 }
 
-/// A daemon that doesn't answer in time is a state of a lab too.
+/// What the node says of its own modules. A daemon that doesn't answer in time is a state of a lab too.
 fn modules(lab: &Lab, node: &str) -> serde_json::Value {
     let argv = ["holdfast", "state", "-o", "json"];
-    ask(lab, node, &argv, Duration::from_secs(3))
+    let answer = ask(lab, node, &argv, Duration::from_secs(3));
+    let told: Option<serde_json::Value> = answer
         .ok()
         .filter(|output| output.status.success())
-        .and_then(|output| serde_json::from_str(&output.stdout).ok())
-        .unwrap_or_default()
+        .and_then(|output| serde_json::from_str(&output.stdout).ok());
+    let Some(serde_json::Value::Array(rows)) = told.and_then(|mut v| v.get_mut("modules").map(serde_json::Value::take))
+    else {
+        return serde_json::Value::Null;
+    };
+    rows.into_iter().filter(|row| row["node"] == node).collect()
 }
 
 pub fn to_json(status: &LabStatus) -> Result<String> {
@@ -154,23 +159,18 @@ fn cable_text(cable: &Cable) -> String {
     format!("{} {} {}{state}", cable.lan, cable.interface, cable.ipv4)
 }
 
-/// `mirror: PRIM green`, one a line, whatever of it the node tells.
+/// `mirror: PRIM green`, one a line.
 fn modules_text(modules: &serde_json::Value) -> String {
-    let rows = modules.get("modules").unwrap_or(modules);
+    let Some(rows) = modules.as_array() else {
+        return String::new();
+    };
     let field = |row: &serde_json::Value, name: &str| {
-        row.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().escape_debug().to_string()
+        let text = row[name].as_str().unwrap_or_default();
+        text.escape_debug().to_string()
     };
     let lines: Vec<String> = rows
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|row| {
-            let name = match field(row, "module") {
-                empty if empty.is_empty() => field(row, "name"),
-                name => name,
-            };
-            format!("{name}: {} {}", field(row, "state"), field(row, "colour"))
-        })
+        .iter()
+        .map(|row| format!("{}: {} {}", field(row, "module"), field(row, "state"), field(row, "colour")))
         .collect();
     lines.join("\n")
 }

@@ -56,11 +56,7 @@ pub fn find_packages(given: Option<&Path>, binary: &Path) -> Result<Option<PathB
         return Err(LabError::Usage(format!("no packages: {} is not a directory", dir.display())));
     }
     let beside = binary.parent().map(|dir| dir.join("Application_Modules"));
-    let in_source = binary.ancestors().skip(1).map(|dir| dir.join("packages"));
-    Ok(beside
-        .into_iter()
-        .chain(in_source)
-        .find(|dir| entries(dir).iter().any(|file| file.extension().is_some_and(|e| e == "safe"))))
+    Ok(beside.filter(|dir| dir.is_dir()))
 }
 
 /// How long the daemons may take to see each other.

@@ -1,30 +1,298 @@
+use super::rfs::Rfs;
+use super::scripts::Scripts;
+use super::vips::Vips;
 use super::{HeartConfig, HeartEffect, HeartInput};
-use hf_types::{Colour, Instant, ModuleState};
-use hf_wire::bus::ModuleStatus;
+use hf_membership::{LaneConfig, Pair};
+use hf_module::mirror::{Door, Passage, Place, Plan, Step};
+use hf_replica::grant::Grant;
+use hf_types::{
+    Caller, Colour, Command, Epoch, Event, GenerationId, GrantReason, Incarnation, Instant, ModuleState, NotPrimary,
+    Resource, ResourceValue, RfsFault,
+};
+use hf_wire::bus::{Fenced, HeartToDaemon, ModuleStatus, PeerModule, SyncProgress};
+use hf_wire::heartbeat::{Former, Heartbeat, Outdating, SwapPhase};
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Between two heartbeats while the peer's answer is waited for.
+const URGENT: Duration = Duration::from_millis(50);
+/// More rounds than any chain of decisions is long; above it, something goes in circles and waits for the next input.
+const ROUNDS_MAX: usize = 64;
 
 /// The heart of one module on one node.
+///
+/// [`HeartActor::handle`] first takes the input into what is known (lanes, peer, rfs, scripts, addresses), then lets the rules
+/// look at all of it, again and again until nothing changes. Rules ask for conditions, not for events: an answer that was
+/// lost and repeated, late or doubled makes no difference.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HeartActor {
-    config: HeartConfig,
-    state: ModuleState,
-    colour: Colour,
+    pub(super) config: HeartConfig,
+    pub(super) incarnation: Incarnation,
+    pub(super) started: bool,
+    pub(super) now: Instant,
+    pub(super) pair: Pair,
+    pub(super) door: Door,
+    /// What the module was started for; [`Command::Start`] after the first decision.
+    pub(super) intent: Command,
+    pub(super) plan: Option<Plan>,
+    pub(super) step: Option<RunningStep>,
+    /// A plan that begins when the script that runs has ended.
+    pub(super) next_plan: Option<Plan>,
+    /// When the module came to WAIT: listening counts from here.
+    pub(super) waiting_since: Instant,
+    /// The newest heartbeat of the peer, heard or not any more.
+    pub(super) peer: Option<Heartbeat>,
+    /// The incarnation of the peer's heart that was last heard as primary.
+    pub(super) primary_peer: Option<Incarnation>,
+    pub(super) remote: (ModuleState, Colour),
+    pub(super) daemon_peer: Option<PeerModule>,
+    pub(super) rfs: Rfs,
+    pub(super) grant: Option<Grant>,
+    pub(super) epoch: Epoch,
+    /// A role that waits for its grant's random generation.
+    pub(super) role_wanted: Option<GrantReason>,
+    pub(super) ask: Option<RfsFault>,
+    pub(super) random: Option<u64>,
+    pub(super) random_asked: bool,
+    /// What the other copy's rfs said over the link.
+    pub(super) peer_outdated: Option<GenerationId>,
+    pub(super) asking: Option<Outdating>,
+    pub(super) former: Former,
+    pub(super) swap: SwapPhase,
+    pub(super) swap_until: Option<Instant>,
+    /// This secondary is to become primary by a swap that has begun.
+    pub(super) swapping: bool,
+    pub(super) default_swap_done: bool,
+    /// The split brain that was already decided: the peer's generation.
+    pub(super) stayed: Option<(Incarnation, GenerationId)>,
+    pub(super) scripts: Scripts,
+    pub(super) vips: Vips,
+    pub(super) resources: BTreeMap<String, Resource>,
+    pub(super) held: Option<NotPrimary>,
+    pub(super) hold_until: Option<Instant>,
+    pub(super) halt_checked: bool,
+    pub(super) was_primary: bool,
+    pub(super) why: Option<String>,
+    pub(super) sync: Option<SyncProgress>,
+    /// The first heartbeat that said STOP, and until when it is repeated.
+    pub(super) farewell: Option<(u64, Instant)>,
+    /// What the last heartbeat said, without its counters.
+    pub(super) beaten: Option<Heartbeat>,
+    pub(super) next_urgent: Option<Instant>,
+    pub(super) said: Option<HeartToDaemon>,
+    pub(super) gone: bool,
 }
+
+/// A step that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct RunningStep {
+    pub(super) step: Step,
+    pub(super) deadline: Option<Instant>,
+    /// Its answer came.
+    pub(super) done: bool,
+    pub(super) failed: bool,
+}
+
+pub(super) type Out = Vec<HeartEffect>;
 
 impl HeartActor {
     /// A heart that was not started yet: [`HeartInput::Started`] must come first.
     pub fn new(config: HeartConfig) -> HeartActor {
-        HeartActor { config, state: ModuleState::Stop, colour: Colour::Red }
+        HeartActor {
+            vips: Vips::new(&config),
+            pair: Pair::new(Instant(0), Incarnation(0), []),
+            config,
+            incarnation: Incarnation(0),
+            started: false,
+            now: Instant(0),
+            door: Door::new(),
+            intent: Command::Start,
+            plan: None,
+            step: None,
+            next_plan: None,
+            waiting_since: Instant(0),
+            peer: None,
+            primary_peer: None,
+            remote: (ModuleState::Unknown, Colour::Grey),
+            daemon_peer: None,
+            rfs: Rfs::default(),
+            grant: None,
+            epoch: Epoch(0),
+            role_wanted: None,
+            ask: None,
+            random: None,
+            random_asked: false,
+            peer_outdated: None,
+            asking: None,
+            former: Former::None,
+            swap: SwapPhase::None,
+            swap_until: None,
+            swapping: false,
+            default_swap_done: false,
+            stayed: None,
+            scripts: Scripts::default(),
+            resources: BTreeMap::new(),
+            held: None,
+            hold_until: None,
+            halt_checked: false,
+            was_primary: false,
+            why: None,
+            sync: None,
+            farewell: None,
+            beaten: None,
+            next_urgent: None,
+            said: None,
+            gone: false,
+        }
     }
 
     /// Takes one input and says what is to be done, in this order.
-    pub fn handle(&mut self, _now: Instant, _input: HeartInput) -> Vec<HeartEffect> {
-        Vec::new()
+    pub fn handle(&mut self, now: Instant, input: HeartInput) -> Vec<HeartEffect> {
+        let mut out = Vec::new();
+        self.now = self.now.max(now);
+        self.take(input, &mut out);
+        if self.started && !self.gone {
+            self.settle(&mut out);
+        }
+        out
     }
 
-    /// When [`HeartInput::Timer`] is due next, and for what.
-    pub fn next_deadline(&self) -> Option<(Instant, &'static str)> {
-        None
+    fn take(&mut self, input: HeartInput, out: &mut Out) {
+        match input {
+            HeartInput::Started { incarnation, first, by } => self.on_started(incarnation, first, by, out),
+            HeartInput::Heartbeat { lane, body } => self.on_heartbeat(lane, &body, out),
+            HeartInput::Daemon(message) => self.on_daemon(message, out),
+            HeartInput::Control { ticket, command, by } => {
+                let result = self.on_command(command, by, out);
+                out.push(HeartEffect::Answer { ticket, result });
+            }
+            HeartInput::Rfs(message) => self.on_rfs(message, out),
+            HeartInput::RfsGone => self.on_rfs_gone(out),
+            HeartInput::ScriptEnded { run, script, outcome } => self.on_script_ended(run, script, outcome, out),
+            HeartInput::VipSet { address, error } => self.on_vip_set(address, error, out),
+            HeartInput::VipCleared { address, error } => self.on_vip_cleared(address, error, out),
+            HeartInput::VipLost { address, why } => self.on_vip_lost(address, why, out),
+            HeartInput::Random { value } => {
+                self.random = Some(value);
+                self.random_asked = false;
+            }
+            HeartInput::Timer => {}
+            HeartInput::Stalled { for_ms } => self.on_stall(for_ms, out),
+        }
+    }
+
+    fn on_started(&mut self, incarnation: Incarnation, first: Command, by: Caller, out: &mut Out) {
+        self.incarnation = incarnation;
+        self.started = true;
+        let lanes: Vec<LaneConfig> =
+            self.config.lanes.iter().map(|lane| LaneConfig { pulse: lane.pulse, timeout: lane.timeout }).collect();
+        self.pair = Pair::new(self.now, incarnation, lanes);
+        for lane in 0..self.config.lanes.len() {
+            let name = format!("heartbeat.{}", self.config.lanes[lane].ident);
+            self.set_resource(&name, ResourceValue::Init, "heart", false, out);
+        }
+        log(out, Event::ActionCalled { command: first, by });
+        self.intent = match first {
+            Command::Prim | Command::Primforce | Command::Second => first,
+            _ => Command::Start,
+        };
+        self.begin_start(hf_types::Action::Start, out);
+    }
+
+    /// From STOP, or from the end of a restart, to WAIT: everything begins anew.
+    pub(super) fn begin_start(&mut self, action: hf_types::Action, out: &mut Out) {
+        let from = self.state();
+        self.go(Place::STARTING, action, out);
+        self.waiting_since = self.now;
+        self.held = None;
+        self.halt_checked = false;
+        self.former = Former::None;
+        self.swapping = false;
+        self.swap = SwapPhase::None;
+        self.default_swap_done = false;
+        self.grant = None;
+        self.ask = None;
+        self.asking = None;
+        self.role_wanted = None;
+        if self.config.replicates && !self.rfs.alive {
+            self.spawn_rfs(out);
+        }
+        self.begin_plan(Plan::start(from, action), out);
+    }
+
+    /// Looks at everything that is known until nothing more follows from it.
+    fn settle(&mut self, out: &mut Out) {
+        self.want_random(out);
+        self.look_at_lanes(out);
+        self.look_at_remote(out);
+        for _ in 0..ROUNDS_MAX {
+            if self.gone || !self.round(out) {
+                break;
+            }
+        }
+        if self.gone {
+            return;
+        }
+        self.tend_vips(out);
+        self.tend_transitions(out);
+        self.publish_resources(out);
+        self.say_status(out);
+        self.beat(out);
+    }
+
+    /// One look of every rule; true if anything changed.
+    fn round(&mut self, out: &mut Out) -> bool {
+        let mut changed = self.tend_rfs(out);
+        changed |= self.advance(out);
+        changed |= self.decide_grant(out);
+        changed |= self.consent(out);
+        if self.next_plan.is_none() {
+            changed |= match self.state() {
+                ModuleState::Wait => self.in_wait(out),
+                ModuleState::Alone | ModuleState::Prim => self.as_primary(out),
+                ModuleState::Second => self.as_secondary(out),
+                ModuleState::Stop | ModuleState::Up | ModuleState::Unknown => false,
+            };
+        }
+        changed
+    }
+
+    fn want_random(&mut self, out: &mut Out) {
+        if self.random.is_none() && !self.random_asked {
+            self.random_asked = true;
+            out.push(HeartEffect::Random);
+        }
+    }
+
+    // ---- where the module is ---------------------------------------------------------------------------------------
+
+    pub(super) fn state(&self) -> ModuleState {
+        self.door.place().state
+    }
+
+    pub(super) fn colour(&self) -> Colour {
+        self.door.place().colour
+    }
+
+    /// The one door: logs the new place, runs `transition` if the state changed.
+    pub(super) fn go(&mut self, to: Place, action: hf_types::Action, out: &mut Out) {
+        match self.door.pass(to) {
+            Ok(None) => {}
+            Ok(Some(Passage { from, to, .. })) => {
+                log(out, Event::LocalState(to.state, to.colour));
+                if from.state != to.state {
+                    self.queue_transition(from.state, to.state, action);
+                }
+            }
+            Err(illegal) => log(out, Event::Text(format!("Internal fault, nothing was changed: {illegal}"))),
+        }
+    }
+
+    /// The same state in another colour.
+    pub(super) fn paint(&mut self, colour: Colour, out: &mut Out) {
+        let to = Place::of(self.state(), colour);
+        self.go(to, hf_types::Action::Start, out);
     }
 
     /// The module as this node sees it (`id` is 0: the daemon knows it).
@@ -33,11 +301,141 @@ impl HeartActor {
             node: self.config.me.clone(),
             module: self.config.module.clone(),
             id: 0,
-            state: self.state,
-            colour: self.colour,
-            resources: Vec::new(),
-            why: None,
-            sync: None,
+            state: self.state(),
+            colour: self.colour(),
+            resources: self.resources.values().cloned().collect(),
+            why: self.why.clone(),
+            sync: self.sync.clone(),
         }
     }
+
+    pub(super) fn say_status(&mut self, out: &mut Out) {
+        let status = HeartToDaemon::Status { incarnation: self.incarnation, epoch: self.epoch, status: self.status() };
+        if self.said.as_ref() != Some(&status) {
+            self.said = Some(status.clone());
+            out.push(HeartEffect::ToDaemon(status));
+        }
+    }
+
+    pub(super) fn set_resource(&mut self, name: &str, value: ResourceValue, by: &str, loud: bool, out: &mut Out) {
+        let resource = Resource { name: name.to_owned(), value, by: by.to_owned() };
+        if self.resources.get(name) == Some(&resource) {
+            return;
+        }
+        if loud {
+            log(
+                out,
+                Event::ResourceSet {
+                    name: resource.name.clone(),
+                    value: resource.value.clone(),
+                    by: resource.by.clone(),
+                },
+            );
+        }
+        self.resources.insert(resource.name.clone(), resource.clone());
+        out.push(HeartEffect::SetResource(resource));
+    }
+
+    fn publish_resources(&mut self, out: &mut Out) {
+        let place = self.door.place();
+        self.set_resource("state.local", ResourceValue::Text(place.to_string()), "heart", false, out);
+        let remote = Place::of(self.remote.0, self.remote.1);
+        self.set_resource("state.remote", ResourceValue::Text(remote.to_string()), "heart", false, out);
+        if self.config.replicates {
+            self.publish_rfs(out);
+        }
+    }
+
+    // ---- time ------------------------------------------------------------------------------------------------------
+
+    fn on_stall(&mut self, for_ms: u64, out: &mut Out) {
+        let stall = Duration::from_millis(for_ms);
+        if stall < self.shortest_timeout() / 3 {
+            return;
+        }
+        log(out, Event::Stalled { ms: for_ms });
+        self.pair.restart_silence(self.now);
+        self.vips.stood_still(stall);
+    }
+
+    pub(super) fn shortest_timeout(&self) -> Duration {
+        let timeouts = self.config.lanes.iter().map(|lane| lane.timeout);
+        timeouts.min().unwrap_or(Duration::from_secs(30))
+    }
+
+    /// How long a start listens before "nobody answers" means anything: three pulses.
+    pub(super) fn settle_time(&self) -> Duration {
+        let pulses = self.config.lanes.iter().map(|lane| lane.pulse);
+        pulses.max().unwrap_or(Duration::from_millis(700)) * 3
+    }
+
+    /// When [`HeartInput::Timer`] is due next, and for what.
+    pub fn next_deadline(&self) -> Option<(Instant, &'static str)> {
+        if !self.started || self.gone {
+            return None;
+        }
+        let candidates = [
+            (self.pair.next_pulse(), "pulse"),
+            (self.pair.next_timeout(), "lane time-out"),
+            (self.pair.silent_at(Duration::ZERO), "silence"),
+            (self.pair.silent_at(self.takeover_silence()), "takeover"),
+            (self.next_urgent, "urgent heartbeat"),
+            (self.step.and_then(|step| step.deadline), "step"),
+            (self.farewell.map(|(_, until)| until), "farewell"),
+            (Some(self.waiting_since + self.settle_time()), "listening"),
+            (Some(self.waiting_since + self.shortest_timeout()), "waiting for a primary"),
+            (self.swap_until, "swap"),
+            (self.hold_until, "hold"),
+            (self.rfs.deadline, "rfs"),
+            (self.scripts.deadline(), "transition"),
+            (self.vips.next_deadline(), "virtual address"),
+        ];
+        // What lies behind was looked at: only a later moment can bring something new.
+        let later = candidates.into_iter().filter_map(|(at, name)| at.filter(|at| *at > self.now).map(|at| (at, name)));
+        later.min_by_key(|(at, _)| *at)
+    }
+
+    /// Sends heartbeats: in turn on each lane, and at once on all when something changed or an answer is waited for.
+    fn beat(&mut self, out: &mut Out) {
+        let present = self.heartbeat();
+        let changed = self.beaten.as_ref() != Some(&present);
+        let urgent = self.is_urgent();
+        let due = self.next_urgent.is_none_or(|at| at <= self.now);
+        if changed || (urgent && due) {
+            self.pair.sent_on_all(self.now);
+            self.beaten = Some(present.clone());
+            self.send(None, present, out);
+            self.next_urgent = urgent.then_some(self.now + URGENT);
+            return;
+        }
+        if !urgent {
+            self.next_urgent = None;
+        }
+        let lanes = self.pair.due(self.now);
+        if lanes.len() == self.pair.lanes() && !lanes.is_empty() {
+            self.send(None, present, out);
+        } else {
+            for lane in lanes {
+                self.send(Some(lane), present.clone(), out);
+            }
+        }
+    }
+
+    fn send(&mut self, lane: Option<usize>, mut heartbeat: Heartbeat, out: &mut Out) {
+        heartbeat.counter = self.pair.count();
+        heartbeat.heard = self.pair.heard_counters();
+        if self.farewell_wanted() && self.farewell.is_none() {
+            self.farewell = Some((heartbeat.counter, self.now + super::steps::FAREWELL));
+        }
+        out.push(HeartEffect::SendHeartbeat { lane, body: heartbeat.encode() });
+    }
+}
+
+pub(super) fn log(out: &mut Out, event: Event) {
+    out.push(HeartEffect::Log(event));
+}
+
+/// Whether the other node's daemon says that this heart there is dead and fenced.
+pub(super) fn fences(fenced: Option<Fenced>, heart: Option<Incarnation>, epoch: Epoch) -> bool {
+    fenced.is_some_and(|fenced| Some(fenced.heart) == heart && fenced.epoch == epoch)
 }

@@ -1,8 +1,22 @@
 //! The heart: heartbeats, the mirror state machine, scripts, virtual IPs, permission to acknowledge.
+//!
+//! - [`HeartActor`] takes inputs and lets the rules look (`actor`), with what it knows of the other node (`peer`), of its
+//!   rfs (`rfs`), of scripts and addresses (`scripts`, `vips`).
+//! - The rules, one file a state: `waiting`, `primary`, `secondary`. `commands` takes what an administrator says, `steps`
+//!   carries out the plans of `hf_module::mirror`.
 
 mod actor;
+mod commands;
 mod config;
 mod io;
+mod peer;
+mod primary;
+mod rfs;
+mod scripts;
+mod secondary;
+mod steps;
+mod vips;
+mod waiting;
 
 pub use actor::HeartActor;
 pub use config::HeartConfigError;

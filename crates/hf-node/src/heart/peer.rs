@@ -1,0 +1,157 @@
+use super::actor::{HeartActor, Out, log};
+use hf_membership::LaneStatus;
+use hf_types::{Colour, Event, ModuleState, ResourceValue, Standing};
+use hf_wire::bus::{DaemonToHeart, HeartToDaemon};
+use hf_wire::heartbeat::{Heartbeat, Outdating, SwapPhase};
+
+use super::HeartEffect;
+
+/// What a waiting module knows of the other node at this moment.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum PeerNow {
+    /// A heart that runs is heard.
+    Heard(Heartbeat),
+    /// The other node says that the module is stopped there.
+    Stopped,
+    /// Nothing was heard for a full time-out on every lane.
+    Silent,
+    /// Nothing yet; `settled`: for three pulses at least.
+    Listening { settled: bool },
+}
+
+impl HeartActor {
+    pub(super) fn on_heartbeat(&mut self, lane: usize, body: &[u8], out: &mut Out) {
+        let heartbeat = match Heartbeat::decode(body) {
+            Ok(heartbeat) => heartbeat,
+            Err(error) => {
+                log(out, Event::Text(format!("A heartbeat was dropped: {error}")));
+                return;
+            }
+        };
+        let Some(receipt) = self.pair.receive(self.now, lane, &heartbeat) else {
+            return;
+        };
+        if let Some(change) = receipt.change {
+            self.lane_changed(change.lane, change.status, out);
+        }
+        if !receipt.newest {
+            return;
+        }
+        if receipt.restarted {
+            self.peer_outdated = None;
+        }
+        if heartbeat.state.is_primary() {
+            self.primary_peer = Some(heartbeat.incarnation);
+        }
+        self.epoch = self.epoch.max(heartbeat.epoch);
+        self.peer = Some(heartbeat);
+    }
+
+    pub(super) fn on_daemon(&mut self, message: DaemonToHeart, out: &mut Out) {
+        match message {
+            DaemonToHeart::Control { ticket, command, by } => {
+                let result = self.on_command(command, by, out);
+                out.push(HeartEffect::ToDaemon(HeartToDaemon::Answer { ticket, result }));
+            }
+            DaemonToHeart::Peer(peer) => self.daemon_peer = Some(peer),
+            DaemonToHeart::RingBell => out.push(HeartEffect::ToDaemon(HeartToDaemon::Bell)),
+        }
+    }
+
+    pub(super) fn look_at_lanes(&mut self, out: &mut Out) {
+        for change in self.pair.tick(self.now) {
+            self.lane_changed(change.lane, change.status, out);
+        }
+    }
+
+    fn lane_changed(&mut self, lane: usize, status: LaneStatus, out: &mut Out) {
+        let value = match status {
+            LaneStatus::Init => ResourceValue::Init,
+            LaneStatus::Up => ResourceValue::Up,
+            LaneStatus::Down => ResourceValue::Down,
+        };
+        let name = format!("heartbeat.{}", self.config.lanes[lane].ident);
+        self.set_resource(&name, value, "heart", true, out);
+    }
+
+    pub(super) fn look_at_remote(&mut self, out: &mut Out) {
+        let remote = self.remote_now();
+        if remote != self.remote {
+            self.remote = remote;
+            log(out, Event::RemoteState(remote.0, remote.1));
+        }
+    }
+
+    fn remote_now(&self) -> (ModuleState, Colour) {
+        match &self.peer {
+            Some(peer) if self.pair.heard() => (peer.state, peer.colour),
+            _ if self.daemon_says_stop() => (ModuleState::Stop, Colour::Red),
+            _ => (ModuleState::Unknown, Colour::Grey),
+        }
+    }
+
+    fn daemon_says_stop(&self) -> bool {
+        let stopped = |peer: &hf_wire::bus::PeerModule| peer.heard && peer.state == ModuleState::Stop;
+        self.daemon_peer.as_ref().is_some_and(stopped)
+    }
+
+    /// The newest heartbeat of a peer that is heard at this moment.
+    pub(super) fn heard_peer(&self) -> Option<&Heartbeat> {
+        self.peer.as_ref().filter(|_| self.pair.heard())
+    }
+
+    pub(super) fn peer_now(&self) -> PeerNow {
+        if let Some(peer) = self.heard_peer()
+            && peer.state != ModuleState::Stop
+        {
+            return PeerNow::Heard(peer.clone());
+        }
+        let waited = self.now.since(self.waiting_since);
+        let settled = waited >= self.settle_time() && !self.pair.listening();
+        if settled && self.remote.0 == ModuleState::Stop {
+            PeerNow::Stopped
+        } else if self.silent() && waited >= self.shortest_timeout() {
+            PeerNow::Silent
+        } else {
+            PeerNow::Listening { settled }
+        }
+    }
+
+    /// Every lane silent for its time-out, none of it during a stall of ours.
+    pub(super) fn silent(&self) -> bool {
+        self.pair.silent(self.now, std::time::Duration::ZERO) && !self.pair.listening()
+    }
+
+    /// What this heart says of itself; counters are filled in when it is sent.
+    pub(super) fn heartbeat(&self) -> Heartbeat {
+        let copy = self.rfs.copy.clone();
+        let outdated = copy.as_ref().and_then(|copy| match copy.standing {
+            Standing::Outdated { since } => Some(Outdating { since, epoch: copy.epoch }),
+            Standing::New | Standing::Connected | Standing::AloneConfirmed | Standing::AloneUnconfirmed => None,
+        });
+        Heartbeat {
+            incarnation: self.incarnation,
+            counter: 0,
+            heard_incarnation: self.pair.peer(),
+            heard: Vec::new(),
+            state: self.state(),
+            colour: self.colour(),
+            epoch: self.epoch,
+            replicates: self.config.replicates,
+            copy,
+            in_step: self.rfs.in_step,
+            outdated,
+            please_outdate: self.asking,
+            swap: self.swap,
+            stopping: self.is_stopping(),
+            former: self.former,
+        }
+    }
+
+    /// While an answer is waited for, heartbeats follow each other quickly.
+    pub(super) fn is_urgent(&self) -> bool {
+        let waiting = self.asking.is_some() || self.swap != SwapPhase::None || self.swapping;
+        let asked = self.heard_peer().is_some_and(|peer| peer.please_outdate.is_some());
+        (waiting && self.pair.heard()) || asked || (self.farewell_wanted() && self.pair.heard())
+    }
+}

@@ -1,0 +1,211 @@
+use super::HeartEffect;
+use super::actor::{HeartActor, Out, fences, log};
+use hf_module::mirror::{Place, Plan};
+use hf_replica::grant::{Evidence, NoWitness, Verdict, decide};
+use hf_replica::{Preferred, Relation, compare};
+use hf_types::{Action, Colour, CopyState, Event, FailoverReason, GrantReason, ModuleState, Standing};
+use hf_wire::bus::{HeartToRfs, RfsRole};
+use hf_wire::heartbeat::{Former, Heartbeat, SwapPhase};
+
+impl HeartActor {
+    /// ALONE and PRIM.
+    pub(super) fn as_primary(&mut self, out: &mut Out) -> bool {
+        if self.is_stopping() {
+            return false;
+        }
+        self.meet(out) || self.follow_secondary(out) || self.answer_swap(out)
+    }
+
+    // ---- permission to acknowledge ---------------------------------------------------------------------------------
+
+    /// Answers an rfs that asks to go alone, and gives permission unasked when the other copy is known to be out.
+    pub(super) fn decide_grant(&mut self, out: &mut Out) -> bool {
+        let primary = matches!(self.rfs.ordered, Some(RfsRole::Primary { .. }));
+        if !primary || !self.rfs.known || self.role_wanted.is_some() || self.rfs.alone.is_some() {
+            return false;
+        }
+        let Some(copy) = self.rfs.copy.clone() else {
+            return false;
+        };
+        if (self.ask.is_none() && !self.rfs.in_step)
+            || matches!(copy.standing, Standing::Outdated { .. })
+            || self.rfs.outdate.is_some()
+        {
+            return false;
+        }
+        if self.repeat_grant(&copy, out) {
+            return true;
+        }
+        if self.grant.is_some_and(|grant| grant.generation != copy.generation && self.ask.is_none()) {
+            // It is on its way to the disk.
+            return false;
+        }
+        match decide(&self.evidence(&copy), &NoWitness) {
+            Verdict::Grant(why) => self.issue_grant(why, out),
+            Verdict::Ask if self.ask.is_some() && self.pair.heard() => self.ask_to_outdate(copy.generation),
+            Verdict::Ask => false,
+        }
+    }
+
+    /// The permission that this rfs (or its predecessor) has is still good; it only has to hear it again.
+    fn repeat_grant(&mut self, copy: &CopyState, out: &mut Out) -> bool {
+        let alone = matches!(copy.standing, Standing::AloneConfirmed | Standing::AloneUnconfirmed);
+        let Some(grant) = self.grant.filter(|grant| grant.generation == copy.generation && alone) else {
+            return false;
+        };
+        if self.ask.is_none() || self.pair.listening() {
+            return false;
+        }
+        self.ask = None;
+        self.send_grant(grant, out);
+        true
+    }
+
+    fn evidence(&self, copy: &CopyState) -> Evidence {
+        let said = self.heard_peer().and_then(|peer| peer.outdated).map(|outdated| outdated.since);
+        let fenced = self.daemon_peer.as_ref().and_then(|peer| peer.fenced);
+        let heart = self.peer.as_ref().map(|peer| peer.incarnation);
+        let here = |since: &hf_types::GenerationId| *since == copy.generation;
+        Evidence {
+            generation: copy.generation,
+            peer_outdated: said.filter(here).or(self.peer_outdated),
+            peer_fenced: fences(fenced, heart, self.epoch) && !self.peer_restarted(),
+            silent: self.silent(),
+            listening: self.pair.listening(),
+        }
+    }
+
+    /// The fence is about a heart that is dead: as long as no later one was heard, nothing there is up to anything.
+    fn peer_restarted(&self) -> bool {
+        let fenced = self.daemon_peer.as_ref().and_then(|peer| peer.fenced);
+        fenced.is_some_and(|fenced| fenced.heart != self.pair.peer())
+    }
+
+    // ---- with and without a secondary ------------------------------------------------------------------------------
+
+    /// ALONE becomes PRIM when the other node is SECOND (green), and back.
+    fn follow_secondary(&mut self, out: &mut Out) -> bool {
+        let colour = self.colour();
+        match self.state() {
+            ModuleState::Alone if self.is_followed() => {
+                self.former = Former::Prim;
+                self.why = None;
+                self.go(Place::of(ModuleState::Prim, colour), Action::Start, out);
+                true
+            }
+            ModuleState::Prim if self.is_alone() => {
+                log(out, Event::ReasonOfFailover(self.reason_alone()));
+                self.former = Former::Prim;
+                self.why = Some(self.reason_alone().to_string());
+                self.go(Place::of(ModuleState::Alone, colour), Action::Start, out);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn is_followed(&self) -> bool {
+        let peer = self.heard_peer();
+        let second = peer
+            .is_some_and(|peer| peer.state == ModuleState::Second && peer.colour == Colour::Green && !peer.stopping);
+        second && (!self.config.replicates || (self.rfs.in_step && self.rfs.alone.is_none()))
+    }
+
+    fn is_alone(&self) -> bool {
+        if self.config.replicates {
+            return self.rfs.alone.is_some() && !self.rfs.in_step;
+        }
+        self.swap == SwapPhase::None
+            && !self.swapping
+            && self.heard_peer().is_none_or(|peer| peer.state != ModuleState::Second)
+    }
+
+    fn reason_alone(&self) -> FailoverReason {
+        let granted = self.grant.map(|grant| grant.why);
+        match self.remote.0 {
+            ModuleState::Unknown => FailoverReason::NoHeartbeat,
+            _ if granted == Some(GrantReason::Silence) => FailoverReason::NoHeartbeat,
+            ModuleState::Stop | ModuleState::Wait => FailoverReason::RemoteStop,
+            _ if self.heard_peer().is_some_and(|peer| peer.stopping) => FailoverReason::RemoteStop,
+            _ => FailoverReason::RemoteOutdated,
+        }
+    }
+
+    /// The secondary asked for a swap.
+    fn answer_swap(&mut self, out: &mut Out) -> bool {
+        let asked = self.heard_peer().is_some_and(|peer| {
+            peer.swap == SwapPhase::Asked && peer.state == ModuleState::Second && peer.colour == Colour::Green
+        });
+        let ready = self.state() == ModuleState::Prim && self.colour() == Colour::Green && self.plan.is_none();
+        if !asked || !ready || (self.config.replicates && !self.rfs.in_step) {
+            return false;
+        }
+        self.begin_swap(out);
+        true
+    }
+
+    // ---- meeting another primary -----------------------------------------------------------------------------------
+
+    /// REPLICATION P7, reference 004, 4.2.10.
+    fn meet(&mut self, out: &mut Out) -> bool {
+        let Some(peer) = self.heard_peer().cloned() else {
+            return false;
+        };
+        if peer.state == ModuleState::Stop || self.swap != SwapPhase::None || peer.swap != SwapPhase::None {
+            return false;
+        }
+        match (self.rfs.copy.clone(), &peer.copy) {
+            (Some(mine), Some(theirs)) => match compare(&mine, theirs) {
+                Relation::Ancestor if theirs.up_to_date && theirs.consistent => self.yield_to_peer(out),
+                Relation::Diverged => self.split_brain(&peer, out),
+                Relation::Ancestor | Relation::Descendant | Relation::Equal => false,
+            },
+            _ if !self.config.replicates => self.split_brain(&peer, out),
+            _ => false,
+        }
+    }
+
+    fn yield_to_peer(&mut self, out: &mut Out) -> bool {
+        log(out, Event::Yielding);
+        out.push(HeartEffect::ToRfs(HeartToRfs::Fence { epoch: self.epoch }));
+        self.why = Some(Event::Yielding.to_string());
+        self.replace_plan(Plan::yield_to_peer(self.state()), out);
+        true
+    }
+
+    fn split_brain(&mut self, peer: &Heartbeat, out: &mut Out) -> bool {
+        if !peer.state.is_primary() || peer.stopping {
+            return false;
+        }
+        let generation = peer.copy.as_ref().map(|copy| copy.generation).unwrap_or_default();
+        if self.stayed == Some((peer.incarnation, generation)) {
+            return false;
+        }
+        if self.stays(peer) {
+            self.stayed = Some((peer.incarnation, generation));
+            log(out, Event::SplitBrainStaying);
+        } else {
+            log(out, Event::SplitBrainExiting);
+            self.why = Some(Event::SplitBrainExiting.to_string());
+            self.replace_plan(Plan::exit_alone(self.state()), out);
+        }
+        true
+    }
+
+    /// The former secondary is sacrificed; if both were the same, the first of cluster.xml stays.
+    fn stays(&self, peer: &Heartbeat) -> bool {
+        match (self.former, peer.former) {
+            (Former::Second, Former::Prim | Former::None) => false,
+            (Former::Prim | Former::None, Former::Second) => true,
+            (Former::Prim, Former::None) => true,
+            (Former::None, Former::Prim) => false,
+            (Former::Second, Former::Second) | (Former::Prim, Former::Prim) | (Former::None, Former::None) => {
+                self.preferred_by_order() == Preferred::Me
+            }
+        }
+    }
+
+    fn preferred_by_order(&self) -> Preferred {
+        if self.config.me_first { Preferred::Me } else { Preferred::Peer }
+    }
+}

@@ -1,0 +1,298 @@
+use super::HeartEffect;
+use super::actor::{HeartActor, Out, log};
+use hf_module::mirror::{Plan, Step};
+use hf_replica::grant::Grant;
+use hf_replica::summary;
+use hf_types::{
+    CopyState, Epoch, Event, GenerationId, GrantReason, Incarnation, Instant, ModuleState, Record, ResourceValue,
+    RfsFault,
+};
+use hf_wire::bus::{HeartToRfs, RfsRole, RfsToHeart, SyncEvent};
+use serde::Serialize;
+use std::time::Duration;
+
+/// How many deaths of rfs in [`DEATHS_WITHIN`] are borne (TAKEOVER, "What follows" 3).
+const DEATHS_MAX: usize = 5;
+const DEATHS_WITHIN: Duration = Duration::from_secs(30);
+/// How long a new rfs may take to say what it found.
+const FIRST_WORD: Duration = Duration::from_secs(30);
+
+/// What the heart knows of its rfs, all of it durable or said by rfs itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Rfs {
+    /// A process was asked for and is not known to be gone.
+    pub(super) alive: bool,
+    /// It has said its first status.
+    pub(super) known: bool,
+    pub(super) incarnation: Option<Incarnation>,
+    pub(super) role: Option<RfsRole>,
+    /// The summary of its records; kept when it is gone.
+    pub(super) copy: Option<CopyState>,
+    pub(super) in_step: bool,
+    pub(super) alone: Option<Epoch>,
+    /// The role that it was told; said again to a successor.
+    pub(super) ordered: Option<RfsRole>,
+    /// The generation since which it was told to be outdated.
+    pub(super) outdate: Option<GenerationId>,
+    pub(super) deadline: Option<Instant>,
+    deaths: Vec<Instant>,
+    disk_fault: bool,
+}
+
+impl HeartActor {
+    pub(super) fn spawn_rfs(&mut self, out: &mut Out) {
+        self.rfs.alive = true;
+        self.rfs.known = false;
+        self.rfs.deadline = Some(self.now + FIRST_WORD);
+        out.push(HeartEffect::SpawnRfs);
+    }
+
+    pub(super) fn on_rfs(&mut self, message: RfsToHeart, out: &mut Out) {
+        match message {
+            RfsToHeart::Status { incarnation, role, records, in_step, alone, boot_id, .. } => {
+                let copy = summary(&records, &boot_id);
+                self.on_rfs_status(incarnation, role, copy, out);
+                self.rfs.in_step = in_step;
+                self.rfs.alone = alone;
+                self.note_epoch(&records, role);
+            }
+            RfsToHeart::AskAlone { why, .. } => self.ask = Some(why),
+            RfsToHeart::Outdated { .. } => {
+                self.rfs.outdate = None;
+                self.answer_step(Step::Outdate);
+            }
+            RfsToHeart::PeerOutdated { since } => self.peer_outdated = Some(since),
+            RfsToHeart::Drained => self.answer_step(Step::Drain),
+            RfsToHeart::Stopped { error } => {
+                if let Some(error) = error {
+                    log(out, Event::Text(format!("Replication stopped with an error: {error}")));
+                }
+                self.rfs_is_gone();
+                self.answer_step(Step::StopRfs);
+            }
+            RfsToHeart::Sync(event) => self.on_sync(event),
+            RfsToHeart::Fault(fault) => self.on_rfs_fault(fault, out),
+        }
+    }
+
+    fn on_rfs_status(&mut self, incarnation: Incarnation, role: RfsRole, copy: Option<CopyState>, out: &mut Out) {
+        let successor = self.rfs.incarnation != Some(incarnation) || !self.rfs.known;
+        self.rfs.incarnation = Some(incarnation);
+        self.rfs.alive = true;
+        self.rfs.known = true;
+        self.rfs.deadline = None;
+        self.rfs.role = Some(role);
+        self.rfs.copy = copy;
+        if successor {
+            self.rfs.outdate = None;
+            self.was_primary = self.rfs.copy.as_ref().is_some_and(|copy| copy.was_primary);
+            self.order_again(out);
+        }
+    }
+
+    /// A successor is told what its predecessor knew.
+    fn order_again(&mut self, out: &mut Out) {
+        if let Some(role) = self.rfs.ordered {
+            out.push(HeartEffect::ToRfs(HeartToRfs::Become(role)));
+            if let (RfsRole::Primary { .. }, Some(grant)) = (role, self.grant) {
+                self.send_grant(grant, out);
+            }
+        }
+        if let Some(step) = &mut self.step
+            && step.step == Step::Drain
+        {
+            out.push(HeartEffect::ToRfs(HeartToRfs::Drain));
+        }
+    }
+
+    fn note_epoch(&mut self, records: &[Record], role: RfsRole) {
+        for record in records {
+            self.epoch = self.epoch.max(record.epoch);
+        }
+        if let RfsRole::Primary { epoch } = role {
+            self.epoch = self.epoch.max(epoch);
+        }
+        if self.rfs.alone.is_some() || (self.rfs.in_step && matches!(role, RfsRole::Primary { .. })) {
+            self.ask = None;
+            self.asking = None;
+            self.rfs.disk_fault = false;
+        }
+    }
+
+    fn on_sync(&mut self, event: SyncEvent) {
+        match event {
+            SyncEvent::Began { dir } => {
+                self.sync = Some(hf_wire::bus::SyncProgress { dir, ..Default::default() });
+            }
+            SyncEvent::Progress(progress) => self.sync = Some(progress),
+            SyncEvent::Ended(_) => self.sync = None,
+            SyncEvent::Failed { why } => {
+                self.sync = None;
+                self.why = Some(format!("reintegration failed: {why}"));
+            }
+        }
+    }
+
+    fn on_rfs_fault(&mut self, fault: RfsFault, out: &mut Out) {
+        match fault {
+            RfsFault::LocalDisk(why) => self.on_disk_fault(why, out),
+            RfsFault::LinkDown => self.fail_step(Step::GiveRole),
+            RfsFault::RemoteDisk(why) | RfsFault::Diverged(why) => self.why = Some(why),
+            RfsFault::Stalled | RfsFault::Fenced(_) => {}
+        }
+    }
+
+    /// REPLICATION P11: a disk that failed is not asked again.
+    fn on_disk_fault(&mut self, why: String, out: &mut Out) {
+        self.set_resource("rfs.disk", ResourceValue::Down, "rfs", true, out);
+        self.why = Some(format!("local disk error: {why}"));
+        self.fail_step(Step::Outdate);
+        if self.rfs.disk_fault || self.is_stopping() {
+            return;
+        }
+        self.rfs.disk_fault = true;
+        let state = self.state();
+        let alone = state.is_primary() && self.rfs.alone.is_some();
+        match state {
+            // The application gets the error and decides: there is no other copy.
+            ModuleState::Alone | ModuleState::Prim if alone => {}
+            ModuleState::Second if self.rfs.role == Some(RfsRole::Secondary) => {
+                self.hold_until = Some(self.now + Duration::from_secs(10));
+                self.replace_plan(Plan::restart(state), out);
+            }
+            _ => self.replace_plan(Plan::stop(state), out),
+        }
+    }
+
+    pub(super) fn on_rfs_gone(&mut self, out: &mut Out) {
+        let expected = self.step.is_some_and(|step| matches!(step.step, Step::StopRfs | Step::AbortRfs));
+        let was_alive = self.rfs.alive;
+        self.rfs_is_gone();
+        if expected {
+            self.answer_step(Step::StopRfs);
+            self.answer_step(Step::AbortRfs);
+            return;
+        }
+        if !was_alive || self.rfs_ended() {
+            return;
+        }
+        let detail = "its work goes on in another one".to_owned();
+        log(out, Event::ProcessDied { process: "rfs".to_owned(), detail });
+        let recent = self.now;
+        self.rfs.deaths.retain(|death| recent.since(*death) < DEATHS_WITHIN);
+        self.rfs.deaths.push(self.now);
+        if self.rfs.deaths.len() > DEATHS_MAX {
+            self.give_up_on_rfs(out);
+        } else {
+            self.spawn_rfs(out);
+        }
+    }
+
+    fn rfs_is_gone(&mut self) {
+        self.rfs.alive = false;
+        self.rfs.known = false;
+        self.rfs.role = None;
+        self.rfs.in_step = false;
+        self.rfs.alone = None;
+        self.rfs.outdate = None;
+        self.rfs.deadline = None;
+        self.ask = None;
+    }
+
+    /// Whether the plan is beyond the end of rfs.
+    fn rfs_ended(&self) -> bool {
+        let Some(plan) = &self.plan else {
+            return false;
+        };
+        let left = |step: &Step| matches!(step, Step::StopRfs | Step::AbortRfs);
+        let leaving = matches!(plan.goal, hf_module::mirror::Goal::Stopped | hf_module::mirror::Goal::Restarted);
+        leaving && !plan.steps.iter().any(left)
+    }
+
+    fn give_up_on_rfs(&mut self, out: &mut Out) {
+        log(out, Event::Text("Replication dies again and again: the module leaves its state".to_owned()));
+        self.rfs.deaths.clear();
+        let state = self.state();
+        let plan = match state {
+            ModuleState::Alone | ModuleState::Prim | ModuleState::Second => Plan::give_up(state),
+            ModuleState::Wait | ModuleState::Stop | ModuleState::Up | ModuleState::Unknown => Plan::stop(state),
+        };
+        self.replace_plan(plan, out);
+    }
+
+    /// An rfs that says nothing is as good as dead.
+    pub(super) fn tend_rfs(&mut self, out: &mut Out) -> bool {
+        if self.rfs.deadline.is_none_or(|at| at > self.now) {
+            return false;
+        }
+        self.rfs.deadline = None;
+        log(out, Event::Text("Replication did not answer: it is started again".to_owned()));
+        out.push(HeartEffect::KillRfs { abort: false });
+        self.on_rfs_gone(out);
+        true
+    }
+
+    pub(super) fn order_role(&mut self, role: RfsRole, out: &mut Out) {
+        self.rfs.ordered = Some(role);
+        self.rfs.outdate = None;
+        out.push(HeartEffect::ToRfs(HeartToRfs::Become(role)));
+    }
+
+    /// Asks rfs to let the other copy go on without this one; once, until it answered or died.
+    pub(super) fn order_outdate(&mut self, since: GenerationId, out: &mut Out) -> bool {
+        if !self.rfs.known || self.rfs.outdate == Some(since) {
+            return false;
+        }
+        self.rfs.outdate = Some(since);
+        out.push(HeartEffect::ToRfs(HeartToRfs::WriteOutdated { since }));
+        true
+    }
+
+    /// A permission with a new generation, if randomness is at hand. The daemon hears of it first: if this heart dies, the
+    /// fence that it confirms must be about the latest permission.
+    pub(super) fn issue_grant(&mut self, why: GrantReason, out: &mut Out) -> bool {
+        let Some(random) = self.random.filter(|random| *random != 0) else {
+            self.random = None;
+            return false;
+        };
+        self.random = None;
+        self.epoch = Epoch(self.epoch.0 + 1);
+        let grant = Grant { epoch: self.epoch, generation: GenerationId(random), why };
+        self.grant = Some(grant);
+        self.ask = None;
+        self.asking = None;
+        log(out, Event::Granted { epoch: grant.epoch, why });
+        self.say_status(out);
+        let role = RfsRole::Primary { epoch: grant.epoch };
+        if self.rfs.ordered != Some(role) {
+            self.order_role(role, out);
+        }
+        self.send_grant(grant, out);
+        true
+    }
+
+    pub(super) fn send_grant(&mut self, grant: Grant, out: &mut Out) {
+        out.push(HeartEffect::ToRfs(HeartToRfs::Grant {
+            epoch: grant.epoch,
+            generation: grant.generation,
+            why: grant.why,
+        }));
+    }
+
+    pub(super) fn publish_rfs(&mut self, out: &mut Out) {
+        let up_to_date = self.rfs.copy.as_ref().map(|copy| copy.up_to_date && copy.consistent);
+        let value = match up_to_date {
+            None => ResourceValue::Init,
+            Some(true) => ResourceValue::Up,
+            Some(false) => ResourceValue::Down,
+        };
+        self.set_resource("rfs.uptodate", value, "rfs", false, out);
+        let degraded = self.state() == ModuleState::Alone;
+        let value = if degraded { ResourceValue::Up } else { ResourceValue::Down };
+        self.set_resource("rfs.degraded", value, "rfs", false, out);
+        if let Some(copy) = &self.rfs.copy {
+            let text = ResourceValue::Text(copy.generation.to_string());
+            self.set_resource("rfs.generation", text, "rfs", false, out);
+        }
+    }
+}

@@ -1,0 +1,243 @@
+use super::actor::{HeartActor, Out, fences, log};
+use hf_module::mirror::{Place, Plan};
+use hf_replica::{Relation, Starter, compare, is_candidate, who_starts};
+use hf_types::{Action, Caller, Colour, Command, Event, FailoverReason, GrantReason, ModuleState};
+use hf_wire::bus::RfsRole;
+use hf_wire::heartbeat::{Former, SwapPhase};
+
+impl HeartActor {
+    pub(super) fn as_secondary(&mut self, out: &mut Out) -> bool {
+        if self.is_stopping() {
+            return false;
+        }
+        self.follow_swap(out)
+            || self.take_over(out)
+            || self.colour_of_step(out)
+            || self.lose_primary(out)
+            || self.swap_by_default(out)
+    }
+
+    // ---- swap ------------------------------------------------------------------------------------------------------
+
+    fn follow_swap(&mut self, out: &mut Out) -> bool {
+        if self.swap == SwapPhase::Asked && self.swap_until.is_some_and(|until| until <= self.now) && !self.swapping {
+            self.swap = SwapPhase::None;
+            self.swap_until = None;
+            log(out, Event::Text("The primary did not begin the swap".to_owned()));
+            return true;
+        }
+        let begun = self.heard_peer().is_some_and(|peer| peer.swap == SwapPhase::Begun);
+        if begun && !self.swapping {
+            self.swapping = true;
+            if self.swap == SwapPhase::None {
+                log(out, Event::BeginOfSwap);
+            }
+            self.swap = SwapPhase::None;
+            self.swap_until = None;
+            self.paint(Colour::Magenta, out);
+            return true;
+        }
+        if !self.swapping {
+            return false;
+        }
+        if self.was_handed_the_role() {
+            return self.take_swapped_role(out);
+        }
+        let aborted = self
+            .heard_peer()
+            .is_some_and(|peer| peer.swap == SwapPhase::None && peer.state.is_primary() && !peer.stopping);
+        if aborted {
+            self.swapping = false;
+        }
+        aborted
+    }
+
+    fn was_handed_the_role(&self) -> bool {
+        if self.config.replicates {
+            return matches!(self.rfs.role, Some(RfsRole::Primary { .. }));
+        }
+        self.heard_peer().is_some_and(|peer| peer.state == ModuleState::Second)
+    }
+
+    fn take_swapped_role(&mut self, out: &mut Out) -> bool {
+        self.swapping = false;
+        self.former = Former::Prim;
+        self.grant = None;
+        if let Some(role @ RfsRole::Primary { .. }) = self.rfs.role {
+            self.rfs.ordered = Some(role);
+        }
+        if self.colour() == Colour::Green {
+            self.paint(Colour::Magenta, out);
+        }
+        self.go(Place::of(ModuleState::Prim, Colour::Magenta), Action::Start, out);
+        self.begin_plan(Plan::primary(ModuleState::Second, ModuleState::Prim), out);
+        true
+    }
+
+    /// `defaultprim` (reference 004, 5.8): after the reintegration the preferred node becomes primary again.
+    fn swap_by_default(&mut self, out: &mut Out) -> bool {
+        let preferred =
+            self.config.defaultprim.as_ref() == Some(&self.config.me) || (self.config.lastprim && self.was_primary);
+        let ready = self.colour() == Colour::Green && self.swap == SwapPhase::None && !self.swapping;
+        let primary =
+            self.heard_peer().is_some_and(|peer| peer.state == ModuleState::Prim && peer.colour == Colour::Green);
+        if self.default_swap_done || !preferred || !ready || !primary {
+            return false;
+        }
+        self.default_swap_done = true;
+        log(out, Event::Transition { to: "SWAP".to_owned(), from: "defaultprim".to_owned() });
+        self.begin_swap(out);
+        true
+    }
+
+    // ---- failover --------------------------------------------------------------------------------------------------
+
+    fn take_over(&mut self, out: &mut Out) -> bool {
+        let Some(reason) = self.takeover_reason() else {
+            return false;
+        };
+        log(out, Event::ReasonOfFailover(reason));
+        self.why = Some(reason.to_string());
+        self.swap = SwapPhase::None;
+        self.swapping = false;
+        if !self.config.failover {
+            self.failover_is_off(out);
+            return true;
+        }
+        self.former = Former::Second;
+        self.go(Place::of(ModuleState::Alone, Colour::Magenta), Action::Start, out);
+        let why = match reason {
+            FailoverReason::NoHeartbeat => GrantReason::Silence,
+            FailoverReason::RemoteStop | FailoverReason::RemoteFenced | FailoverReason::RemoteOutdated => {
+                GrantReason::OutdatedConfirmed
+            }
+        };
+        self.role_wanted = self.config.replicates.then_some(why);
+        self.begin_plan(Plan::primary(ModuleState::Second, ModuleState::Alone), out);
+        true
+    }
+
+    fn failover_is_off(&mut self, out: &mut Out) {
+        let by = "failover-off".to_owned();
+        log(out, Event::FailoverOff);
+        log(out, Event::ActionCalled { command: Command::Stopstart, by: Caller(by.clone()) });
+        log(out, Event::Transition { to: "STOPSTART".to_owned(), from: by });
+        self.begin_plan(Plan::restart(ModuleState::Second), out);
+    }
+
+    /// Only a copy in step takes over; and a node that stood still listens first.
+    fn takeover_reason(&self) -> Option<FailoverReason> {
+        let following = !self.config.replicates
+            || (self.rfs.in_step && self.rfs.role == Some(RfsRole::Secondary) && self.rfs.outdate.is_none());
+        let green = self.colour() == Colour::Green || self.swapping;
+        if !following || !green {
+            return None;
+        }
+        if self.primary_resigned() {
+            return Some(FailoverReason::RemoteStop);
+        }
+        let fenced = self.daemon_peer.as_ref().and_then(|peer| peer.fenced);
+        if fences(fenced, self.primary_peer, self.epoch_in_step()) {
+            return Some(FailoverReason::RemoteFenced);
+        }
+        let silent = self.pair.silent(self.now, self.takeover_silence()) && !self.pair.listening();
+        silent.then_some(FailoverReason::NoHeartbeat)
+    }
+
+    /// The primary said durably that this copy may go on without it; without data, that it is no longer primary.
+    fn primary_resigned(&self) -> bool {
+        if !self.config.replicates {
+            let gone = |state| matches!(state, ModuleState::Stop | ModuleState::Wait);
+            return gone(self.remote.0) && !self.swapping;
+        }
+        let Some(copy) = &self.rfs.copy else {
+            return false;
+        };
+        let said = self.peer.as_ref().and_then(|peer| peer.outdated).map(|outdated| outdated.since);
+        said == Some(copy.generation) || self.peer_outdated == Some(copy.generation)
+    }
+
+    /// The permission under which both copies follow each other: a fence on a later one would mean that the primary had
+    /// gone on alone.
+    fn epoch_in_step(&self) -> hf_types::Epoch {
+        match &self.rfs.copy {
+            Some(copy) => copy.epoch.max(self.epoch),
+            None => self.epoch,
+        }
+    }
+
+    // ---- colours ---------------------------------------------------------------------------------------------------
+
+    fn colour_of_step(&mut self, out: &mut Out) -> bool {
+        let primary = self.heard_peer().is_some_and(|peer| peer.state.is_primary());
+        let in_step = !self.config.replicates || (self.rfs.in_step && self.rfs.role == Some(RfsRole::Secondary));
+        let out_of_step = self.config.replicates && !self.rfs.in_step;
+        match self.colour() {
+            Colour::Magenta if in_step && primary && !self.swapping => {
+                self.why = None;
+                self.paint(Colour::Green, out);
+                true
+            }
+            Colour::Green if out_of_step => {
+                self.paint(Colour::Magenta, out);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A copy that is not in step never takes over: back to WAIT when the primary is gone.
+    fn lose_primary(&mut self, out: &mut Out) -> bool {
+        let peer_is_primary = match self.heard_peer() {
+            Some(peer) => peer.state.is_primary(),
+            None => !self.silent() && self.remote.0 != ModuleState::Stop,
+        };
+        let waits = self.colour() == Colour::Magenta && !self.swapping;
+        let in_step = self.config.replicates && self.rfs.in_step;
+        if peer_is_primary || !waits || in_step {
+            return false;
+        }
+        if self.config.replicates {
+            self.order_role(RfsRole::Idle, out);
+        }
+        self.waiting_since = self.now;
+        self.held = None;
+        self.halt_checked = true;
+        self.go(Place::STARTING, Action::Stopstart, out);
+        true
+    }
+
+    // ---- consent ---------------------------------------------------------------------------------------------------
+
+    /// The peer would like to go on alone: this copy lets it, if it is not to be primary itself (REPLICATION P4 (a)).
+    pub(super) fn consent(&mut self, out: &mut Out) -> bool {
+        let Some(peer) = self.heard_peer() else {
+            return false;
+        };
+        let (Some(asked), Some(mine)) = (peer.please_outdate, self.rfs.copy.clone()) else {
+            return false;
+        };
+        let done = mine.standing == (hf_types::Standing::Outdated { since: asked.since });
+        if done || !self.rfs.known || !self.may_resign(&mine) {
+            return false;
+        }
+        self.order_outdate(asked.since, out)
+    }
+
+    fn may_resign(&self, mine: &hf_types::CopyState) -> bool {
+        let Some(theirs) = self.heard_peer().and_then(|peer| peer.copy.clone()) else {
+            return false;
+        };
+        let newer = compare(mine, &theirs) == Relation::Descendant && is_candidate(mine);
+        match self.state() {
+            ModuleState::Second => !newer && self.role_wanted.is_none(),
+            ModuleState::Wait => {
+                let mine_first = matches!(who_starts(mine, &theirs, self.preferred()), Starter::Me);
+                !newer && !mine_first
+            }
+            ModuleState::Stop | ModuleState::Alone | ModuleState::Prim | ModuleState::Up | ModuleState::Unknown => {
+                false
+            }
+        }
+    }
+}

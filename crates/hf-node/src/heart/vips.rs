@@ -1,0 +1,222 @@
+use super::actor::{HeartActor, Out, log};
+use super::{HeartConfig, HeartEffect, Vip};
+use hf_types::{Event, Instant};
+use serde::Serialize;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Beyond an address' lifetime, before the other node may take it.
+const MARGIN: Duration = Duration::from_millis(300);
+/// How soon an address that could not be set is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The virtual addresses of a module on this node.
+///
+/// The kernel takes an address away when nobody renews it for its lifetime: so it goes even if all of ours are dead.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Vips {
+    lifetime: Duration,
+    addresses: Vec<Address>,
+    /// The module wants its addresses here.
+    wanted: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Address {
+    vip: Vip,
+    state: AddressState,
+    next_renewal: Option<Instant>,
+    next_announcement: Option<Instant>,
+    announce_until: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+enum AddressState {
+    Absent,
+    Setting,
+    Set,
+    /// It could not be set, or went away: tried again at the next renewal.
+    Failed,
+    Clearing,
+}
+
+impl Vips {
+    pub(super) fn new(config: &HeartConfig) -> Vips {
+        let address = |vip: &Vip| Address {
+            vip: vip.clone(),
+            state: AddressState::Absent,
+            next_renewal: None,
+            next_announcement: None,
+            announce_until: None,
+        };
+        Vips { lifetime: lifetime(config), addresses: config.vips.iter().map(address).collect(), wanted: false }
+    }
+
+    /// How long the other node's addresses may outlive it.
+    pub(super) fn takeover_wait(&self) -> Duration {
+        if self.addresses.is_empty() { Duration::ZERO } else { self.lifetime + MARGIN }
+    }
+
+    /// After a stall longer than their lifetime the addresses are gone: they come back only once we have listened.
+    pub(super) fn stood_still(&mut self, stall: Duration) {
+        if stall < self.lifetime {
+            return;
+        }
+        for address in &mut self.addresses {
+            if address.state == AddressState::Set {
+                address.state = AddressState::Failed;
+                address.next_renewal = None;
+            }
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let times = self.addresses.iter().flat_map(|address| [address.next_renewal, address.next_announcement]);
+        times.flatten().min()
+    }
+
+    pub(super) fn all_answered_set(&self) -> bool {
+        let answered = |address: &Address| matches!(address.state, AddressState::Set | AddressState::Failed);
+        self.addresses.iter().all(answered)
+    }
+
+    pub(super) fn all_cleared(&self) -> bool {
+        self.addresses.iter().all(|address| address.state == AddressState::Absent)
+    }
+}
+
+/// Whole seconds, because the kernel counts in them: as long as the quickest heartbeat allows, 3 s at most.
+fn lifetime(config: &HeartConfig) -> Duration {
+    let shortest = config.lanes.iter().map(|lane| lane.timeout).min();
+    let seconds = match shortest.unwrap_or(Duration::from_secs(30)).as_millis() {
+        0..2000 => 1,
+        2000..3000 => 2,
+        _ => 3,
+    };
+    Duration::from_secs(seconds)
+}
+
+impl HeartActor {
+    /// How long every lane must be silent before the secondary takes over: the other node's addresses are gone then.
+    pub(super) fn takeover_silence(&self) -> Duration {
+        self.vips.takeover_wait()
+    }
+
+    pub(super) fn set_vips(&mut self, out: &mut Out) {
+        self.vips.wanted = true;
+        let lifetime = self.vips.lifetime;
+        for address in &mut self.vips.addresses {
+            if matches!(address.state, AddressState::Set | AddressState::Setting) {
+                continue;
+            }
+            address.state = AddressState::Setting;
+            out.push(HeartEffect::SetVip { address: address.vip.address, lifetime });
+        }
+    }
+
+    pub(super) fn clear_vips(&mut self, out: &mut Out) {
+        self.vips.wanted = false;
+        for address in &mut self.vips.addresses {
+            address.next_renewal = None;
+            address.next_announcement = None;
+            if address.state != AddressState::Absent {
+                address.state = AddressState::Clearing;
+                out.push(HeartEffect::ClearVip { address: address.vip.address });
+            }
+        }
+    }
+
+    /// The deadline came without an answer: the kernel takes them away by their lifetime.
+    pub(super) fn forget_vips(&mut self) {
+        for address in &mut self.vips.addresses {
+            address.state = AddressState::Absent;
+        }
+    }
+
+    pub(super) fn on_vip_set(&mut self, which: IpAddr, error: Option<String>, out: &mut Out) {
+        let module = self.config.module.clone();
+        let (now, renewal) = (self.now, self.vips.lifetime / 3);
+        for address in self.vips.addresses.iter_mut().filter(|address| address.vip.address == which) {
+            if address.state != AddressState::Setting {
+                continue;
+            }
+            address.next_renewal = Some(now + renewal);
+            match &error {
+                None => {
+                    address.state = AddressState::Set;
+                    if address.vip.arp_reroute {
+                        address.next_announcement = Some(now + address.vip.arp_interval);
+                        address.announce_until = Some(now + address.vip.arp_elapse);
+                    }
+                    log(out, Event::VirtualIpSet(format!("{which} of {module}")));
+                }
+                Some(error) => {
+                    address.state = AddressState::Failed;
+                    address.next_renewal = Some(now + RETRY);
+                    log(out, Event::VirtualIpFailed { address: format!("{which} of {module}"), error: error.clone() });
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_vip_cleared(&mut self, which: IpAddr, error: Option<String>, out: &mut Out) {
+        let module = self.config.module.clone();
+        for address in self.vips.addresses.iter_mut().filter(|address| address.vip.address == which) {
+            if address.state != AddressState::Clearing {
+                continue;
+            }
+            address.state = AddressState::Absent;
+            match &error {
+                None => log(out, Event::VirtualIpUnset(format!("{which} of {module}"))),
+                Some(error) => {
+                    log(out, Event::VirtualIpFailed { address: format!("{which} of {module}"), error: error.clone() })
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_vip_lost(&mut self, which: IpAddr, why: String, out: &mut Out) {
+        let module = self.config.module.clone();
+        for address in self.vips.addresses.iter_mut().filter(|address| address.vip.address == which) {
+            if address.state == AddressState::Set {
+                address.state = AddressState::Failed;
+                log(out, Event::VirtualIpFailed { address: format!("{which} of {module}"), error: why.clone() });
+            }
+        }
+    }
+
+    /// Renews what is set, tries again what failed, announces. Not while we are listening after a long stall.
+    pub(super) fn tend_vips(&mut self, out: &mut Out) {
+        if !self.vips.wanted {
+            return;
+        }
+        let (now, lifetime, listening) = (self.now, self.vips.lifetime, self.pair.listening());
+        for address in &mut self.vips.addresses {
+            let due = address.next_renewal.is_none_or(|at| at <= now);
+            match address.state {
+                AddressState::Set if due => {
+                    address.next_renewal = Some(now + lifetime / 3);
+                    out.push(HeartEffect::RenewVip { address: address.vip.address, lifetime });
+                }
+                AddressState::Failed if due && !listening => {
+                    address.state = AddressState::Setting;
+                    address.next_renewal = Some(now + lifetime / 3);
+                    out.push(HeartEffect::SetVip { address: address.vip.address, lifetime });
+                }
+                _ => {}
+            }
+            announce(address, now, out);
+        }
+    }
+}
+
+fn announce(address: &mut Address, now: Instant, out: &mut Out) {
+    if address.state != AddressState::Set || address.next_announcement.is_none_or(|at| at > now) {
+        return;
+    }
+    let over = address.announce_until.is_none_or(|until| until < now);
+    address.next_announcement = (!over).then(|| now + address.vip.arp_interval.max(Duration::from_millis(100)));
+    if !over {
+        out.push(HeartEffect::AnnounceVip { address: address.vip.address });
+    }
+}

@@ -51,8 +51,14 @@ pub fn peer_resigned(record: &Record) -> Record {
 }
 
 /// Primary: from now on neither copy may go on without asking (before `SyncEnd`).
-pub fn connected_primary(record: &Record) -> Record {
-    Record { standing: Standing::Connected, was_primary: true, orderly: false, ..record.clone() }
+pub fn connected_primary(record: &Record, epoch: Epoch) -> Record {
+    Record {
+        epoch: record.epoch.max(epoch),
+        standing: Standing::Connected,
+        was_primary: true,
+        orderly: false,
+        ..record.clone()
+    }
 }
 
 /// Secondary: a synchronisation begins; half of the old, half of the new from here to its end.

@@ -239,6 +239,14 @@ impl HeartActor {
         self.publish_resources(out);
         self.say_status(out);
         self.beat(out);
+        if self.farewell_wanted() && !self.pair.heard() {
+            // Nobody to say it to.
+            for _ in 0..ROUNDS_MAX {
+                if self.gone || !self.round(out) {
+                    break;
+                }
+            }
+        }
     }
 
     /// One look of every rule; true if anything changed.

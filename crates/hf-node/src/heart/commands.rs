@@ -18,6 +18,7 @@ impl HeartActor {
         }
         match command {
             Command::Stop | Command::Shutdown => self.on_stop(out),
+            Command::Forcestop if self.state() == ModuleState::Stop => {}
             Command::Forcestop => self.replace_plan(Plan::forced_stop(self.state()), out),
             Command::Stopstart => self.replace_plan(Plan::restart(self.state()), out),
             Command::Swap => self.on_swap(out),

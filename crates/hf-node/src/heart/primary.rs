@@ -1,5 +1,5 @@
 use super::HeartEffect;
-use super::actor::{HeartActor, Out, fences, log};
+use super::actor::{HeartActor, Out, log};
 use hf_module::mirror::{Place, Plan};
 use hf_replica::grant::{Evidence, NoWitness, Verdict, decide};
 use hf_replica::{Preferred, Relation, compare};
@@ -36,8 +36,7 @@ impl HeartActor {
         if self.repeat_grant(&copy, out) {
             return true;
         }
-        if self.grant.is_some_and(|grant| grant.generation != copy.generation && self.ask.is_none()) {
-            // It is on its way to the disk.
+        if self.grant_pending() {
             return false;
         }
         match decide(&self.evidence(&copy), &NoWitness) {
@@ -45,6 +44,12 @@ impl HeartActor {
             Verdict::Ask if self.ask.is_some() && self.pair.heard() => self.ask_to_outdate(copy.generation),
             Verdict::Ask => false,
         }
+    }
+
+    /// A permission was given and is on its way to the disk.
+    fn grant_pending(&self) -> bool {
+        let durable = self.rfs.copy.as_ref().map(|copy| copy.generation);
+        self.role_wanted.is_some() || self.grant.is_some_and(|grant| Some(grant.generation) != durable)
     }
 
     /// The permission that this rfs (or its predecessor) has is still good; it only has to hear it again.
@@ -69,16 +74,11 @@ impl HeartActor {
         Evidence {
             generation: copy.generation,
             peer_outdated: said.filter(here).or(self.peer_outdated),
-            peer_fenced: fences(fenced, heart, self.epoch) && !self.peer_restarted(),
+            // A fence on a later permission than ours would mean that the other one had gone on alone.
+            peer_fenced: fenced.is_some_and(|fenced| Some(fenced.heart) == heart && fenced.epoch <= copy.epoch),
             silent: self.silent(),
             listening: self.pair.listening(),
         }
-    }
-
-    /// The fence is about a heart that is dead: as long as no later one was heard, nothing there is up to anything.
-    fn peer_restarted(&self) -> bool {
-        let fenced = self.daemon_peer.as_ref().and_then(|peer| peer.fenced);
-        fenced.is_some_and(|fenced| fenced.heart != self.pair.peer())
     }
 
     // ---- with and without a secondary ------------------------------------------------------------------------------
@@ -151,6 +151,10 @@ impl HeartActor {
         let Some(peer) = self.heard_peer().cloned() else {
             return false;
         };
+        if self.config.replicates && self.grant_pending() {
+            // What this copy is about to be is not known to anybody yet.
+            return false;
+        }
         if peer.state == ModuleState::Stop || self.swap != SwapPhase::None || peer.swap != SwapPhase::None {
             return false;
         }

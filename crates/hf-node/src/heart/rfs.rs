@@ -14,6 +14,8 @@ use std::time::Duration;
 /// How many deaths of rfs in [`DEATHS_WITHIN`] are borne (TAKEOVER, "What follows" 3).
 const DEATHS_MAX: usize = 5;
 const DEATHS_WITHIN: Duration = Duration::from_secs(30);
+/// How long a stopped rfs may take to be gone.
+const ENDING: Duration = Duration::from_secs(2);
 /// How long a new rfs may take to say what it found.
 const FIRST_WORD: Duration = Duration::from_secs(30);
 
@@ -35,6 +37,8 @@ pub(super) struct Rfs {
     /// The generation since which it was told to be outdated.
     pub(super) outdate: Option<GenerationId>,
     pub(super) deadline: Option<Instant>,
+    /// It said that it has stopped.
+    pub(super) ending: bool,
     deaths: Vec<Instant>,
     disk_fault: bool,
 }
@@ -67,8 +71,7 @@ impl HeartActor {
                 if let Some(error) = error {
                     log(out, Event::Text(format!("Replication stopped with an error: {error}")));
                 }
-                self.rfs_is_gone();
-                self.answer_step(Step::StopRfs);
+                self.rfs_said_stopped();
             }
             RfsToHeart::Sync(event) => self.on_sync(event),
             RfsToHeart::Fault(fault) => self.on_rfs_fault(fault, out),
@@ -112,6 +115,7 @@ impl HeartActor {
         if let RfsRole::Primary { epoch } = role {
             self.epoch = self.epoch.max(epoch);
         }
+        self.epoch = self.epoch.max(self.rfs.alone.unwrap_or_default());
         if self.rfs.alone.is_some() || (self.rfs.in_step && matches!(role, RfsRole::Primary { .. })) {
             self.ask = None;
             self.asking = None;
@@ -165,7 +169,8 @@ impl HeartActor {
     }
 
     pub(super) fn on_rfs_gone(&mut self, out: &mut Out) {
-        let expected = self.step.is_some_and(|step| matches!(step.step, Step::StopRfs | Step::AbortRfs));
+        let expected =
+            self.rfs.ending || self.step.is_some_and(|step| matches!(step.step, Step::StopRfs | Step::AbortRfs));
         let was_alive = self.rfs.alive;
         self.rfs_is_gone();
         if expected {
@@ -188,7 +193,20 @@ impl HeartActor {
         }
     }
 
+    /// It has nothing more to do; the process is about to end, and only then may another one begin.
+    fn rfs_said_stopped(&mut self) {
+        self.rfs_is_gone();
+        self.rfs.alive = true;
+        self.rfs.ending = true;
+        if let Some(step) = &mut self.step
+            && step.step == Step::StopRfs
+        {
+            step.deadline = Some(self.now + ENDING);
+        }
+    }
+
     fn rfs_is_gone(&mut self) {
+        self.rfs.ending = false;
         self.rfs.alive = false;
         self.rfs.known = false;
         self.rfs.role = None;

@@ -11,7 +11,9 @@ impl HeartActor {
             return false;
         }
         self.follow_swap(out)
+            || self.resign_if_outpaced(out)
             || self.take_over(out)
+            || self.settle_two_secondaries(out)
             || self.colour_of_step(out)
             || self.lose_primary(out)
             || self.swap_by_default(out)
@@ -130,14 +132,16 @@ impl HeartActor {
         let following = !self.config.replicates
             || (self.rfs.in_step && self.rfs.role == Some(RfsRole::Secondary) && self.rfs.outdate.is_none());
         let green = self.colour() == Colour::Green || self.swapping;
-        if !following || !green {
+        if !following || !green || self.is_outpaced() {
             return None;
         }
         if self.primary_resigned() {
             return Some(FailoverReason::RemoteStop);
         }
         let fenced = self.daemon_peer.as_ref().and_then(|peer| peer.fenced);
-        if fences(fenced, self.primary_peer, self.epoch_in_step()) {
+        let epoch = self.rfs.copy.as_ref().map_or(self.epoch, |copy| copy.epoch);
+        // A fence on another permission than the one under which both are in step says that the primary had gone on alone.
+        if fences(fenced, self.primary_peer, epoch) {
             return Some(FailoverReason::RemoteFenced);
         }
         let silent = self.pair.silent(self.now, self.takeover_silence()) && !self.pair.listening();
@@ -157,12 +161,55 @@ impl HeartActor {
         said == Some(copy.generation) || self.peer_outdated == Some(copy.generation)
     }
 
-    /// The permission under which both copies follow each other: a fence on a later one would mean that the primary had
-    /// gone on alone.
-    fn epoch_in_step(&self) -> hf_types::Epoch {
+    /// The primary went on alone (it heard nothing, though it is heard): this copy says so durably and is out of step.
+    fn resign_if_outpaced(&mut self, out: &mut Out) -> bool {
         match &self.rfs.copy {
-            Some(copy) => copy.epoch.max(self.epoch),
-            None => self.epoch,
+            Some(mine) if self.rfs.in_step && self.is_outpaced() => {
+                let since = mine.generation;
+                self.order_outdate(since, out)
+            }
+            _ => false,
+        }
+    }
+
+    fn is_outpaced(&self) -> bool {
+        let theirs = self.peer.as_ref().and_then(|peer| peer.copy.as_ref());
+        match (&self.rfs.copy, theirs) {
+            (Some(mine), Some(theirs)) => compare(mine, theirs) == Relation::Ancestor,
+            _ => false,
+        }
+    }
+
+    /// Nobody is primary though this copy is in step: a heart there was started again, or a swap broke off half-way.
+    fn settle_two_secondaries(&mut self, out: &mut Out) -> bool {
+        let Some(peer) = self.heard_peer().cloned() else {
+            return false;
+        };
+        if peer.state.is_primary() {
+            self.asking = None;
+        }
+        let (Some(mine), Some(theirs)) = (self.rfs.copy.clone(), &peer.copy) else {
+            return false;
+        };
+        if !self.rfs.in_step || self.swapping || peer.stopping || peer.swap != SwapPhase::None {
+            return false;
+        }
+        match peer.state {
+            ModuleState::Wait if who_starts(&mine, theirs, self.preferred()) == Starter::Me => {
+                self.ask_to_outdate(mine.generation)
+            }
+            ModuleState::Second if peer.in_step && self.is_former_primary(peer.former) => {
+                self.order_outdate(mine.generation, out)
+            }
+            _ => false,
+        }
+    }
+
+    fn is_former_primary(&self, theirs: Former) -> bool {
+        match (self.former == Former::Prim, theirs == Former::Prim) {
+            (true, false) => true,
+            (false, true) => false,
+            (true, true) | (false, false) => self.config.me_first,
         }
     }
 

@@ -18,7 +18,7 @@ const OUTDATE_LIMIT: Duration = Duration::from_secs(5);
 /// How long unmounting may take before the mount is aborted.
 const UNMOUNT_LIMIT: Duration = Duration::from_secs(15);
 /// How long the other copy may take to accept the primary's role.
-const HANDOVER_LIMIT: Duration = Duration::from_secs(5);
+const HANDOVER_LIMIT: Duration = Duration::from_secs(10);
 /// What a forced stop grants a step.
 const FORCED_LIMIT: Duration = Duration::from_secs(2);
 
@@ -176,6 +176,10 @@ impl HeartActor {
         }
         match step.step {
             Step::ClearVips if late => self.forget_vips(),
+            Step::StopRfs if late && self.rfs.ending => {
+                out.push(HeartEffect::KillRfs { abort: false });
+                self.on_rfs_gone_as_asked();
+            }
             Step::StopRfs if late => {
                 log(out, Event::Text("Replication did not end in time: its mount is aborted".to_owned()));
                 out.push(HeartEffect::KillRfs { abort: true });
@@ -191,6 +195,7 @@ impl HeartActor {
     }
 
     fn on_rfs_gone_as_asked(&mut self) {
+        self.rfs.ending = false;
         self.rfs.alive = false;
         self.rfs.known = false;
         self.rfs.role = None;
@@ -243,7 +248,7 @@ impl HeartActor {
             }
             Goal::Swapped => {
                 self.swap = SwapPhase::None;
-                self.former = Former::None;
+                self.former = Former::Prim;
                 self.grant = None;
                 self.go(Place::of(ModuleState::Second, Colour::Magenta), Action::Stop, out);
             }
@@ -299,6 +304,11 @@ impl HeartActor {
         if !self.config.replicates {
             return false;
         }
+        let follows = |peer: &hf_wire::heartbeat::Heartbeat| peer.state == ModuleState::Second && peer.in_step;
+        if !self.rfs.in_step || !self.heard_peer().is_some_and(follows) {
+            self.back_to_primary(out);
+            return false;
+        }
         self.grant = None;
         self.order_role(RfsRole::Secondary, out);
         true
@@ -306,12 +316,25 @@ impl HeartActor {
 
     /// The role may be here or there: this copy goes out of the way, the other one takes over.
     fn handover_failed(&mut self, out: &mut Out) {
+        if self.rfs.copy.as_ref().is_some_and(|copy| copy.was_primary) {
+            self.back_to_primary(out);
+            return;
+        }
         log(out, Event::Text("The other node did not take the role: this one leaves it".to_owned()));
         self.swap = SwapPhase::None;
         let mut plan = Plan::restart(ModuleState::Prim);
         // The application is stopped and the addresses are gone already.
         plan.steps.retain(|step| matches!(step, Step::Outdate | Step::StopRfs));
         self.begin_plan(plan, out);
+    }
+
+    /// Nothing was handed over: the application starts here again.
+    fn back_to_primary(&mut self, out: &mut Out) {
+        log(out, Event::Text("The other node can't take the role: the application goes on here".to_owned()));
+        self.swap = SwapPhase::None;
+        let epoch = self.epoch;
+        self.order_role(RfsRole::Primary { epoch }, out);
+        self.begin_plan(Plan::primary(ModuleState::Prim, ModuleState::Prim), out);
     }
 
     fn order_stop(&mut self, out: &mut Out) -> bool {

@@ -58,7 +58,7 @@ impl HeartActor {
                 None => self.start_without_data(&peer, out),
             },
             PeerNow::Stopped | PeerNow::Silent => self.start_unasked(true, out),
-            PeerNow::Listening { settled } => self.start_unasked(false, out) && settled,
+            PeerNow::Listening { .. } => self.start_unasked(false, out),
         }
     }
 

@@ -15,6 +15,8 @@ const PEER_VERSION: u16 = 1;
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the other copy may take to say that it is ready for a synchronisation.
 const READY_LIMIT: Duration = Duration::from_secs(30);
+/// How long the other copy may take to accept the primary's role.
+const HANDOVER_LIMIT: Duration = Duration::from_secs(3);
 /// How long both links may take to turn round after a swap, before the new primary asks to go alone.
 const TURN_LIMIT: Duration = Duration::from_secs(2);
 
@@ -118,8 +120,17 @@ enum Course {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 enum Drain {
     Heart,
-    SyncEnd { epoch: Epoch, generation: GenerationId, history: Vec<GenerationId>, count: SyncCount },
-    Handover { epoch: Epoch },
+    SyncEnd {
+        epoch: Epoch,
+        generation: GenerationId,
+        history: Vec<GenerationId>,
+        count: SyncCount,
+    },
+    Handover {
+        epoch: Epoch,
+    },
+    /// What was received as secondary has to be durable before this copy calls itself up to date for good.
+    Grant(Grant),
 }
 
 /// The status that the heart has.
@@ -325,7 +336,11 @@ impl RfsActor {
         self.set_gate(Gate::Closed, out);
         self.granting = Some(grant);
         self.asked = false;
-        self.write(Change::Alone(grant), out);
+        if self.records.iter().any(|record| record.up_to_date != UpToDate::Yes) {
+            self.drain(Drain::Grant(grant), out);
+        } else {
+            self.write(Change::Alone(grant), out);
+        }
     }
 
     fn open_alone(&mut self, epoch: Epoch, out: &mut Out) {
@@ -459,7 +474,8 @@ impl RfsActor {
                 self.alone = None;
                 self.course = Course::Connecting;
                 self.set_gate(Gate::InStep { epoch: self.epoch }, out);
-                self.write(Change::Connected { count }, out);
+                let epoch = self.epoch;
+                self.write(Change::Connected { epoch, count }, out);
             }
             EngineEvent::SyncSent { .. } => {}
             EngineEvent::SyncFailed { why } => self.on_sync_failed(now, why, out),
@@ -582,7 +598,7 @@ impl RfsActor {
                 self.go_asking(fault, out);
             }
             Course::Turning { .. } => {}
-            Course::HandingOver { .. } => to_heart(out, RfsToHeart::Fault(RfsFault::LinkDown)),
+            Course::HandingOver { epoch } => self.hand_over_blindly(epoch, out),
             Course::Readying { .. } | Course::Receiving { .. } => self.course = Course::None,
             // In step, settling, taking over: what was received stays received.
             _ => {}
@@ -617,6 +633,19 @@ impl RfsActor {
             self.set_gate(Gate::Alone { epoch }, out);
         }
         self.retry_at = Some(now + RETRY);
+    }
+
+    /// The link broke while the role was being handed over: whether the other copy has it is not known. Once the record
+    /// says so, this one is a secondary in step either way; the hearts find out who is primary.
+    fn hand_over_blindly(&mut self, epoch: Epoch, out: &mut Out) {
+        if self.records.iter().any(|record| record.was_primary) {
+            return;
+        }
+        self.wanted = RfsRole::Secondary;
+        self.epoch = epoch;
+        self.course = Course::InStep;
+        self.retry_at = None;
+        engine(out, EngineCommand::Listen);
     }
 
     fn go_asking(&mut self, fault: RfsFault, out: &mut Out) {
@@ -677,7 +706,10 @@ impl RfsActor {
             Some(Drain::Handover { epoch }) if self.course == Course::TakingOver => {
                 self.write(Change::TakenOver { epoch }, out);
             }
-            Some(Drain::SyncEnd { .. } | Drain::Handover { .. }) | None => {}
+            Some(Drain::Grant(grant)) if self.granting == Some(grant) => {
+                self.write(Change::Alone(grant), out);
+            }
+            Some(Drain::SyncEnd { .. } | Drain::Handover { .. } | Drain::Grant(_)) | None => {}
         }
     }
 
@@ -687,7 +719,9 @@ impl RfsActor {
         }
         self.retry_at = None;
         match self.course {
-            Course::Begun => self.link_failed(now, RfsFault::Stalled, out),
+            Course::Begun | Course::HandingOver { .. } => {
+                self.link_failed(now, RfsFault::Stalled, out);
+            }
             Course::Turning { .. } => self.go_asking(RfsFault::LinkDown, out),
             _ if self.is_primary() && self.alone.is_some() && self.link == Link::Down => {
                 engine(out, EngineCommand::Connect);
@@ -701,7 +735,9 @@ impl RfsActor {
     fn on_peer(&mut self, now: Instant, message: PeerMessage, out: &mut Out) {
         match message {
             PeerMessage::Hello { primary, epoch, records, .. } => self.on_hello(now, primary, epoch, &records, out),
-            PeerMessage::SyncBegin { epoch, .. } => self.on_sync_begin(now, epoch, out),
+            PeerMessage::SyncBegin { epoch, generation } => {
+                self.on_sync_begin(now, epoch, generation, out);
+            }
             PeerMessage::SyncReady => self.on_sync_ready(out),
             PeerMessage::SyncEnd { epoch, generation, history, count, .. }
                 if self.course == (Course::Receiving { epoch }) =>
@@ -729,6 +765,7 @@ impl RfsActor {
                 self.wanted = RfsRole::Secondary;
                 self.epoch = epoch;
                 self.course = Course::InStep;
+                self.retry_at = None;
                 self.turn_link(out);
                 engine(out, EngineCommand::Listen);
             }
@@ -766,6 +803,7 @@ impl RfsActor {
         if let Course::Turning { epoch: turned } = self.course {
             self.on_turned(now, turned, epoch, records, out);
         } else if self.alone.is_some() && !self.held {
+            self.outrank(epoch, records);
             self.begin_sync(now, records, out);
         }
     }
@@ -807,6 +845,16 @@ impl RfsActor {
         engine(out, EngineCommand::Send(PeerMessage::SyncBegin { epoch, generation }));
     }
 
+    /// The other copy may know later grants than ours, from an isolation: what follows gets a number above all of them.
+    fn outrank(&mut self, epoch: Epoch, records: &[Record]) {
+        let known = records.iter().map(|record| record.epoch).max().unwrap_or_default();
+        let known = known.max(epoch);
+        if known >= self.epoch {
+            self.epoch = Epoch(known.0 + 1);
+            self.alone = Some(self.epoch);
+        }
+    }
+
     /// A copy that has gone on from ours must never be overwritten by it (REPLICATION P7).
     fn peer_is_newer(&self, theirs: &[Record]) -> bool {
         // The other node's boot id doesn't matter here: only the lines of descent are compared.
@@ -823,13 +871,12 @@ impl RfsActor {
         self.link_failed(now, RfsFault::LinkDown, out);
     }
 
-    fn on_sync_begin(&mut self, now: Instant, epoch: Epoch, out: &mut Out) {
+    fn on_sync_begin(&mut self, now: Instant, epoch: Epoch, generation: GenerationId, out: &mut Out) {
         if self.wanted != RfsRole::Secondary || self.outdating.is_some() {
             return;
         }
-        let known = self.records.iter().map(|record| record.epoch).max();
-        if known.is_some_and(|known| epoch < known) {
-            self.refuse(now, "that grant is over", out);
+        if self.went_on_from(generation) {
+            self.refuse(now, "this copy descends from yours", out);
             return;
         }
         self.epoch = epoch;
@@ -878,7 +925,7 @@ impl RfsActor {
                 self.open_alone(grant.epoch, out);
             }
             Change::Alone(_) | Change::PeerResigned => {}
-            Change::Connected { count } if self.course == Course::Connecting => {
+            Change::Connected { count, .. } if self.course == Course::Connecting => {
                 self.course = Course::Ending;
                 self.send_sync_end(count, out);
             }
@@ -900,7 +947,12 @@ impl RfsActor {
             Change::InStep { .. } => {}
             Change::Outdated { since } => self.after_outdated(since, out),
             Change::HandedOver { epoch } if self.course == (Course::HandingOver { epoch }) => {
-                engine(out, EngineCommand::Send(PeerMessage::Handover { epoch, seq: self.peer_seq }));
+                self.retry_at = Some(now + HANDOVER_LIMIT);
+                if self.link == Link::Known {
+                    engine(out, EngineCommand::Send(PeerMessage::Handover { epoch, seq: self.peer_seq }));
+                } else {
+                    self.hand_over_blindly(epoch, out);
+                }
             }
             Change::HandedOver { .. } => {}
             Change::TakenOver { epoch } if self.course == Course::TakingOver => {

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 pub(super) enum Change {
     Alone(Grant),
     PeerResigned,
-    Connected { count: SyncCount },
+    Connected { epoch: Epoch, count: SyncCount },
     Half { epoch: Epoch },
     InStep { epoch: Epoch, generation: GenerationId, history: Vec<GenerationId>, count: SyncCount },
     Outdated { since: GenerationId },
@@ -24,7 +24,7 @@ impl Change {
         match self {
             Change::Alone(grant) => records::alone(record, grant),
             Change::PeerResigned => records::peer_resigned(record),
-            Change::Connected { .. } => records::connected_primary(record),
+            Change::Connected { epoch, .. } => records::connected_primary(record, *epoch),
             Change::Half { epoch } => records::half(record, *epoch),
             Change::InStep { epoch, generation, history, .. } => {
                 records::in_step(record, *epoch, *generation, history, mark.clone())

@@ -1,0 +1,514 @@
+//! Two nodes without faults in between: hearts and rfs actors, joined by a network and disks that always work unless a test
+//! says otherwise. The simulator (hf-sim) is the one that looks for trouble.
+#![allow(dead_code)] // each test file uses its own part
+
+use hf_node::heart::{HeartActor, HeartConfig, HeartEffect, HeartInput, Lane, Vip};
+use hf_node::rfs::{RfsActor, RfsConfig, RfsEffect, RfsInput};
+use hf_replica::engine::{EngineCommand, EngineEvent, Gate, SyncCount};
+use hf_types::{
+    Caller, Colour, Command, Incarnation, Instant, ModuleState, NodeName, Record, Script, ScriptOutcome, Seq, Ticket,
+};
+use hf_wire::bus::{DaemonToHeart, Fenced, HeartToDaemon, PeerModule};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub const MS: u64 = 1_000_000;
+
+pub enum Event {
+    Heart(usize, u64, HeartInput),
+    Rfs(usize, u64, RfsInput),
+}
+
+#[derive(Default)]
+pub struct Engine {
+    mounted: bool,
+    pub gate: Option<Gate>,
+    listening: bool,
+    connecting: bool,
+    linked: bool,
+}
+
+pub struct Node {
+    pub config: HeartConfig,
+    pub heart: Option<HeartActor>,
+    pub rfs: Option<RfsActor>,
+    /// Numbers of the processes, so that nothing reaches a successor by mistake.
+    heart_life: u64,
+    rfs_life: u64,
+    pub engine: Engine,
+    pub disk: Vec<Record>,
+    boot: u64,
+    pub log: Vec<String>,
+    pub scripts: Vec<String>,
+    pub vip: bool,
+    pub answers: Vec<Result<(), String>>,
+    pub epoch: hf_types::Epoch,
+    pub incarnation: Incarnation,
+}
+
+pub struct Lab {
+    pub now: u64,
+    queue: BTreeMap<(u64, u64), Event>,
+    number: u64,
+    pub nodes: [Node; 2],
+    /// Heartbeats and link of the pair pass.
+    pub net: bool,
+    /// Only the heartbeats.
+    pub beats: bool,
+    pub start_prim_ms: u64,
+    pub prim_fails: bool,
+}
+
+fn name(node: usize) -> NodeName {
+    format!("node{}", node + 1).parse().unwrap()
+}
+
+pub fn config(node: usize, timeout_ms: u64) -> HeartConfig {
+    let lane = |ident: &str| Lane {
+        lan: ident.parse().unwrap(),
+        ident: ident.to_owned(),
+        pulse: Duration::from_millis(200),
+        timeout: Duration::from_millis(timeout_ms),
+    };
+    HeartConfig {
+        module: "mirror".parse().unwrap(),
+        me: name(node),
+        peer: name(1 - node),
+        me_first: node == 0,
+        lanes: vec![lane("default"), lane("flow")],
+        replicates: true,
+        failover: true,
+        defaultprim: None,
+        lastprim: false,
+        vips: vec![Vip {
+            address: "10.0.0.100".parse().unwrap(),
+            arp_interval: Duration::from_secs(60),
+            arp_elapse: Duration::from_secs(1200),
+            arp_reroute: true,
+        }],
+        scripts: true,
+        nice_stop_timeout: Duration::from_secs(300),
+        force_stop_timeout: Duration::from_secs(300),
+        syncdelta_min: 0,
+    }
+}
+
+impl Lab {
+    pub fn new() -> Lab {
+        Lab::with(|_| {})
+    }
+
+    pub fn with(change: impl Fn(&mut HeartConfig)) -> Lab {
+        let node = |number: usize| {
+            let mut config = config(number, 5000);
+            change(&mut config);
+            Node {
+                config,
+                heart: None,
+                rfs: None,
+                heart_life: 0,
+                rfs_life: 0,
+                engine: Engine::default(),
+                disk: vec![Record::new(number as u64 + 1)],
+                boot: 1,
+                log: Vec::new(),
+                scripts: Vec::new(),
+                vip: false,
+                answers: Vec::new(),
+                epoch: hf_types::Epoch(0),
+                incarnation: Incarnation(0),
+            }
+        };
+        Lab {
+            now: 1000 * MS,
+            queue: BTreeMap::new(),
+            number: 0,
+            nodes: [node(0), node(1)],
+            net: true,
+            beats: true,
+            start_prim_ms: 100,
+            prim_fails: false,
+        }
+    }
+
+    /// A random number that is never the same.
+    fn random(&mut self) -> u64 {
+        self.number += 1;
+        self.number * 7919 + 1_000_000
+    }
+
+    fn at(&mut self, ms: u64, event: Event) {
+        self.number += 1;
+        self.queue.insert((self.now + ms * MS, self.number), event);
+    }
+
+    fn to_heart(&mut self, node: usize, ms: u64, input: HeartInput) {
+        let life = self.nodes[node].heart_life;
+        self.at(ms, Event::Heart(node, life, input));
+    }
+
+    fn to_rfs(&mut self, node: usize, ms: u64, input: RfsInput) {
+        let life = self.nodes[node].rfs_life;
+        self.at(ms, Event::Rfs(node, life, input));
+    }
+
+    // ---- what a test does ------------------------------------------------------------------------------------------
+
+    pub fn command(&mut self, node: usize, command: Command) {
+        let by = Caller("SYSTEM/root".to_owned());
+        if self.nodes[node].heart.is_some() {
+            let control = DaemonToHeart::Control { ticket: Ticket(1), command, by };
+            self.to_heart(node, 0, HeartInput::Daemon(control));
+            return;
+        }
+        let incarnation = Incarnation(self.random());
+        let target = &mut self.nodes[node];
+        target.heart = Some(HeartActor::new(target.config.clone()));
+        target.heart_life += 1;
+        target.incarnation = incarnation;
+        self.to_heart(node, 0, HeartInput::Started { incarnation, first: command, by });
+        self.daemons_say(None);
+    }
+
+    pub fn run(&mut self, ms: u64) {
+        let end = self.now + ms * MS;
+        while let Some(at) = self.next().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// Runs until both nodes are where the test wants them; fails with their logs if they don't come there.
+    pub fn until(&mut self, ms: u64, places: [&str; 2]) {
+        let end = self.now + ms * MS;
+        while self.places() != places {
+            let Some(at) = self.next().filter(|at| *at <= end) else {
+                panic!("{:?} instead of {places:?}\n{}", self.places(), self.logs());
+            };
+            self.now = self.now.max(at);
+            self.step();
+        }
+    }
+
+    pub fn places(&self) -> [String; 2] {
+        [0, 1].map(|node| match &self.nodes[node].heart {
+            Some(heart) => format!("{} {}", heart.status().state, heart.status().colour),
+            None => "STOP red".to_owned(),
+        })
+    }
+
+    pub fn logs(&self) -> String {
+        let all = self.nodes.iter().enumerate();
+        all.flat_map(|(node, n)| n.log.iter().map(move |line| format!("{}: {line}\n", node + 1))).collect()
+    }
+
+    /// Everything of this node is gone; its disk stays.
+    pub fn power_off(&mut self, node: usize) {
+        let n = &mut self.nodes[node];
+        n.heart = None;
+        n.rfs = None;
+        n.heart_life += 1;
+        n.rfs_life += 1;
+        n.vip = false;
+        n.boot += 1;
+        self.unlink(node, false);
+        self.nodes[node].engine = Engine::default();
+        self.daemons_say(Some(node));
+    }
+
+    pub fn kill_rfs(&mut self, node: usize) {
+        self.rfs_ends(node);
+        self.to_heart(node, 1, HeartInput::RfsGone);
+    }
+
+    /// The heart dies; its daemon fences what it left, and says so to the other node.
+    pub fn kill_heart(&mut self, node: usize) {
+        let fenced = Fenced { heart: self.nodes[node].incarnation, epoch: self.nodes[node].epoch };
+        self.nodes[node].heart = None;
+        self.nodes[node].heart_life += 1;
+        self.rfs_ends(node);
+        self.nodes[node].vip = false;
+        let peer = PeerModule { heard: true, state: ModuleState::Stop, fenced: Some(fenced) };
+        self.to_heart(1 - node, 5, HeartInput::Daemon(DaemonToHeart::Peer(peer)));
+    }
+
+    pub fn stall(&mut self, node: usize, for_ms: u64) {
+        self.to_heart(node, 0, HeartInput::Stalled { for_ms });
+        self.to_rfs(node, 0, RfsInput::Stalled { for_ms });
+    }
+
+    pub fn cut(&mut self) {
+        self.net = false;
+        self.unlink(0, true);
+    }
+
+    pub fn heal(&mut self) {
+        self.net = true;
+        self.beats = true;
+        self.try_link();
+    }
+
+    /// What the daemons tell the hearts of the other node.
+    fn daemons_say(&mut self, dead: Option<usize>) {
+        for node in 0..2 {
+            let other = 1 - node;
+            let state = self.nodes[other].heart.as_ref().map_or(ModuleState::Stop, |heart| heart.status().state);
+            let peer = PeerModule { heard: self.net && dead != Some(other), state, fenced: None };
+            if self.nodes[node].heart.is_some() {
+                self.to_heart(node, 3, HeartInput::Daemon(DaemonToHeart::Peer(peer)));
+            }
+        }
+    }
+
+    // ---- time ------------------------------------------------------------------------------------------------------
+
+    fn next(&self) -> Option<u64> {
+        let timers = self.nodes.iter().flat_map(|node| {
+            let heart = node.heart.as_ref().and_then(HeartActor::next_deadline);
+            let rfs = node.rfs.as_ref().and_then(RfsActor::next_deadline);
+            [heart, rfs].into_iter().flatten().map(|(at, _)| at.0)
+        });
+        timers.chain(self.queue.keys().next().map(|(at, _)| *at)).min()
+    }
+
+    fn step(&mut self) {
+        if let Some(entry) = self.queue.first_entry()
+            && entry.key().0 <= self.now
+        {
+            match entry.remove() {
+                Event::Heart(node, life, input) if life == self.nodes[node].heart_life => self.heart(node, input),
+                Event::Rfs(node, life, input) if life == self.nodes[node].rfs_life => self.rfs(node, input),
+                Event::Heart(..) | Event::Rfs(..) => {}
+            }
+            return;
+        }
+        for node in 0..2 {
+            let due = |at: Option<(Instant, &str)>| at.is_some_and(|(at, _)| at.0 <= self.now);
+            if due(self.nodes[node].heart.as_ref().and_then(HeartActor::next_deadline)) {
+                self.heart(node, HeartInput::Timer);
+                return;
+            }
+            if due(self.nodes[node].rfs.as_ref().and_then(RfsActor::next_deadline)) {
+                self.rfs(node, RfsInput::Timer);
+                return;
+            }
+        }
+    }
+
+    // ---- the heart's shell -----------------------------------------------------------------------------------------
+
+    fn heart(&mut self, node: usize, input: HeartInput) {
+        let now = Instant(self.now);
+        let Some(heart) = &mut self.nodes[node].heart else {
+            return;
+        };
+        for effect in heart.handle(now, input) {
+            self.heart_effect(node, effect);
+        }
+    }
+
+    fn heart_effect(&mut self, node: usize, effect: HeartEffect) {
+        match effect {
+            HeartEffect::SendHeartbeat { lane, body } => {
+                for lane in lane.map_or(vec![0, 1], |lane| vec![lane]) {
+                    if self.net && self.beats {
+                        self.to_heart(1 - node, 1, HeartInput::Heartbeat { lane, body: body.clone() });
+                    }
+                }
+            }
+            HeartEffect::ToDaemon(HeartToDaemon::Status { epoch, .. }) => {
+                self.nodes[node].epoch = epoch;
+            }
+            HeartEffect::ToDaemon(HeartToDaemon::Answer { result, .. }) => self.nodes[node].answers.push(result),
+            HeartEffect::ToDaemon(_) | HeartEffect::Answer { .. } => {}
+            HeartEffect::ToRfs(message) => self.to_rfs(node, 0, RfsInput::Heart(message)),
+            HeartEffect::SpawnRfs => self.spawn_rfs(node),
+            HeartEffect::KillRfs { .. } => {
+                self.rfs_ends(node);
+                self.to_heart(node, 1, HeartInput::RfsGone);
+            }
+            HeartEffect::RunScript { run, script, args, .. } => {
+                self.nodes[node].scripts.push(format!("{script} {}", args.join(" ")));
+                let ms = if script == Script::StartPrim { self.start_prim_ms } else { 10 };
+                let code = i32::from(self.prim_fails && script == Script::StartPrim);
+                self.to_heart(node, ms, HeartInput::ScriptEnded { run, script, outcome: ScriptOutcome::Exited(code) });
+            }
+            HeartEffect::KillScript { .. } => {}
+            HeartEffect::SetVip { address, .. } => {
+                let other = &self.nodes[1 - node];
+                assert!(!self.net || !other.vip, "two nodes with the address\n{}", self.logs());
+                self.nodes[node].vip = true;
+                self.to_heart(node, 1, HeartInput::VipSet { address, error: None });
+            }
+            HeartEffect::ClearVip { address } => {
+                self.nodes[node].vip = false;
+                self.to_heart(node, 1, HeartInput::VipCleared { address, error: None });
+            }
+            HeartEffect::RenewVip { .. } | HeartEffect::AnnounceVip { .. } | HeartEffect::KillApplication => {}
+            HeartEffect::Log(event) => self.nodes[node].log.push(event.to_string()),
+            HeartEffect::SetResource(_) => {}
+            HeartEffect::Random => {
+                let value = self.random();
+                self.to_heart(node, 0, HeartInput::Random { value });
+            }
+            HeartEffect::Exit => {
+                self.nodes[node].heart = None;
+                self.nodes[node].heart_life += 1;
+                self.daemons_say(None);
+            }
+        }
+    }
+
+    // ---- the data plane --------------------------------------------------------------------------------------------
+
+    fn spawn_rfs(&mut self, node: usize) {
+        if self.nodes[node].rfs.is_some() {
+            return;
+        }
+        let incarnation = Incarnation(self.random());
+        let n = &mut self.nodes[node];
+        let config = RfsConfig {
+            dirs: vec!["/replicated".to_owned()],
+            async_second: true,
+            send_timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_secs(100),
+        };
+        n.rfs = Some(RfsActor::new(config));
+        n.rfs_life += 1;
+        n.engine = Engine::default();
+        let started =
+            EngineEvent::Started { records: n.disk.clone(), boot_id: format!("boot{}", n.boot), takeover: false };
+        self.to_rfs(node, 5, RfsInput::Started { incarnation });
+        self.to_rfs(node, 5, RfsInput::Engine(started));
+    }
+
+    fn rfs_ends(&mut self, node: usize) {
+        self.nodes[node].rfs = None;
+        self.nodes[node].rfs_life += 1;
+        self.unlink(node, false);
+        self.nodes[node].engine = Engine::default();
+    }
+
+    fn rfs(&mut self, node: usize, input: RfsInput) {
+        let now = Instant(self.now);
+        let Some(rfs) = &mut self.nodes[node].rfs else {
+            return;
+        };
+        for effect in rfs.handle(now, input) {
+            match effect {
+                RfsEffect::ToHeart(message) => self.to_heart(node, 0, HeartInput::Rfs(message)),
+                RfsEffect::Engine(command) => self.engine(node, command),
+                RfsEffect::Log(event) => self.nodes[node].log.push(event.to_string()),
+                RfsEffect::Exit => {
+                    self.rfs_ends(node);
+                    self.to_heart(node, 2, HeartInput::RfsGone);
+                }
+            }
+        }
+    }
+
+    fn engine(&mut self, node: usize, command: EngineCommand) {
+        let answer = |lab: &mut Lab, event| lab.to_rfs(node, 1, RfsInput::Engine(event));
+        match command {
+            EngineCommand::Mount => {
+                self.nodes[node].engine.mounted = true;
+                answer(self, EngineEvent::Mounted);
+            }
+            EngineCommand::Unmount => {
+                self.nodes[node].engine.mounted = false;
+                answer(self, EngineEvent::Unmounted);
+            }
+            EngineCommand::SetGate(gate) => self.nodes[node].engine.gate = Some(gate),
+            EngineCommand::Listen => {
+                self.nodes[node].engine.listening = true;
+                self.nodes[node].engine.connecting = false;
+                self.try_link();
+            }
+            EngineCommand::Connect => {
+                self.nodes[node].engine.connecting = true;
+                self.nodes[node].engine.listening = false;
+                self.try_link();
+            }
+            EngineCommand::Hangup => {
+                self.nodes[node].engine.listening = false;
+                self.nodes[node].engine.connecting = false;
+                self.unlink(node, true);
+            }
+            EngineCommand::Send(message) => {
+                if self.nodes[node].engine.linked {
+                    self.to_rfs(1 - node, 1, RfsInput::Engine(EngineEvent::Received(message)));
+                }
+            }
+            EngineCommand::StartSync => {
+                let count = SyncCount { files_done: 3, bytes_sent: 2048, elapsed_ms: 20, ..SyncCount::default() };
+                self.to_rfs(node, 20, RfsInput::Engine(EngineEvent::SyncSent { seq: Seq(9), count }));
+            }
+            EngineCommand::StopSync => {}
+            EngineCommand::Drain => answer(self, EngineEvent::Drained { seq: Seq(9) }),
+            EngineCommand::WriteRecords { token, records } => {
+                self.nodes[node].disk = records;
+                answer(self, EngineEvent::RecordsWritten { token });
+            }
+        }
+    }
+
+    fn try_link(&mut self) {
+        let [a, b] = &self.nodes;
+        let fits = |a: &Engine, b: &Engine| a.connecting && b.listening && !a.linked && !b.linked;
+        if self.net && (fits(&a.engine, &b.engine) || fits(&b.engine, &a.engine)) {
+            for node in 0..2 {
+                self.nodes[node].engine.linked = true;
+                self.to_rfs(node, 1, RfsInput::Engine(EngineEvent::LinkUp));
+            }
+        }
+    }
+
+    fn unlink(&mut self, node: usize, tell_me: bool) {
+        if !self.nodes[node].engine.linked {
+            return;
+        }
+        for who in 0..2 {
+            self.nodes[who].engine.linked = false;
+            if who != node || tell_me {
+                let down = EngineEvent::LinkDown { why: "cut".to_owned() };
+                self.to_rfs(who, 1, RfsInput::Engine(down));
+            }
+        }
+    }
+
+    // ---- questions -------------------------------------------------------------------------------------------------
+
+    /// The node's log holds these lines in this order; others may lie in between.
+    pub fn has_in_order(&self, node: usize, lines: &[&str]) {
+        let mut rest = self.nodes[node].log.iter();
+        for line in lines {
+            assert!(rest.any(|has| has == line), "node{}: {line:?} is missing or too early\n{}", node + 1, self.logs());
+        }
+    }
+
+    pub fn clear_logs(&mut self) {
+        for node in &mut self.nodes {
+            node.log.clear();
+            node.scripts.clear();
+        }
+    }
+
+    pub fn colour(&self, node: usize) -> Colour {
+        self.nodes[node].heart.as_ref().map_or(Colour::Red, |heart| heart.status().colour)
+    }
+
+    /// PRIM on node1 and SECOND on node2, from nothing (reference 004, 5.3).
+    pub fn paired() -> Lab {
+        Lab::new().pair_up()
+    }
+
+    pub fn pair_up(mut self) -> Lab {
+        self.command(0, Command::Prim);
+        self.until(20_000, ["ALONE green", "STOP red"]);
+        self.command(1, Command::Second);
+        self.until(20_000, ["PRIM green", "SECOND green"]);
+        self.run(1000);
+        self
+    }
+}

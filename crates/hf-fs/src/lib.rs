@@ -5,9 +5,11 @@
 //! - [`backing`]: the directory where the data really is.
 //! - [`front`]: what applications see of it, through FUSE.
 //! - [`keeper`]: the process that holds a mount while its server dies and is replaced.
+//! - [`record`]: what a directory durably knows of itself and of the other copy.
 
 pub mod backing;
 pub mod front;
 pub mod keeper;
 pub mod pipeline;
+pub mod record;
 pub mod table;

@@ -1,0 +1,128 @@
+//! Making things durable: barriers of the other node (`async="none"`), in groups and never in the applier's way; and everything,
+//! regularly.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use hf_replica::engine::EngineEvent;
+use hf_types::{RfsFault, Seq};
+
+use super::{Link, lock};
+use crate::pipeline::FileId;
+
+/// How often a copy that follows is made durable.
+const FOLLOWER: Duration = Duration::from_secs(1);
+/// The primary's own: accepted writes are durable within 5 s (P1).
+const LEADER_TICKS: u32 = 4;
+
+/// Barriers that wait for their sync.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Vec<(u64, u16, FileId)>>,
+    changed: Condvar,
+}
+
+impl Queue {
+    pub(super) fn push(&self, seq: u64, dir: u16, id: FileId) {
+        lock(&self.waiting).push((seq, dir, id));
+        self.changed.notify_one();
+    }
+
+    pub(super) fn wake(&self) {
+        self.changed.notify_all();
+    }
+}
+
+impl Link {
+    /// One group after the other: whatever came while a group was synced is the next.
+    pub(super) fn barrier_loop(self: &Arc<Link>) {
+        while !self.is_over() {
+            let waiting = lock(&self.durable.waiting);
+            let (mut waiting, _) = self
+                .durable
+                .changed
+                .wait_timeout_while(waiting, Duration::from_millis(500), |waiting| {
+                    waiting.is_empty() && !self.is_over()
+                })
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            let group = std::mem::take(&mut *waiting);
+            drop(waiting);
+            if let Some((newest, ..)) = group.last() {
+                self.fulfil(*newest, &group);
+            }
+        }
+    }
+
+    fn fulfil(&self, newest: u64, group: &[(u64, u16, FileId)]) {
+        let files: HashSet<_> = group.iter().map(|(_, dir, id)| (*dir, *id)).collect();
+        for (dir, id) in files {
+            if let Err(error) = self.sync_file(dir, id) {
+                self.local_fault("fdatasync", &error);
+                return;
+            }
+        }
+        self.ring.counters().own_fulfilled.fetch_max(newest, Ordering::SeqCst);
+        self.out.acknowledge(&self.ring);
+    }
+
+    fn sync_file(&self, dir: u16, id: FileId) -> io::Result<()> {
+        let backing = &self.dirs[usize::from(dir)].backing;
+        match backing.sync(id, true) {
+            // It lost its last name meanwhile: only the names are left to be made durable.
+            Err(error) if error.raw_os_error() == Some(libc::ESTALE) => backing.sync_names(),
+            other => other,
+        }
+    }
+
+    /// The durable watermark, apart from acknowledgements.
+    pub(super) fn watermark_loop(self: &Arc<Link>) {
+        let (mut ticks, mut last) = (0, 0);
+        while !self.is_over() {
+            for _ in 0..10 {
+                std::thread::sleep(FOLLOWER / 10);
+                if self.is_over() {
+                    return;
+                }
+            }
+            ticks += 1;
+            let counters = self.ring.counters();
+            let applied = counters.applied.load(Ordering::SeqCst);
+            let behind = counters.own_durable.load(Ordering::SeqCst) < applied;
+            let issued = self.ring.last();
+            if behind || (ticks % LEADER_TICKS == 0 && issued != last) {
+                last = issued;
+                if self.sync_everything() && behind {
+                    counters.own_durable.fetch_max(applied, Ordering::SeqCst);
+                    self.out.acknowledge(&self.ring);
+                }
+            }
+        }
+    }
+
+    /// False (and a fault was reported) when this disk failed.
+    pub(crate) fn sync_everything(&self) -> bool {
+        for dir in &self.dirs {
+            if let Err(error) = dir.backing.sync_all() {
+                self.local_fault("syncfs", &error);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// This node's disk failed under something that nobody asked for just now.
+    pub(crate) fn local_fault(&self, call: &str, error: &io::Error) {
+        self.ring.counters().applied_stream.store(0, Ordering::SeqCst);
+        self.report(EngineEvent::Fault(RfsFault::LocalDisk(format!("{call}: {error}"))));
+    }
+
+    pub(super) fn note_watermark(&self, durable: u64) {
+        let before = self.ring.counters().peer_durable.fetch_max(durable, Ordering::SeqCst);
+        if durable > before {
+            self.report(EngineEvent::Watermark { seq: Seq(durable) });
+        }
+    }
+}

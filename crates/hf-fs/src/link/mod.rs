@@ -1,0 +1,365 @@
+//! The link between the two copies: one TCP connection, unacknowledged frames kept in memory that outlives this process.
+//!
+//! A write's way: [`pipe`] (under the front end's lock) puts a frame into the [`ring`], [`out`] sends it from there; on the other node
+//! [`receive`] applies it in order, [`durable`] syncs for barriers, and the acknowledgement comes back through [`receive`]
+//! into [`acks`], which completes who waits. No thread stands between an application and the socket.
+//!
+//! # Going on after a break
+//!
+//! A *stream* begins with a synchronisation and has a random number. Its frames are numbered without gaps. Each node keeps, in
+//! memory that the keeper holds, the frames that weren't acknowledged, and how far it applied the other's stream. Both say so in
+//! [`Hello`](hf_wire::frame::Hello); the sender goes on with the next frame if it still has it. If not (a node was rebooted, the
+//! break was too long) nothing of the stream is sent until a synchronisation begins another: the core is told by `applied: 0`.
+//! A synchronisation itself isn't resumed: what both sides know of it is in memory only; comparing again is cheap.
+//!
+//! # What is never done here
+//!
+//! Nothing is decided: a silent or broken link is reported, and whether to go on alone is the core's matter. An operation that
+//! fails on this copy is reported on both nodes and never skipped.
+
+pub mod acks;
+mod again;
+pub mod auth;
+mod connect;
+mod durable;
+mod encode;
+pub mod out;
+pub mod pipe;
+mod receive;
+pub mod ring;
+mod watch;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use hf_replica::engine::EngineEvent;
+use hf_types::RfsFault;
+use hf_wire::frame::Body;
+
+use crate::backing::Backing;
+use crate::pipeline::{Gate, GateState, Order};
+use crate::sync::{Bound, Replies};
+use acks::{Acks, Mode};
+use auth::Authenticate;
+use out::Out;
+use ring::{Full, Ring};
+
+pub use pipe::DirPipeline;
+
+/// What the link is told once.
+#[derive(Clone, Debug)]
+pub struct LinkOptions {
+    /// This node's address and port on the flow's LAN; connections also come from this address.
+    pub local: SocketAddr,
+    /// The other node's.
+    pub peer: SocketAddr,
+    /// `async="second"`: a barrier is acknowledged when received; else when durable.
+    pub async_second: bool,
+    /// How long operations may stay unacknowledged before it is reported.
+    pub send_timeout: Duration,
+    /// The same for barriers.
+    pub lock_timeout: Duration,
+    /// How long nothing at all may be heard before the connection is given up.
+    pub silence: Duration,
+}
+
+/// Takes what the core is to know; called from many threads, must not block.
+pub type Events = Arc<dyn Fn(EngineEvent) + Send + Sync>;
+
+/// What becomes of operations that succeeded here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Flow {
+    /// Numbered only.
+    Alone,
+    /// Sent as far as the other copy knows the file.
+    Syncing,
+    /// Sent.
+    InStep,
+}
+
+/// What the link is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    Nothing,
+    Listen,
+    Connect,
+    Exit,
+}
+
+/// One replicated directory.
+pub struct Directory {
+    pub backing: Arc<Backing>,
+    pub gate: Gate,
+    pub order: Order,
+}
+
+/// Numbers for people and tests.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    /// Connections that didn't prove themselves, or came from elsewhere.
+    pub strangers: AtomicU64,
+    /// Connections that stood.
+    pub connections: AtomicU64,
+    /// Frames of the stream applied here.
+    pub applied: AtomicU64,
+}
+
+#[derive(Default)]
+struct Throttle {
+    /// What the core wants; `None` before it said anything.
+    core: Option<GateState>,
+    /// The ring has too little room.
+    full: bool,
+    /// Gates were changed: who waits there is to be served.
+    serve: bool,
+}
+
+/// See the module.
+pub struct Link {
+    pub options: LinkOptions,
+    pub ring: Ring,
+    pub out: Out,
+    pub acks: Acks,
+    pub dirs: Vec<Directory>,
+    pub bound: Bound,
+    pub replies: Replies,
+    pub statistics: Statistics,
+    events: Events,
+    auth: Box<dyn Authenticate>,
+    flow: AtomicU8,
+    wanted: Mutex<Wanted>,
+    wanted_changed: Condvar,
+    throttle: Mutex<Throttle>,
+    throttle_changed: Condvar,
+    durable: durable::Queue,
+    digests: Mutex<Option<std::sync::mpsc::Sender<crate::sync::DigestJob>>>,
+    /// Milliseconds since `began` when the other node was heard last, and when an acknowledgement came last.
+    heard_ms: AtomicU64,
+    progress_ms: AtomicU64,
+    began: Instant,
+    exit: AtomicBool,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+}
+
+impl Link {
+    /// Starts the link's threads. It neither listens nor connects yet; gates are closed, acknowledgements held.
+    pub fn start(
+        options: LinkOptions,
+        ring: Ring,
+        backings: Vec<Arc<Backing>>,
+        auth: Box<dyn Authenticate>,
+        events: Events,
+    ) -> std::io::Result<Arc<Link>> {
+        let dirs = backings
+            .into_iter()
+            .map(|backing| Directory { backing, gate: Gate::new(GateState::Closed), order: Order::default() })
+            .collect::<Vec<_>>();
+        let acks = Acks::default();
+        let counters = ring.counters();
+        acks.advance(counters.received.load(Ordering::SeqCst), counters.fulfilled.load(Ordering::SeqCst));
+        let link = Arc::new(Link {
+            bound: Bound::new(dirs.len()),
+            replies: Replies::default(),
+            options,
+            ring,
+            out: Out::default(),
+            acks,
+            dirs,
+            statistics: Statistics::default(),
+            events,
+            auth,
+            flow: AtomicU8::new(Flow::InStep as u8),
+            wanted: Mutex::new(Wanted::Nothing),
+            wanted_changed: Condvar::new(),
+            throttle: Mutex::default(),
+            throttle_changed: Condvar::new(),
+            durable: durable::Queue::default(),
+            digests: Mutex::new(None),
+            heard_ms: AtomicU64::new(0),
+            progress_ms: AtomicU64::new(0),
+            began: Instant::now(),
+            exit: AtomicBool::new(false),
+            threads: Mutex::default(),
+        });
+        link.spawn("hf-link", Link::connections)?;
+        link.spawn("hf-send", Link::send_loop)?;
+        link.spawn("hf-watch", Link::watch_loop)?;
+        link.spawn("hf-gate", Link::gate_loop)?;
+        link.spawn("hf-sync", Link::barrier_loop)?;
+        link.spawn("hf-durable", Link::watermark_loop)?;
+        link.spawn("hf-digest", Link::digest_loop)?;
+        Ok(link)
+    }
+
+    fn spawn(self: &Arc<Link>, name: &str, run: fn(&Arc<Link>)) -> std::io::Result<()> {
+        let link = self.clone();
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || run(&link))?;
+        lock(&self.threads).push(thread);
+        Ok(())
+    }
+
+    /// Ends the connection and all threads.
+    pub fn stop(&self) {
+        self.exit.store(true, Ordering::SeqCst);
+        self.want(Wanted::Exit);
+        lock(&self.digests).take();
+        self.durable.wake();
+        self.wake_gates();
+        for thread in std::mem::take(&mut *lock(&self.threads)) {
+            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+                tracing::error!("a thread of the replication link panicked");
+            }
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.exit.load(Ordering::SeqCst)
+    }
+
+    /// Tells the core.
+    pub fn report(&self, event: EngineEvent) {
+        (self.events)(event);
+    }
+
+    /// Listen, connect, or neither. Idempotent.
+    pub fn want(&self, wanted: Wanted) {
+        let mut now = lock(&self.wanted);
+        if *now == wanted {
+            return;
+        }
+        *now = wanted;
+        drop(now);
+        self.wanted_changed.notify_all();
+        if matches!(wanted, Wanted::Nothing | Wanted::Exit) {
+            self.out.shutdown();
+        }
+    }
+
+    /// What becomes of operations.
+    pub fn flow(&self) -> Flow {
+        match self.flow.load(Ordering::SeqCst) {
+            0 => Flow::Alone,
+            1 => Flow::Syncing,
+            _ => Flow::InStep,
+        }
+    }
+
+    /// Sets what is acknowledged, what is admitted and what becomes of it, in the order that leaves no gap: first nothing is
+    /// acknowledged, then nothing admitted and nothing inside, then the new state holds.
+    pub fn set_gate(&self, mode: Mode, gate: GateState, flow: Option<Flow>) {
+        if self.acks.mode() != mode {
+            self.acks.set_mode(Mode::Hold);
+        }
+        let mut throttle = lock(&self.throttle);
+        if throttle.core != Some(gate) {
+            self.put_gates(GateState::Closed);
+            for dir in &self.dirs {
+                if !dir.gate.drain(Duration::from_secs(1)) {
+                    tracing::warn!("a modification is still being carried out while the gate changes");
+                }
+            }
+        }
+        if let Some(flow) = flow {
+            self.change_flow(flow);
+        }
+        throttle.core = Some(gate);
+        throttle.full = false;
+        self.put_gates(gate);
+        drop(throttle);
+        self.acks.set_mode(mode);
+        self.wake_gates();
+    }
+
+    fn change_flow(&self, flow: Flow) {
+        if flow == Flow::Alone {
+            // The other copy doesn't follow any more; what it missed is found by comparing.
+            self.bound.close();
+            self.out.restart(&self.ring, 0);
+        }
+        self.flow.store(flow as u8, Ordering::SeqCst);
+    }
+
+    fn put_gates(&self, state: GateState) {
+        for dir in &self.dirs {
+            dir.gate.put(state);
+        }
+    }
+
+    /// Room in the ring below which nobody is admitted any more: what is inside must fit.
+    pub(crate) fn reserve(&self) -> usize {
+        self.ring.capacity() / 4
+    }
+
+    fn close_when_full(&self) {
+        if self.ring.free() >= self.reserve() {
+            return;
+        }
+        let mut throttle = lock(&self.throttle);
+        if matches!(throttle.core, Some(GateState::Open { .. })) && !throttle.full {
+            throttle.full = true;
+            self.put_gates(GateState::Closed);
+        }
+    }
+
+    fn open_when_empty(&self) {
+        if self.ring.free() < self.ring.capacity() / 2 {
+            return;
+        }
+        let mut throttle = lock(&self.throttle);
+        if throttle.full {
+            throttle.full = false;
+            if let Some(state) = throttle.core {
+                self.put_gates(state);
+            }
+            drop(throttle);
+            self.wake_gates();
+        }
+    }
+
+    fn wake_gates(&self) {
+        lock(&self.throttle).serve = true;
+        self.throttle_changed.notify_all();
+    }
+
+    /// Appends a frame of the stream and sends it. `None`: there was no room, and the stream is over.
+    pub(crate) fn append(&self, dir: u16, body: &Body<'_>, mark: Option<&AtomicU64>) -> Option<u64> {
+        match self.ring.append(&body.encode(), dir, body.is_fence(), mark) {
+            Ok(seq) => {
+                self.out.kick(&self.ring);
+                self.close_when_full();
+                Some(seq)
+            }
+            Err(Full) => {
+                self.overflow();
+                None
+            }
+        }
+    }
+
+    /// Should not happen (the gate closes before); if it does, the other copy can't follow any more.
+    fn overflow(&self) {
+        self.acks.set_mode(Mode::Hold);
+        self.out.restart(&self.ring, 0);
+        tracing::error!("no room for another unacknowledged operation: the other copy must be compared");
+        self.report(EngineEvent::Fault(RfsFault::Stalled));
+    }
+
+    /// A message of the core, in the order of the stream.
+    pub fn send_control(&self, json: &[u8]) {
+        self.out.control(&self.ring, json);
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests;

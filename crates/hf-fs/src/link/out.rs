@@ -1,0 +1,270 @@
+//! The sending half of a connection.
+//!
+//! Nobody waits for the network here: who has something to send tries the lock; the one who gets it sends for everybody, straight
+//! from the ring, without blocking. When the socket is full the sending thread goes on once there is room.
+//!
+//! Three kinds of bytes meet only between whole frames: an acknowledgement (always the newest), frames of the connection, and the
+//! stream. Control messages keep their place in the stream: they go out when everything appended before them has.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use hf_wire::frame::{Ack, Body, Place};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::SendFlags;
+
+use super::ring::Ring;
+
+/// See the module.
+#[derive(Default)]
+pub struct Out {
+    state: Mutex<State>,
+    wanted: AtomicBool,
+    ack_wanted: AtomicBool,
+    full: Mutex<bool>,
+    full_changed: Condvar,
+    /// Bytes sent since the process began, for measuring.
+    pub bytes: AtomicU64,
+    /// System calls for them.
+    pub calls: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    socket: Option<Arc<TcpStream>>,
+    /// The other node goes on with this stream: send it.
+    streaming: bool,
+    /// Everything before this position of the ring was sent.
+    sent: u64,
+    /// A frame ends here, and up to here the ring must be sent before anything else.
+    commit: u64,
+    partial: Option<(Vec<u8>, usize)>,
+    direct: VecDeque<Vec<u8>>,
+    /// With the position of the ring that must be reached before.
+    control: VecDeque<(u64, Vec<u8>)>,
+    full: bool,
+}
+
+enum Sent {
+    Everything,
+    SocketFull,
+}
+
+impl Out {
+    /// A connection stands. `resume`: the position from which the other node goes on with our stream, none if it doesn't.
+    pub fn open(&self, socket: Arc<TcpStream>, resume: Option<u64>) {
+        let mut state = self.lock();
+        let at = resume.unwrap_or(0);
+        *state = State { socket: Some(socket), streaming: resume.is_some(), sent: at, commit: at, ..State::default() };
+    }
+
+    /// The connection is gone; what wasn't sent of its own frames is dropped.
+    pub fn close(&self) {
+        *self.lock() = State::default();
+    }
+
+    /// Ends the connection; its receiver notices and calls [`Out::close`].
+    pub fn shutdown(&self) {
+        if let Some(socket) = &self.lock().socket {
+            // It may be closed by the other side already; either way it ends.
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
+    /// Is there a connection?
+    pub fn is_open(&self) -> bool {
+        self.lock().socket.is_some()
+    }
+
+    /// Up to where the ring was sent on this connection.
+    pub fn sent(&self) -> u64 {
+        self.lock().sent
+    }
+
+    /// Begins another stream on this connection (if there is one); what the ring held is dropped.
+    pub fn restart(&self, ring: &Ring, stream: u64) {
+        let mut state = self.lock();
+        if state.streaming && state.sent < state.commit {
+            // The other node has half a frame.
+            debug_assert!(state.partial.is_none());
+            state.partial = Some((ring.bytes(state.sent, state.commit).to_vec(), 0));
+        }
+        ring.restart(stream);
+        state.streaming = state.socket.is_some() && stream != 0;
+        state.sent = ring.head();
+        state.commit = state.sent;
+    }
+
+    /// Frees what the other node received.
+    pub fn release(&self, ring: &Ring, seq: u64) {
+        let state = self.lock();
+        if state.streaming {
+            ring.release(seq, state.sent);
+        }
+    }
+
+    /// Queues a frame of the connection; dropped if there is none.
+    pub fn direct(&self, ring: &Ring, body: &Body<'_>) {
+        let mut state = self.lock();
+        if state.socket.is_some() {
+            state.direct.push_back(body.encode().to_vec(Place::default()));
+        }
+        drop(state);
+        self.kick(ring);
+    }
+
+    /// Queues a message of the core, after everything appended so far; dropped if there is no connection.
+    pub fn control(&self, ring: &Ring, json: &[u8]) {
+        let mut state = self.lock();
+        if state.socket.is_some() {
+            let position = if state.streaming { ring.head() } else { 0 };
+            state.control.push_back((position, Body::Control { json }.encode().to_vec(Place::default())));
+        }
+        drop(state);
+        self.kick(ring);
+    }
+
+    /// Sends the newest acknowledgement.
+    pub fn acknowledge(&self, ring: &Ring) {
+        self.ack_wanted.store(true, Ordering::SeqCst);
+        self.kick(ring);
+    }
+
+    /// Sends what there is to send, unless somebody else is doing so: that one looks again.
+    pub fn kick(&self, ring: &Ring) {
+        self.wanted.store(true, Ordering::SeqCst);
+        while self.wanted.load(Ordering::SeqCst) {
+            let Ok(mut state) = self.state.try_lock() else { return };
+            self.wanted.store(false, Ordering::SeqCst);
+            if state.full {
+                return;
+            }
+            self.push_or_hand_over(&mut state, ring);
+        }
+    }
+
+    /// For the sending thread: waits until a socket was full (at most `limit`), then until it has room, then goes on.
+    pub fn drain_when_full(&self, ring: &Ring, limit: Duration) {
+        let guard = self.full.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (mut guard, _) = self
+            .full_changed
+            .wait_timeout_while(guard, limit, |full| !*full)
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if !std::mem::take(&mut *guard) {
+            return;
+        }
+        drop(guard);
+        let socket = self.lock().socket.clone();
+        if let Some(socket) = socket {
+            wait_for_room(&socket);
+        }
+        let mut state = self.lock();
+        state.full = false;
+        self.push_or_hand_over(&mut state, ring);
+        drop(state);
+        self.kick(ring);
+    }
+
+    fn push_or_hand_over(&self, state: &mut State, ring: &Ring) {
+        match self.push(state, ring) {
+            Ok(Sent::Everything) => {}
+            Ok(Sent::SocketFull) => {
+                state.full = true;
+                *self.full.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = true;
+                self.full_changed.notify_one();
+            }
+            Err(error) => {
+                tracing::debug!(%error, "sending on the replication link failed");
+                if let Some(socket) = &state.socket {
+                    // The receiver notices and reports; an error here means that it is closed already.
+                    let _ = socket.shutdown(std::net::Shutdown::Both);
+                }
+            }
+        }
+    }
+
+    fn push(&self, state: &mut State, ring: &Ring) -> io::Result<Sent> {
+        let Some(socket) = state.socket.clone() else { return Ok(Sent::Everything) };
+        loop {
+            if let Some((bytes, done)) = &mut state.partial {
+                match self.send(&socket, &bytes[*done..])? {
+                    None => return Ok(Sent::SocketFull),
+                    Some(n) => *done += n,
+                }
+                if *done == bytes.len() {
+                    state.partial = None;
+                }
+                continue;
+            }
+            if state.sent < state.commit {
+                match self.send(&socket, ring.bytes(state.sent, state.commit))? {
+                    None => return Ok(Sent::SocketFull),
+                    Some(n) => state.sent += n as u64,
+                }
+                continue;
+            }
+            if !self.next(state, ring) {
+                return Ok(Sent::Everything);
+            }
+        }
+    }
+
+    /// Between frames: chooses what comes next. False when there is nothing.
+    fn next(&self, state: &mut State, ring: &Ring) -> bool {
+        if self.ack_wanted.swap(false, Ordering::SeqCst) {
+            state.partial = Some((Body::Ack(newest(ring)).encode().to_vec(Place::default()), 0));
+        } else if let Some(frame) = state.direct.pop_front() {
+            state.partial = Some((frame, 0));
+        } else if state.control.front().is_some_and(|(position, _)| *position <= state.sent || !state.streaming) {
+            state.partial = state.control.pop_front().map(|(_, frame)| (frame, 0));
+        } else if state.streaming {
+            let head = ring.head();
+            state.commit = state.control.front().map_or(head, |(position, _)| head.min(*position));
+            return state.sent < state.commit;
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn send(&self, socket: &TcpStream, bytes: &[u8]) -> io::Result<Option<usize>> {
+        loop {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            match rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(n) => {
+                    self.bytes.fetch_add(n as u64, Ordering::Relaxed);
+                    return Ok(Some(n));
+                }
+                Err(rustix::io::Errno::AGAIN) => return Ok(None),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+fn newest(ring: &Ring) -> Ack {
+    let counters = ring.counters();
+    // Durable and fulfilled first: each is at most what is read after it.
+    let durable = counters.own_durable.load(Ordering::SeqCst);
+    let fulfilled = counters.own_fulfilled.load(Ordering::SeqCst);
+    let received = counters.applied.load(Ordering::SeqCst);
+    Ack { stream: counters.applied_stream.load(Ordering::SeqCst), received, fulfilled, durable }
+}
+
+fn wait_for_room(socket: &TcpStream) {
+    let mut fds = [PollFd::new(socket, PollFlags::OUT)];
+    let limit = Timespec { tv_sec: 1, tv_nsec: 0 };
+    // An error or nothing for a second: the sender tries, and fails or waits again.
+    let _ = rustix::event::poll(&mut fds, Some(&limit));
+    let _ = socket.as_fd();
+}

@@ -1,0 +1,110 @@
+//! [`Pipeline`] for one replicated directory over the link.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use hf_replica::engine::EngineEvent;
+use hf_types::RfsFault;
+use hf_wire::frame::{Body, DATA_MAX};
+
+use super::acks::{Mode, Need};
+use super::encode::body_of;
+use super::{Flow, Link};
+use crate::pipeline::{Admission, Completion, DiskFault, Gate, Op, Order, Pipeline, Refusal, Seq};
+
+/// See the module.
+#[derive(Clone)]
+pub struct DirPipeline {
+    link: Arc<Link>,
+    dir: u16,
+}
+
+impl DirPipeline {
+    /// For the directory of this index.
+    pub fn new(link: Arc<Link>, dir: u16) -> DirPipeline {
+        DirPipeline { link, dir }
+    }
+
+    fn send(&self, body: &Body<'_>, mark: Option<&AtomicU64>) -> Result<Seq, Refusal> {
+        let seq = match *body {
+            Body::Write { id, offset, data } if data.len() > DATA_MAX => self.send_parts(id, offset, data, mark),
+            _ => self.link.append(self.dir, body, mark),
+        };
+        // Without room the operation isn't acknowledged, and the stream is over.
+        seq.map(Seq).ok_or(Refusal::ReadOnly)
+    }
+
+    fn send_parts(&self, id: u64, offset: u64, data: &[u8], mark: Option<&AtomicU64>) -> Option<u64> {
+        let mut seq = None;
+        for (n, data) in data.chunks(DATA_MAX).enumerate() {
+            let offset = offset + (n * DATA_MAX) as u64;
+            seq = Some(self.link.append(self.dir, &Body::Write { id, offset, data }, mark)?);
+        }
+        seq
+    }
+}
+
+impl Pipeline for DirPipeline {
+    fn gate(&self) -> &Gate {
+        &self.link.dirs[usize::from(self.dir)].gate
+    }
+
+    fn order(&self) -> &Order {
+        &self.link.dirs[usize::from(self.dir)].order
+    }
+
+    fn append(&self, admission: &Admission<'_>, op: &Op<'_>, mark: Option<&AtomicU64>) -> Result<Seq, Refusal> {
+        if !self.gate().is_open_for(admission.epoch()) {
+            return Err(Refusal::ReadOnly);
+        }
+        match self.link.flow() {
+            Flow::Alone => Ok(Seq(self.link.ring.skip(mark))),
+            Flow::InStep => self.send(&body_of(op), mark),
+            Flow::Syncing => {
+                let held = |id| self.link.dirs[usize::from(self.dir)].backing.is_held(id);
+                match self.link.bound.plan(self.dir, op, &held) {
+                    plan if plan.is_empty() => Ok(Seq(self.link.ring.skip_none(mark))),
+                    plan => {
+                        let mut seq = Seq(0);
+                        for body in plan.frames(op, body_of) {
+                            seq = self.send(&body, mark)?;
+                        }
+                        self.link.bound.sent(self.dir, op, &plan);
+                        Ok(seq)
+                    }
+                }
+            }
+        }
+    }
+
+    fn last(&self) -> Seq {
+        Seq(self.link.ring.last())
+    }
+
+    fn when_received(&self, seq: Seq, done: Completion) {
+        if self.link.acks.when(seq.0, Need::Received, done) {
+            // The other node acknowledges writes lazily; somebody waits now.
+            self.link.out.direct(&self.link.ring, &Body::Heartbeat);
+        }
+    }
+
+    fn when_durable(&self, seq: Seq, done: Completion) {
+        self.link.acks.when(seq.0, Need::Fulfilled, done);
+    }
+
+    fn disk_fault(&self, fault: DiskFault, answer: Completion) {
+        let in_step = self.link.acks.mode() == Mode::Wait;
+        if in_step {
+            // The other copy is good: nothing is acknowledged here any more, and it takes over (P11).
+            self.link.acks.set_mode(Mode::Hold);
+        }
+        let error = std::io::Error::from_raw_os_error(fault.errno);
+        let text = format!("{} of file {}: {error}", fault.call, fault.id);
+        self.link.report(EngineEvent::Fault(RfsFault::LocalDisk(text)));
+        if in_step {
+            self.link.keep_failed(answer);
+        } else {
+            answer(Err(Refusal::Disk));
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The receiving half of a connection, and applying.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hf_replica::engine::{EngineEvent, PeerMessage};
+use hf_types::{RfsFault, Seq};
+use hf_wire::frame::{Ack, Body, HEADER_LEN, Header, PAYLOAD_MAX, Place};
+use rustix::net::RecvFlags;
+
+use super::acks::Mode;
+use super::encode::op_of;
+use super::{Link, again};
+use crate::backing::apply::ApplyError;
+use crate::pipeline::{FileId, Op};
+use crate::sync::{DigestJob, Mirror};
+
+/// Room for what comes in one go.
+const BUFFER: usize = 4 << 20;
+/// Writes are acknowledged when so many bytes came, or somebody waits, or the second is over.
+const LAZY_BYTES: usize = 1 << 20;
+
+/// What is known on one connection.
+struct Incoming {
+    mirror: Option<Mirror>,
+    /// The stream broke here: nothing of it is applied until another begins.
+    broken: bool,
+    /// The first operation after a process of ours died may have been executed already.
+    maybe_done: u64,
+    unacknowledged: usize,
+    urgent: bool,
+}
+
+impl Link {
+    /// Until the connection ends; says why it did.
+    pub(super) fn receive(self: &Arc<Link>, stream: &TcpStream) -> String {
+        let counters = self.ring.counters();
+        let (started, applied) = (counters.started.load(Ordering::SeqCst), counters.applied.load(Ordering::SeqCst));
+        let mut incoming = Incoming {
+            mirror: None,
+            broken: counters.applied_stream.load(Ordering::SeqCst) == 0,
+            maybe_done: if started == applied + 1 { started } else { 0 },
+            unacknowledged: 0,
+            urgent: false,
+        };
+        let mut buffer = vec![0; BUFFER + PAYLOAD_MAX + HEADER_LEN];
+        let (mut begin, mut end) = (0, 0);
+        loop {
+            if buffer.len() - end < PAYLOAD_MAX + HEADER_LEN {
+                buffer.copy_within(begin..end, 0);
+                (begin, end) = (0, end - begin);
+            }
+            match rustix::net::recv(stream, &mut buffer[end..], RecvFlags::empty()) {
+                Ok((0, _)) => return "the other side closed the connection".into(),
+                Ok((n, _)) => end += n,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return error.to_string(),
+            }
+            self.heard_ms.store(self.now_ms(), Ordering::Relaxed);
+            match self.take_frames(&mut incoming, &buffer[begin..end]) {
+                Ok(used) => begin += used,
+                Err(why) => return why,
+            }
+            if begin == end {
+                (begin, end) = (0, 0);
+            }
+            self.acknowledge(&mut incoming);
+        }
+    }
+
+    /// Handles all whole frames; says how many bytes they were.
+    fn take_frames(&self, incoming: &mut Incoming, bytes: &[u8]) -> Result<usize, String> {
+        let mut used = 0;
+        while let Some(header) = Header::decode(&bytes[used..]).map_err(|error| error.to_string())? {
+            let Some(payload) = bytes.get(used + HEADER_LEN..used + header.frame_len()) else { break };
+            let body = Body::decode(&header, payload).map_err(|error| error.to_string())?;
+            if body.is_stream() {
+                self.take_stream(incoming, header.place(), &body)?;
+                incoming.unacknowledged += header.frame_len();
+            } else {
+                self.take_direct(incoming, &body)?;
+            }
+            used += header.frame_len();
+        }
+        Ok(used)
+    }
+
+    fn acknowledge(&self, incoming: &mut Incoming) {
+        if !incoming.urgent && incoming.unacknowledged < LAZY_BYTES {
+            return;
+        }
+        if self.options.async_second {
+            let counters = self.ring.counters();
+            counters.own_fulfilled.store(counters.applied.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
+        (incoming.urgent, incoming.unacknowledged) = (false, 0);
+        self.out.acknowledge(&self.ring);
+    }
+
+    fn take_direct(&self, incoming: &mut Incoming, body: &Body<'_>) -> Result<(), String> {
+        match *body {
+            Body::Ack(ack) => self.take_ack(ack),
+            Body::Heartbeat => incoming.urgent = true,
+            Body::Control { json } => self.take_control(json)?,
+            Body::Digests { id, first, digests } => self.replies.put(id, first, digests),
+            Body::Fault { seq, errno, text } => self.take_fault(seq, errno, text),
+            _ => return Err("a second hello".into()),
+        }
+        Ok(())
+    }
+
+    fn take_ack(&self, ack: Ack) {
+        if ack.stream == 0 || ack.stream != self.ring.stream() {
+            return;
+        }
+        let counters = self.ring.counters();
+        // What was never sent can't have been received, whatever the other side says.
+        let last = self.ring.last();
+        let (received, fulfilled) = (ack.received.min(last), ack.fulfilled.min(last));
+        if counters.received.fetch_max(received, Ordering::SeqCst) < received
+            || counters.fulfilled.fetch_max(fulfilled, Ordering::SeqCst) < fulfilled
+        {
+            self.progress_ms.store(self.now_ms(), Ordering::Relaxed);
+        }
+        counters.fulfilled.fetch_max(fulfilled, Ordering::SeqCst);
+        self.acks.advance(received, fulfilled);
+        self.out.release(&self.ring, received);
+        self.open_when_empty();
+        self.note_watermark(ack.durable.min(last));
+    }
+
+    fn take_control(&self, json: &[u8]) -> Result<(), String> {
+        let mut message: PeerMessage =
+            serde_json::from_slice(json).map_err(|error| format!("a message that isn't understood: {error}"))?;
+        match &mut message {
+            PeerMessage::Hello { applied, .. } if !self.resumable.load(Ordering::SeqCst) => *applied = Seq(0),
+            // What the record will say must be true on the disk before.
+            PeerMessage::SyncEnd { .. } if !self.sync_everything() => return Ok(()),
+            _ => {}
+        }
+        self.report(EngineEvent::Received(message));
+        Ok(())
+    }
+
+    fn take_fault(&self, seq: u64, errno: i32, text: &str) {
+        let text = format!("operation {seq}: {text}");
+        let fault = if is_disk(errno) { RfsFault::RemoteDisk(text) } else { RfsFault::Diverged(text) };
+        self.bound.fail("the other copy reported a fault");
+        self.report(EngineEvent::Fault(fault));
+    }
+
+    fn take_stream(&self, incoming: &mut Incoming, place: Place, body: &Body<'_>) -> Result<(), String> {
+        if matches!(self.acks.mode(), Mode::Pass | Mode::Wait) {
+            return Err("the other node sent operations though this one is primary".into());
+        }
+        let counters = self.ring.counters();
+        if let Body::Begin { stream } = *body {
+            counters.applied_stream.store(0, Ordering::SeqCst);
+            counters.own_fulfilled.store(place.seq, Ordering::SeqCst);
+            counters.own_durable.store(place.seq, Ordering::SeqCst);
+            counters.applied.store(place.seq, Ordering::SeqCst);
+            counters.syncing.store(1, Ordering::SeqCst);
+            counters.applied_stream.store(stream, Ordering::SeqCst);
+            incoming.broken = false;
+            incoming.mirror = Some(Mirror::begin(&self.dirs).map_err(|error| self.cannot_mirror(&error))?);
+            return Ok(());
+        }
+        if incoming.broken {
+            return Ok(());
+        }
+        let applied = counters.applied.load(Ordering::SeqCst);
+        if place.seq != applied + 1 || place.fence > applied {
+            return Err(format!("operation {} came after {applied}", place.seq));
+        }
+        let Some(dir) = self.dirs.get(usize::from(place.dir)) else {
+            return Err(format!("there is no replicated directory {}", place.dir));
+        };
+        if body.is_fence() || matches!(body, Body::RemoveXattr { .. }) {
+            counters.started.store(place.seq, Ordering::SeqCst);
+            incoming.urgent = true;
+        }
+        if let Err(error) = self.apply(incoming, place, dir, body) {
+            self.broke(incoming, place.seq, &error);
+            return Ok(());
+        }
+        counters.applied.store(place.seq, Ordering::SeqCst);
+        self.statistics.applied.fetch_add(1, Ordering::Relaxed);
+        if let Body::Barrier { id } = *body {
+            incoming.urgent = true;
+            if !self.options.async_second {
+                self.durable.push(place.seq, place.dir, FileId(id));
+            }
+        }
+        Ok(())
+    }
+
+    fn cannot_mirror(&self, error: &std::io::Error) -> String {
+        self.local_fault("preparing a synchronisation", error);
+        error.to_string()
+    }
+
+    fn apply(
+        &self,
+        incoming: &mut Incoming,
+        place: Place,
+        dir: &super::Directory,
+        body: &Body<'_>,
+    ) -> Result<(), ApplyError> {
+        let Some(op) = op_of(body) else {
+            return self.apply_sync(incoming, place, body);
+        };
+        if std::mem::take(&mut incoming.maybe_done) == place.seq
+            && let Some(done) = again::finish(&dir.backing, &op)
+        {
+            return done.map_err(|source| ApplyError { operation: "repetition", id: op.id(), source });
+        }
+        let done = dir.backing.apply(&op);
+        self.after(incoming, place.dir, dir, &op);
+        match done {
+            Err(error) if self.is_late(&error, incoming, &op) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Notes what later operations depend on.
+    fn after(&self, incoming: &mut Incoming, index: u16, dir: &super::Directory, op: &Op<'_>) {
+        let lost = match *op {
+            Op::Unlink { id, .. } => Some(id),
+            Op::Rename { replaced, exchange: false, .. } => replaced,
+            _ => None,
+        };
+        if let Some(id) = lost.filter(|id| dir.backing.table().get(*id).is_none()) {
+            self.ring.bury(id.0);
+        }
+        if let (Some(mirror), true) = (&mut incoming.mirror, op.is_name()) {
+            mirror.applied(index, op);
+        }
+    }
+
+    /// Operations that were under way when the file lost its last name, and attributes that a file under synchronisation
+    /// doesn't have yet.
+    fn is_late(&self, error: &ApplyError, incoming: &Incoming, op: &Op<'_>) -> bool {
+        match error.source.raw_os_error() {
+            Some(libc::ESTALE) => !op.is_name() && self.ring.is_buried(op.id().0),
+            Some(libc::ENODATA) => incoming.mirror.is_some() && matches!(op, Op::RemoveXattr { .. }),
+            _ => false,
+        }
+    }
+
+    fn apply_sync(&self, incoming: &mut Incoming, place: Place, body: &Body<'_>) -> Result<(), ApplyError> {
+        let fail = |source| ApplyError { operation: "synchronisation", id: FileId(0), source };
+        let Some(mirror) = &mut incoming.mirror else {
+            return Err(fail(std::io::Error::other("no synchronisation has begun")));
+        };
+        match *body {
+            Body::AskDigests { id, first, count } => {
+                if let Some(queue) = &*super::lock(&self.digests) {
+                    // Fails only when the link stops.
+                    let _ = queue.send(DigestJob { dir: place.dir, id, first, count });
+                }
+            }
+            Body::Synced => {
+                mirror.end(&self.dirs).map_err(fail)?;
+                incoming.mirror = None;
+                self.ring.counters().syncing.store(0, Ordering::SeqCst);
+            }
+            _ => mirror.apply(&self.dirs[usize::from(place.dir)].backing, place.dir, body).map_err(fail)?,
+        }
+        Ok(())
+    }
+
+    /// An operation failed here: this copy is out until it is compared (P3).
+    fn broke(&self, incoming: &mut Incoming, seq: u64, error: &ApplyError) {
+        incoming.broken = true;
+        incoming.mirror = None;
+        self.ring.counters().applied_stream.store(0, Ordering::SeqCst);
+        let errno = error.source.raw_os_error().unwrap_or(libc::EPROTO);
+        let text = format!("{error}: {}", error.source);
+        self.out.direct(&self.ring, &Body::Fault { seq, errno, text: &text });
+        let fault = if is_disk(errno) { RfsFault::LocalDisk(text) } else { RfsFault::Diverged(text) };
+        self.report(EngineEvent::Fault(fault));
+    }
+}
+
+/// Does this error say that a disk failed or is full?
+fn is_disk(errno: i32) -> bool {
+    crate::pipeline::DiskFault::is_fault(errno) || matches!(errno, libc::ENOSPC | libc::EDQUOT)
+}

@@ -1,0 +1,99 @@
+//! Digests of zones: computed on the secondary by a thread of their own, awaited by the primary.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use hf_wire::frame::{Body, DATA_MAX, DIGEST_LEN};
+
+use crate::backing::Backing;
+use crate::link::{Link, lock};
+use crate::pipeline::FileId;
+
+/// What the primary asked for.
+pub struct DigestJob {
+    pub dir: u16,
+    pub id: u64,
+    pub first: u64,
+    pub count: u32,
+}
+
+/// The digest of one zone; `buffer` has the size of a zone.
+pub(super) fn digest(backing: &Backing, id: FileId, zone: u64, buffer: &mut [u8]) -> io::Result<[u8; DIGEST_LEN]> {
+    let len = backing.read(id, zone * DATA_MAX as u64, buffer)?;
+    Ok(*blake3::hash(&buffer[..len]).as_bytes())
+}
+
+impl Link {
+    pub(crate) fn digest_loop(self: &Arc<Link>) {
+        let (sender, jobs) = std::sync::mpsc::channel::<DigestJob>();
+        *lock(&self.digests) = Some(sender);
+        let mut buffer = vec![0; DATA_MAX];
+        while !self.is_over() {
+            match jobs.recv_timeout(Duration::from_millis(200)) {
+                Ok(job) => self.answer(&job, &mut buffer),
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Fewer digests than asked for: the file is gone here.
+    fn answer(&self, job: &DigestJob, buffer: &mut [u8]) {
+        let mut digests = Vec::with_capacity(job.count as usize * DIGEST_LEN);
+        let Some(dir) = self.dirs.get(usize::from(job.dir)) else { return };
+        for zone in job.first..job.first + u64::from(job.count) {
+            match digest(&dir.backing, FileId(job.id), zone, buffer) {
+                Ok(digest) => digests.extend_from_slice(&digest),
+                Err(error) if error.raw_os_error() == Some(libc::ESTALE) => break,
+                Err(error) => {
+                    self.local_fault("reading for a comparison", &error);
+                    return;
+                }
+            }
+        }
+        self.out.direct(&self.ring, &Body::Digests { id: job.id, first: job.first, digests: &digests });
+    }
+}
+
+#[derive(Default)]
+struct Answers {
+    list: VecDeque<(u64, u64, Vec<u8>)>,
+    hung_up: bool,
+}
+
+/// Answers that came, in the order of the questions.
+#[derive(Default)]
+pub struct Replies {
+    answers: Mutex<Answers>,
+    changed: Condvar,
+}
+
+impl Replies {
+    /// Keeps an answer.
+    pub fn put(&self, id: u64, first: u64, digests: &[u8]) {
+        lock(&self.answers).list.push_back((id, first, digests.to_vec()));
+        self.changed.notify_one();
+    }
+
+    /// No answers any more.
+    pub fn hang_up(&self) {
+        lock(&self.answers).hung_up = true;
+        self.changed.notify_one();
+    }
+
+    pub(super) fn clear(&self) {
+        *lock(&self.answers) = Answers::default();
+    }
+
+    /// The next answer, waiting up to `limit`.
+    pub(super) fn take(&self, limit: Duration) -> Option<(u64, u64, Vec<u8>)> {
+        let answers = lock(&self.answers);
+        let (mut answers, _) = self
+            .changed
+            .wait_timeout_while(answers, limit, |answers| answers.list.is_empty() && !answers.hung_up)
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        answers.list.pop_front()
+    }
+}

@@ -1,0 +1,378 @@
+//! The primary's half: listing, comparing, copying. One thread.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hf_replica::engine::{EngineEvent, SyncCount};
+use hf_types::Seq;
+use hf_wire::frame::{Body, DATA_MAX, DIGEST_LEN, Entries, Entry, PAYLOAD_MAX, push_entry};
+
+use super::digest::digest;
+use super::meta;
+use crate::backing::{Backing, Name};
+use crate::link::Link;
+use crate::pipeline::FileId;
+
+const ZONE: u64 = DATA_MAX as u64;
+/// Zones asked for in one frame.
+const ASK: u64 = 8;
+/// Zones whose digests are awaited at most.
+const WINDOW: u64 = 64;
+const PROGRESS: Duration = Duration::from_millis(500);
+/// Runs of zeros of this length become holes there.
+const GRAIN: usize = 64 << 10;
+
+/// What a synchronisation is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SyncOptions {
+    /// `reiallowedbw`, in bytes a second; none: as fast as it goes.
+    pub bandwidth: Option<u64>,
+}
+
+/// Why it can't go on.
+#[derive(Debug, thiserror::Error)]
+enum SyncError {
+    #[error("{what}: {source}")]
+    Io { what: &'static str, source: io::Error },
+    #[error("{0}")]
+    Ended(String),
+    #[error("file {0} is not on the other copy any more")]
+    Lost(u64),
+}
+
+/// Begins a stream and a synchronisation on a thread of its own, which ends by itself with [`EngineEvent::SyncSent`] or
+/// [`EngineEvent::SyncFailed`]. The one that ran before must have ended.
+pub fn start(link: &Arc<Link>, stream: u64, options: SyncOptions) -> io::Result<std::thread::JoinHandle<()>> {
+    link.begin_stream(stream);
+    let link = link.clone();
+    std::thread::Builder::new().name("hf-walk".into()).spawn(move || {
+        let mut walk = Walk {
+            link: &link,
+            options,
+            count: SyncCount::default(),
+            began: Instant::now(),
+            told: Instant::now(),
+            asked: VecDeque::new(),
+            awaited: 0,
+            buffer: vec![0; DATA_MAX],
+        };
+        match walk.run() {
+            Ok(seq) => {
+                let count = walk.counted();
+                link.report(EngineEvent::SyncSent { seq: Seq(seq), count });
+            }
+            Err(error) => {
+                link.bound.close();
+                link.report(EngineEvent::SyncFailed { why: error.to_string() });
+            }
+        }
+    })
+}
+
+/// Digests that were asked for; answers come in the same order.
+struct Asked {
+    id: FileId,
+    first: u64,
+    count: u64,
+    last: bool,
+}
+
+struct Walk<'a> {
+    link: &'a Arc<Link>,
+    options: SyncOptions,
+    count: SyncCount,
+    began: Instant,
+    told: Instant,
+    asked: VecDeque<Asked>,
+    awaited: u64,
+    buffer: Vec<u8>,
+}
+
+fn at(what: &'static str) -> impl Fn(io::Error) -> SyncError {
+    move |source| SyncError::Io { what, source }
+}
+
+impl Walk<'_> {
+    fn run(&mut self) -> Result<u64, SyncError> {
+        loop {
+            for dir in 0..self.link.dirs.len() as u16 {
+                self.list_all(dir)?;
+            }
+            for dir in 0..self.link.dirs.len() as u16 {
+                self.compare_all(dir)?;
+            }
+            if let Some(seq) = self.try_to_end()? {
+                return Ok(seq);
+            }
+        }
+    }
+
+    fn backing(&self, dir: u16) -> &Backing {
+        &self.link.dirs[usize::from(dir)].backing
+    }
+
+    fn check(&mut self) -> Result<(), SyncError> {
+        if let Some(why) = self.link.bound.failure() {
+            return Err(SyncError::Ended(why));
+        }
+        if self.told.elapsed() >= PROGRESS {
+            self.told = Instant::now();
+            self.link.report(EngineEvent::SyncProgress(self.counted()));
+        }
+        Ok(())
+    }
+
+    fn counted(&self) -> SyncCount {
+        SyncCount { elapsed_ms: self.began.elapsed().as_millis() as u64, ..self.count }
+    }
+
+    fn append(&self, dir: u16, body: &Body<'_>) -> Result<u64, SyncError> {
+        self.link.append(dir, body, None).ok_or_else(|| SyncError::Ended("no room for unacknowledged operations".into()))
+    }
+
+    /// Waits until `bytes` more leave the applications their room. With no lock held.
+    fn wait_for_room(&mut self, bytes: usize) -> Result<(), SyncError> {
+        let wanted = (self.link.reserve() + bytes).min(self.link.ring.capacity());
+        while self.link.ring.free() < wanted {
+            self.check()?;
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        self.check()
+    }
+
+    fn list_all(&mut self, dir: u16) -> Result<(), SyncError> {
+        while let Some(id) = self.link.bound.next_to_list(dir) {
+            self.wait_for_room(4 * PAYLOAD_MAX)?;
+            self.list(dir, FileId(id))?;
+        }
+        Ok(())
+    }
+
+    /// One directory, under the names' lock. A directory larger than the room waits for it with the lock held: names stand
+    /// still meanwhile, and nobody who makes room needs that lock.
+    fn list(&mut self, dir: u16, id: FileId) -> Result<(), SyncError> {
+        let link = self.link;
+        let _names = link.dirs[usize::from(dir)].order.read_names();
+        let backing = self.backing(dir);
+        let (names, node) = match backing.list(id).and_then(|names| Ok((names, backing.node(id)?))) {
+            Err(error) if is_gone(&error) => {
+                link.bound.vanished(dir, id.0);
+                return Ok(());
+            }
+            other => other.map_err(at("listing a directory"))?,
+        };
+        let (mut first, mut part, mut found) = (true, Vec::new(), Vec::with_capacity(names.len()));
+        for name in names {
+            let name = Name::new(&name.name).map_err(at("a name"))?;
+            let entry = self.backing(dir).lookup_in(&node, &name).map_err(at("looking at a file"))?;
+            let kind = entry.kind();
+            let target = match kind {
+                libc::S_IFLNK => self.backing(dir).read_link(entry.id).map_err(at("reading a symbolic link"))?,
+                _ => Vec::new(),
+            };
+            let rdev = if matches!(kind, libc::S_IFBLK | libc::S_IFCHR) { entry.stat.st_rdev } else { 0 };
+            push_entry(&mut part, &Entry { name: name.as_bytes(), id: entry.id.0, kind, rdev, target: &target });
+            found.push((entry.id.0, kind));
+            if kind == libc::S_IFREG {
+                self.count.files_total += 1;
+                self.count.bytes_total += entry.stat.st_size as u64;
+            }
+            if part.len() > DATA_MAX {
+                self.wait_for_room(PAYLOAD_MAX)?;
+                self.send_list(dir, id, first, false, &part)?;
+                first = false;
+                part.clear();
+            }
+        }
+        self.send_list(dir, id, first, true, &part)?;
+        link.bound.listed(dir, id.0, &found);
+        Ok(())
+    }
+
+    fn send_list(&self, dir: u16, id: FileId, first: bool, last: bool, part: &[u8]) -> Result<(), SyncError> {
+        let entries = Entries::check(part).map_err(|what| SyncError::Ended(what.into()))?;
+        self.append(dir, &Body::List { id: id.0, first, last, entries }).map(|_| ())
+    }
+
+    fn compare_all(&mut self, dir: u16) -> Result<(), SyncError> {
+        loop {
+            self.check()?;
+            if self.awaited >= WINDOW {
+                self.take_answer(dir)?;
+                continue;
+            }
+            match self.link.bound.next_to_compare(dir) {
+                Some((id, libc::S_IFREG)) => self.compare(dir, FileId(id))?,
+                Some((id, _)) => self.send_meta(dir, FileId(id))?,
+                None if self.asked.is_empty() => return Ok(()),
+                None => self.take_answer(dir)?,
+            }
+        }
+    }
+
+    /// Sends a file's size and asks for the digests of its zones.
+    fn compare(&mut self, dir: u16, id: FileId) -> Result<(), SyncError> {
+        self.wait_for_room(PAYLOAD_MAX)?;
+        let link = self.link;
+        let size = {
+            let _file = link.dirs[usize::from(dir)].order.file(id);
+            let Some(stat) = self.present(dir, id)? else { return self.done(0) };
+            let size = stat.st_size as u64;
+            self.append(dir, &Body::Truncate { id: id.0, size })?;
+            size
+        };
+        let zones = size.div_ceil(ZONE);
+        if zones == 0 {
+            return self.finish(dir, id);
+        }
+        for first in (0..zones).step_by(ASK as usize) {
+            let count = ASK.min(zones - first);
+            while self.awaited >= WINDOW {
+                self.take_answer(dir)?;
+            }
+            self.append(dir, &Body::AskDigests { id: id.0, first, count: count as u32 })?;
+            self.asked.push_back(Asked { id, first, count, last: first + count == zones });
+            self.awaited += count;
+        }
+        Ok(())
+    }
+
+    /// The file's attributes; none when it has no name any more.
+    fn present(&self, dir: u16, id: FileId) -> Result<Option<crate::backing::Stat>, SyncError> {
+        let backing = self.backing(dir);
+        if backing.is_held(id) {
+            return Ok(None);
+        }
+        match backing.stat(id) {
+            Ok(stat) if stat.st_nlink > 0 => Ok(Some(stat)),
+            Ok(_) => Ok(None),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(at("reading attributes")(error)),
+        }
+    }
+
+    fn done(&mut self, bytes: u64) -> Result<(), SyncError> {
+        self.count.files_done += 1;
+        self.count.bytes_done += bytes;
+        Ok(())
+    }
+
+    fn finish(&mut self, dir: u16, id: FileId) -> Result<(), SyncError> {
+        self.send_meta(dir, id)?;
+        self.done(0)
+    }
+
+    fn take_answer(&mut self, dir: u16) -> Result<(), SyncError> {
+        let Some((id, first, digests)) = self.link.replies.take(PROGRESS) else { return self.check() };
+        let Some(asked) = self.asked.pop_front() else { return Ok(()) };
+        if (asked.id.0, asked.first) != (id, first) {
+            return Err(SyncError::Ended("the other copy answered another question".into()));
+        }
+        self.awaited -= asked.count;
+        if digests.len() < asked.count as usize * DIGEST_LEN {
+            return match self.present(dir, asked.id)? {
+                None => Ok(()),
+                Some(_) => Err(SyncError::Lost(id)),
+            };
+        }
+        for (zone, theirs) in (asked.first..).zip(digests.chunks(DIGEST_LEN)) {
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let ours = digest(self.backing(dir), asked.id, zone, &mut buffer);
+            self.buffer = buffer;
+            match ours {
+                Ok(ours) if ours == theirs => {}
+                Ok(_) => self.copy(dir, asked.id, zone)?,
+                Err(error) if is_gone(&error) => return Ok(()),
+                Err(error) => return Err(at("reading a file")(error)),
+            }
+            self.count.bytes_done += ZONE;
+            self.check()?;
+        }
+        self.count.bytes_done = self.count.bytes_done.min(self.count.bytes_total);
+        if asked.last { self.finish(dir, asked.id) } else { Ok(()) }
+    }
+
+    /// Reads a zone and appends it, under the file's lock: it has its place among the writes.
+    fn copy(&mut self, dir: u16, id: FileId, zone: u64) -> Result<(), SyncError> {
+        self.wait_for_room(PAYLOAD_MAX * 2)?;
+        self.keep_pace();
+        let link = self.link;
+        let _file = link.dirs[usize::from(dir)].order.file(id);
+        if self.present(dir, id)?.is_none() {
+            return Ok(());
+        }
+        let start = zone * ZONE;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let read = self.backing(dir).read(id, start, &mut buffer);
+        let sent = read.map_err(at("reading a file")).and_then(|len| self.send_zone(dir, id, start, &buffer[..len]));
+        self.buffer = buffer;
+        self.count.bytes_sent += sent?;
+        Ok(())
+    }
+
+    /// Data as writes, long runs of zeros as holes.
+    fn send_zone(&self, dir: u16, id: FileId, start: u64, data: &[u8]) -> Result<u64, SyncError> {
+        let (mut from, mut sent) = (0, 0);
+        while from < data.len() {
+            let is_hole = is_zero(&data[from..(from + GRAIN).min(data.len())]);
+            let mut to = from;
+            while to < data.len() && is_zero(&data[to..(to + GRAIN).min(data.len())]) == is_hole {
+                to = (to + GRAIN).min(data.len());
+            }
+            let offset = start + from as u64;
+            if is_hole {
+                let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+                self.append(dir, &Body::Allocate { id: id.0, mode, offset, len: (to - from) as u64 })?;
+            } else {
+                self.append(dir, &Body::Write { id: id.0, offset, data: &data[from..to] })?;
+                sent += (to - from) as u64;
+            }
+            from = to;
+        }
+        Ok(sent)
+    }
+
+    /// No faster than `reiallowedbw`.
+    fn keep_pace(&self) {
+        let Some(bandwidth) = self.options.bandwidth.filter(|bandwidth| *bandwidth > 0) else { return };
+        let due = Duration::from_secs_f64(self.count.bytes_sent as f64 / bandwidth as f64);
+        std::thread::sleep(due.saturating_sub(self.began.elapsed()));
+    }
+
+    fn send_meta(&mut self, dir: u16, id: FileId) -> Result<(), SyncError> {
+        self.wait_for_room(PAYLOAD_MAX)?;
+        let link = self.link;
+        let order = &link.dirs[usize::from(dir)].order;
+        let _names = order.read_names();
+        let _file = order.file(id);
+        if self.present(dir, id)?.is_none() {
+            return Ok(());
+        }
+        let meta = meta::read(self.backing(dir), id).map_err(at("reading attributes"))?;
+        self.append(dir, &Body::Meta { id: id.0, meta: meta.as_meta() }).map(|_| ())
+    }
+
+    /// Under the locks of all names: when nothing is left, everything is sent from now on.
+    fn try_to_end(&mut self) -> Result<Option<u64>, SyncError> {
+        self.wait_for_room(PAYLOAD_MAX)?;
+        let link = self.link;
+        let _names: Vec<_> = link.dirs.iter().map(|dir| dir.order.change_names()).collect();
+        if !link.bound.is_done() {
+            return Ok(None);
+        }
+        let seq = self.append(0, &Body::Synced)?;
+        self.check()?;
+        link.complete_stream();
+        Ok(Some(seq))
+    }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ESTALE | libc::ENOENT))
+}

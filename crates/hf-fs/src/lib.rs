@@ -5,11 +5,15 @@
 //! - [`backing`]: the directory where the data really is.
 //! - [`front`]: what applications see of it, through FUSE.
 //! - [`keeper`]: the process that holds a mount while its server dies and is replaced.
+//! - [`link`]: the connection to the other copy, and applying what comes.
+//! - [`sync`]: synchronisation by content.
 //! - [`record`]: what a directory durably knows of itself and of the other copy.
 
 pub mod backing;
 pub mod front;
 pub mod keeper;
+pub mod link;
 pub mod pipeline;
 pub mod record;
+pub mod sync;
 pub mod table;

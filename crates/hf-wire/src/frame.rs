@@ -19,7 +19,7 @@ mod codec;
 mod header;
 mod list;
 
-pub use body::{Ack, Attrs, Body, Hello, Meta, Stamp};
+pub use body::{Ack, Attrs, Body, Encoded, Hello, Meta, Stamp};
 pub use header::{HEADER_LEN, Header, Place};
 pub use list::{Entries, Entry, Pairs, push_entry, push_pair};
 

@@ -115,6 +115,11 @@ impl Backing {
         Ok(self.cache.put(Node::new(id, fd, known.kind)))
     }
 
+    /// Closes everything that is open: ids get other meanings.
+    pub(crate) fn close_all(&self) {
+        self.cache.clear();
+    }
+
     /// Closes what is open of this id.
     pub fn close(&self, id: FileId) {
         self.cache.remove(id);

@@ -156,6 +156,16 @@ impl Cache {
         drop(node);
     }
 
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
+            let nodes = {
+                let mut shard = shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                std::mem::take(&mut shard.nodes)
+            };
+            drop(nodes);
+        }
+    }
+
     fn shard(&self, id: FileId) -> std::sync::MutexGuard<'_, Shard> {
         let shard = &self.shards[id.0 as usize % SHARDS];
         shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner())

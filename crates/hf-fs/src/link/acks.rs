@@ -29,7 +29,10 @@ pub enum Mode {
 
 impl Mode {
     fn from_u8(value: u8) -> Mode {
-        [Mode::Hold, Mode::Pass, Mode::Wait, Mode::ReadOnly].into_iter().find(|m| *m as u8 == value).unwrap_or(Mode::Stopped)
+        [Mode::Hold, Mode::Pass, Mode::Wait, Mode::ReadOnly]
+            .into_iter()
+            .find(|m| *m as u8 == value)
+            .unwrap_or(Mode::Stopped)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use crate::backing::{Backing, Change, Found, Name, New};
+use crate::backing::{Backing, Change, Found, Inherited, Name, New};
 use crate::pipeline::{Attrs, FileId, Op, Stamp};
 
 /// Executes `op` unless it was executed already. `None`: it can be applied in the usual way.
@@ -40,8 +40,8 @@ pub fn finish(backing: &Backing, op: &Op<'_>) -> Option<io::Result<()>> {
         },
         Op::Rename { parent, name, new_parent, new_name, id, stamp, .. } => {
             let (from, to) = (find(parent, name), find(new_parent, new_name));
-            let moved = matches!(to, Ok(Some(found)) if found.id == id)
-                && !matches!(from, Ok(Some(found)) if found.id == id);
+            let moved =
+                matches!(to, Ok(Some(found)) if found.id == id) && !matches!(from, Ok(Some(found)) if found.id == id);
             moved.then(|| {
                 restamp(backing, parent, stamp)?;
                 restamp(backing, new_parent, stamp)
@@ -63,12 +63,11 @@ fn made(
     stamp: Stamp,
 ) -> Option<io::Result<()>> {
     match found {
-        Ok(Some(found)) if found.kind() == new.kind() => {
-            Some(Name::new(name).and_then(|name| {
-                backing.adopt(parent, &name, id, new.kind(), &attrs)?;
-                restamp(backing, parent, stamp)
-            }))
-        }
+        Ok(Some(found)) if found.kind() == new.kind() => Some(Name::new(name).and_then(|name| {
+            let fd = backing.open_made(parent, &name, new.kind())?;
+            backing.finish(fd, id, new.kind(), &Inherited { attrs, acl: false })?;
+            restamp(backing, parent, stamp)
+        })),
         _ => None,
     }
 }

@@ -163,9 +163,14 @@ impl Link {
         self.heard_ms.store(self.now_ms(), Ordering::SeqCst);
         self.progress_ms.store(self.now_ms(), Ordering::SeqCst);
         self.resumable.store(resume.is_some(), Ordering::SeqCst);
-        self.out.open(stream.clone(), resume);
-        if !matches!(self.wanted_now(), Wanted::Listen | Wanted::Connect) {
-            self.out.shutdown();
+        {
+            // Not between the two steps of hanging up.
+            let wanted = lock(&self.wanted);
+            if !matches!(*wanted, Wanted::Listen | Wanted::Connect) {
+                return;
+            }
+            self.cut.store(false, Ordering::SeqCst);
+            self.out.open(stream.clone(), resume);
         }
         self.report(EngineEvent::LinkUp);
         self.out.acknowledge(&self.ring);
@@ -174,17 +179,9 @@ impl Link {
         self.replies.hang_up();
         if self.bound.is_syncing() {
             self.bound.close();
-            self.ring_restart_off();
+            self.out.restart(&self.ring, 0);
         }
         self.report(EngineEvent::LinkDown { why });
-    }
-
-    fn wanted_now(&self) -> Wanted {
-        *lock(&self.wanted)
-    }
-
-    fn ring_restart_off(&self) {
-        self.out.restart(&self.ring, 0);
     }
 
     fn set_up(&self, stream: &TcpStream) -> io::Result<Hello> {
@@ -208,8 +205,11 @@ impl Link {
 
     /// From where our stream goes on, `None` if it can't. What the other node applied is acknowledged by that.
     fn resume_at(&self, peer: &Hello) -> Option<u64> {
-        if peer.applied_stream == 0 || peer.applied_stream != self.ring.stream() {
+        if self.flow() == super::Flow::Following {
             return None;
+        }
+        if peer.applied_stream == 0 || peer.applied_stream != self.ring.stream() {
+            return self.ring.untouched();
         }
         let position = self.ring.position_after(peer.applied)?;
         self.ring.release(peer.applied, position);

@@ -31,7 +31,7 @@ mod watch;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use hf_replica::engine::EngineEvent;
@@ -39,7 +39,7 @@ use hf_types::RfsFault;
 use hf_wire::frame::Body;
 
 use crate::backing::Backing;
-use crate::pipeline::{Gate, GateState, Order};
+use crate::pipeline::{Completion, Gate, GateState, Op, Order};
 use crate::sync::{Bound, Replies};
 use acks::{Acks, Mode};
 use auth::Authenticate;
@@ -68,6 +68,9 @@ pub struct LinkOptions {
 /// Takes what the core is to know; called from many threads, must not block.
 pub type Events = Arc<dyn Fn(EngineEvent) + Send + Sync>;
 
+/// Told of each operation that was applied here: the directory's index, and the operation.
+pub type Applied = Box<dyn Fn(u16, &Op<'_>) + Send + Sync>;
+
 /// What becomes of operations that succeeded here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -78,6 +81,8 @@ pub enum Flow {
     Syncing,
     /// Sent.
     InStep,
+    /// This is the secondary: there are none.
+    Following,
 }
 
 /// What the link is to do.
@@ -135,12 +140,21 @@ pub struct Link {
     throttle: Mutex<Throttle>,
     throttle_changed: Condvar,
     durable: durable::Queue,
-    digests: Mutex<Option<std::sync::mpsc::Sender<crate::sync::DigestJob>>>,
+    pub(crate) digests: Mutex<Option<std::sync::mpsc::Sender<crate::sync::DigestJob>>>,
+    pub(crate) digest_jobs: Mutex<Option<std::sync::mpsc::Receiver<crate::sync::DigestJob>>>,
     /// Milliseconds since `began` when the other node was heard last, and when an acknowledgement came last.
     heard_ms: AtomicU64,
     progress_ms: AtomicU64,
     began: Instant,
     exit: AtomicBool,
+    /// The other node can go on with our stream on this connection.
+    resumable: AtomicBool,
+    /// Held while frames are handled; `cut` ends that before the next frame.
+    applying: Mutex<()>,
+    cut: AtomicBool,
+    /// Operations that met the local disk's failure while the other copy is good (P11): dropped, they are answered EIO.
+    failed: Mutex<Vec<Completion>>,
+    applied: OnceLock<Applied>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
 }
 
@@ -158,6 +172,7 @@ impl Link {
             .map(|backing| Directory { backing, gate: Gate::new(GateState::Closed), order: Order::default() })
             .collect::<Vec<_>>();
         let acks = Acks::default();
+        let (digest_sender, digest_jobs) = std::sync::mpsc::channel();
         let counters = ring.counters();
         acks.advance(counters.received.load(Ordering::SeqCst), counters.fulfilled.load(Ordering::SeqCst));
         let link = Arc::new(Link {
@@ -171,17 +186,23 @@ impl Link {
             statistics: Statistics::default(),
             events,
             auth,
-            flow: AtomicU8::new(Flow::InStep as u8),
+            flow: AtomicU8::new(Flow::Following as u8),
             wanted: Mutex::new(Wanted::Nothing),
             wanted_changed: Condvar::new(),
             throttle: Mutex::default(),
             throttle_changed: Condvar::new(),
             durable: durable::Queue::default(),
-            digests: Mutex::new(None),
+            digests: Mutex::new(Some(digest_sender)),
+            digest_jobs: Mutex::new(Some(digest_jobs)),
             heard_ms: AtomicU64::new(0),
             progress_ms: AtomicU64::new(0),
             began: Instant::now(),
             exit: AtomicBool::new(false),
+            resumable: AtomicBool::new(false),
+            applying: Mutex::new(()),
+            cut: AtomicBool::new(false),
+            failed: Mutex::default(),
+            applied: OnceLock::new(),
             threads: Mutex::default(),
         });
         link.spawn("hf-link", Link::connections)?;
@@ -233,9 +254,23 @@ impl Link {
         *now = wanted;
         drop(now);
         self.wanted_changed.notify_all();
-        if matches!(wanted, Wanted::Nothing | Wanted::Exit) {
+        if wanted == Wanted::Exit {
             self.out.shutdown();
         }
+    }
+
+    /// Ends listening, connecting, and the connection: nothing that comes is handled after this returned.
+    pub fn hang_up(&self) {
+        self.want(Wanted::Nothing);
+        self.cut.store(true, Ordering::SeqCst);
+        self.out.shutdown();
+        drop(lock(&self.applying));
+    }
+
+    /// Who is told of each applied operation; once.
+    pub fn on_applied(&self, applied: Applied) {
+        // A second one would be a mistake of the engine; the first stays.
+        let _ = self.applied.set(applied);
     }
 
     /// What becomes of operations.
@@ -243,7 +278,8 @@ impl Link {
         match self.flow.load(Ordering::SeqCst) {
             0 => Flow::Alone,
             1 => Flow::Syncing,
-            _ => Flow::InStep,
+            2 => Flow::InStep,
+            _ => Flow::Following,
         }
     }
 
@@ -274,12 +310,49 @@ impl Link {
     }
 
     fn change_flow(&self, flow: Flow) {
-        if flow == Flow::Alone {
-            // The other copy doesn't follow any more; what it missed is found by comparing.
-            self.bound.close();
-            self.out.restart(&self.ring, 0);
+        match flow {
+            Flow::Alone => {
+                // The other copy doesn't follow any more; what it missed is found by comparing.
+                self.bound.close();
+                self.out.restart(&self.ring, 0);
+            }
+            // After a swap: both are equal, and the roles are turned round.
+            Flow::InStep if self.ring.stream() == 0 || self.flow() == Flow::Following => self.begin_equal(),
+            Flow::InStep | Flow::Syncing | Flow::Following => {}
         }
         self.flow.store(flow as u8, Ordering::SeqCst);
+    }
+
+    /// A stream that begins with a synchronisation; nothing is known of the other copy.
+    pub(crate) fn begin_stream(&self, stream: u64) {
+        self.bound.close();
+        self.replies.clear();
+        self.out.restart(&self.ring, stream);
+        self.ring.counters().sending_sync.store(1, Ordering::SeqCst);
+        self.append(0, &Body::Begin { stream, of: 0, at: 0 }, None);
+        self.bound.open();
+    }
+
+    /// The synchronisation sent everything: under the locks of all names.
+    pub(crate) fn complete_stream(&self) {
+        self.bound.complete();
+        self.ring.counters().sending_sync.store(0, Ordering::SeqCst);
+    }
+
+    /// A stream between equal copies: the other node must have issued exactly what this one applied.
+    fn begin_equal(&self) {
+        let counters = self.ring.counters();
+        let of = counters.applied_stream.swap(0, Ordering::SeqCst);
+        let at = counters.applied.load(Ordering::SeqCst);
+        // Unlike any other: the first was drawn at random.
+        let stream = (of ^ at.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        self.bound.complete();
+        self.out.restart(&self.ring, stream);
+        self.append(0, &Body::Begin { stream, of, at }, None);
+    }
+
+    fn keep_failed(&self, answer: Completion) {
+        lock(&self.failed).push(answer);
     }
 
     fn put_gates(&self, state: GateState) {
@@ -362,4 +435,16 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
+pub(crate) mod harness;
+#[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+impl Link {
+    /// As if the core had found both in step after a death of this process.
+    fn set_gate_for_test(&self) {
+        self.flow.store(Flow::InStep as u8, Ordering::SeqCst);
+        self.bound.complete();
+        self.set_gate(Mode::Wait, GateState::Open { epoch: 1 }, Some(Flow::InStep));
+    }
+}

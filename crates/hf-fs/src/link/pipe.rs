@@ -11,6 +11,7 @@ use super::acks::{Mode, Need};
 use super::encode::body_of;
 use super::{Flow, Link};
 use crate::pipeline::{Admission, Completion, DiskFault, Gate, Op, Order, Pipeline, Refusal, Seq};
+use crate::sync::Plan;
 
 /// See the module.
 #[derive(Clone)]
@@ -23,6 +24,43 @@ impl DirPipeline {
     /// For the directory of this index.
     pub fn new(link: Arc<Link>, dir: u16) -> DirPipeline {
         DirPipeline { link, dir }
+    }
+
+    fn body<'a>(&self, op: &Op<'a>) -> Body<'a> {
+        let is_new = matches!(op, Op::Create { .. } | Op::Mkdir { .. } | Op::Symlink { .. } | Op::Mknod { .. });
+        // A file that can't be looked at is gone again: its time doesn't matter.
+        let born = if is_new { self.link.dirs[usize::from(self.dir)].backing.mtime(op.id()).ok() } else { None };
+        body_of(op, born.unwrap_or_default())
+    }
+
+    /// Is it about the content of a file that has no name any more?
+    fn is_held(&self, op: &Op<'_>) -> bool {
+        let backing = &self.link.dirs[usize::from(self.dir)].backing;
+        !op.is_name() && !matches!(op, Op::Barrier { .. }) && backing.is_held(op.id())
+    }
+
+    /// While a synchronisation runs: what the other copy can do something with.
+    fn append_known(&self, op: &Op<'_>, mark: Option<&AtomicU64>) -> Result<Seq, Refusal> {
+        let link = &self.link;
+        let backing = &link.dirs[usize::from(self.dir)].backing;
+        let plan = link.bound.plan(self.dir, op, backing).unwrap_or_else(|error| {
+            // What is to be said of the file can't be read: the synchronisation is over, the operation stands.
+            link.bound.fail(&format!("reading file {}: {error}", op.id()));
+            Plan::Nothing
+        });
+        let seq = match &plan {
+            Plan::Nothing => Seq(link.ring.unnumbered(mark)),
+            Plan::Operation => self.send(&self.body(op), mark)?,
+            Plan::Steps(steps) => {
+                let mut seq = Seq(0);
+                for step in steps {
+                    seq = self.send(&step.body(), mark)?;
+                }
+                seq
+            }
+        };
+        link.bound.sent(self.dir, op, &plan);
+        Ok(seq)
     }
 
     fn send(&self, body: &Body<'_>, mark: Option<&AtomicU64>) -> Result<Seq, Refusal> {
@@ -58,21 +96,14 @@ impl Pipeline for DirPipeline {
             return Err(Refusal::ReadOnly);
         }
         match self.link.flow() {
+            Flow::Following => Err(Refusal::ReadOnly),
             Flow::Alone => Ok(Seq(self.link.ring.skip(mark))),
-            Flow::InStep => self.send(&body_of(op), mark),
+            // Nobody there could open it.
+            _ if self.is_held(op) => Ok(Seq(self.link.ring.unnumbered(mark))),
+            Flow::InStep => self.send(&self.body(op), mark),
             Flow::Syncing => {
-                let held = |id| self.link.dirs[usize::from(self.dir)].backing.is_held(id);
-                match self.link.bound.plan(self.dir, op, &held) {
-                    plan if plan.is_empty() => Ok(Seq(self.link.ring.skip_none(mark))),
-                    plan => {
-                        let mut seq = Seq(0);
-                        for body in plan.frames(op, body_of) {
-                            seq = self.send(&body, mark)?;
-                        }
-                        self.link.bound.sent(self.dir, op, &plan);
-                        Ok(seq)
-                    }
-                }
+                // Its own lock; the operation's keeps what the plan looked at as it is.
+                self.append_known(op, mark)
             }
         }
     }

@@ -10,8 +10,9 @@ use hf_wire::frame::{Ack, Body, HEADER_LEN, Header, PAYLOAD_MAX, Place};
 use rustix::net::RecvFlags;
 
 use super::acks::Mode;
-use super::encode::op_of;
+use super::encode::{born_of, op_of};
 use super::{Link, again};
+use crate::backing::Change;
 use crate::backing::apply::ApplyError;
 use crate::pipeline::{FileId, Op};
 use crate::sync::{DigestJob, Mirror};
@@ -36,6 +37,10 @@ impl Link {
     /// Until the connection ends; says why it did.
     pub(super) fn receive(self: &Arc<Link>, stream: &TcpStream) -> String {
         let counters = self.ring.counters();
+        // A synchronisation that another connection brought half is not gone on with.
+        if counters.receiving_sync.load(Ordering::SeqCst) != 0 {
+            counters.applied_stream.store(0, Ordering::SeqCst);
+        }
         let (started, applied) = (counters.started.load(Ordering::SeqCst), counters.applied.load(Ordering::SeqCst));
         let mut incoming = Incoming {
             mirror: None,
@@ -72,8 +77,12 @@ impl Link {
     /// Handles all whole frames; says how many bytes they were.
     fn take_frames(&self, incoming: &mut Incoming, bytes: &[u8]) -> Result<usize, String> {
         let mut used = 0;
+        let _applying = super::lock(&self.applying);
         while let Some(header) = Header::decode(&bytes[used..]).map_err(|error| error.to_string())? {
             let Some(payload) = bytes.get(used + HEADER_LEN..used + header.frame_len()) else { break };
+            if self.cut.load(Ordering::SeqCst) {
+                return Err("hung up".into());
+            }
             let body = Body::decode(&header, payload).map_err(|error| error.to_string())?;
             if body.is_stream() {
                 self.take_stream(incoming, header.place(), &body)?;
@@ -135,8 +144,6 @@ impl Link {
             serde_json::from_slice(json).map_err(|error| format!("a message that isn't understood: {error}"))?;
         match &mut message {
             PeerMessage::Hello { applied, .. } if !self.resumable.load(Ordering::SeqCst) => *applied = Seq(0),
-            // What the record will say must be true on the disk before.
-            PeerMessage::SyncEnd { .. } if !self.sync_everything() => return Ok(()),
             _ => {}
         }
         self.report(EngineEvent::Received(message));
@@ -155,16 +162,8 @@ impl Link {
             return Err("the other node sent operations though this one is primary".into());
         }
         let counters = self.ring.counters();
-        if let Body::Begin { stream } = *body {
-            counters.applied_stream.store(0, Ordering::SeqCst);
-            counters.own_fulfilled.store(place.seq, Ordering::SeqCst);
-            counters.own_durable.store(place.seq, Ordering::SeqCst);
-            counters.applied.store(place.seq, Ordering::SeqCst);
-            counters.syncing.store(1, Ordering::SeqCst);
-            counters.applied_stream.store(stream, Ordering::SeqCst);
-            incoming.broken = false;
-            incoming.mirror = Some(Mirror::begin(&self.dirs).map_err(|error| self.cannot_mirror(&error))?);
-            return Ok(());
+        if let Body::Begin { stream, of, at } = *body {
+            return self.begin(incoming, place.seq, stream, (of, at));
         }
         if incoming.broken {
             return Ok(());
@@ -195,6 +194,26 @@ impl Link {
         Ok(())
     }
 
+    /// A stream begins: with a synchronisation, or (after a swap) where the one that this node issued ended.
+    fn begin(&self, incoming: &mut Incoming, seq: u64, stream: u64, (of, at): (u64, u64)) -> Result<(), String> {
+        let counters = self.ring.counters();
+        counters.applied_stream.store(0, Ordering::SeqCst);
+        if of != 0 && (of, at) != (self.ring.stream(), self.ring.last()) {
+            return Err("the new primary did not apply all that this copy has".into());
+        }
+        for counter in [&counters.own_fulfilled, &counters.own_durable, &counters.applied] {
+            counter.store(seq, Ordering::SeqCst);
+        }
+        incoming.broken = false;
+        incoming.mirror = match of {
+            0 => Some(Mirror::begin(&self.dirs).map_err(|error| self.cannot_mirror(&error))?),
+            _ => None,
+        };
+        counters.receiving_sync.store(u64::from(of == 0), Ordering::SeqCst);
+        counters.applied_stream.store(stream, Ordering::SeqCst);
+        Ok(())
+    }
+
     fn cannot_mirror(&self, error: &std::io::Error) -> String {
         self.local_fault("preparing a synchronisation", error);
         error.to_string()
@@ -213,13 +232,23 @@ impl Link {
         if std::mem::take(&mut incoming.maybe_done) == place.seq
             && let Some(done) = again::finish(&dir.backing, &op)
         {
-            return done.map_err(|source| ApplyError { operation: "repetition", id: op.id(), source });
+            return done.and_then(|()| set_born(dir, body)).map_err(|source| ApplyError {
+                operation: "repetition",
+                id: op.id(),
+                source,
+            });
+        }
+        if incoming.mirror.is_some() && is_size_already(dir, &op) {
+            return Ok(());
         }
         let done = dir.backing.apply(&op);
         self.after(incoming, place.dir, dir, &op);
         match done {
             Err(error) if self.is_late(&error, incoming, &op) => Ok(()),
-            other => other,
+            Err(error) => Err(error),
+            Ok(()) => {
+                set_born(dir, body).map_err(|source| ApplyError { operation: "setting times", id: op.id(), source })
+            }
         }
     }
 
@@ -232,6 +261,9 @@ impl Link {
         };
         if let Some(id) = lost.filter(|id| dir.backing.table().get(*id).is_none()) {
             self.ring.bury(id.0);
+        }
+        if let Some(applied) = self.applied.get() {
+            applied(index, op);
         }
         if let (Some(mirror), true) = (&mut incoming.mirror, op.is_name()) {
             mirror.applied(index, op);
@@ -263,7 +295,7 @@ impl Link {
             Body::Synced => {
                 mirror.end(&self.dirs).map_err(fail)?;
                 incoming.mirror = None;
-                self.ring.counters().syncing.store(0, Ordering::SeqCst);
+                self.ring.counters().receiving_sync.store(0, Ordering::SeqCst);
             }
             _ => mirror.apply(&self.dirs[usize::from(place.dir)].backing, place.dir, body).map_err(fail)?,
         }
@@ -280,6 +312,22 @@ impl Link {
         self.out.direct(&self.ring, &Body::Fault { seq, errno, text: &text });
         let fault = if is_disk(errno) { RfsFault::LocalDisk(text) } else { RfsFault::Diverged(text) };
         self.report(EngineEvent::Fault(fault));
+    }
+}
+
+/// A new file has the time that it has on the primary.
+fn set_born(dir: &super::Directory, body: &Body<'_>) -> std::io::Result<()> {
+    match born_of(body) {
+        Some((id, born)) => dir.backing.set_attr(id, &Change { mtime: Some(born), ..Change::default() }),
+        None => Ok(()),
+    }
+}
+
+/// Files under synchronisation get their size first: most have it.
+fn is_size_already(dir: &super::Directory, op: &Op<'_>) -> bool {
+    match *op {
+        Op::Truncate { id, size } => dir.backing.stat(id).is_ok_and(|stat| stat.st_size as u64 == size),
+        _ => false,
     }
 }
 

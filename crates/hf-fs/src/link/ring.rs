@@ -58,6 +58,11 @@ pub struct Counters {
     pub started: AtomicU64,
     pub own_fulfilled: AtomicU64,
     pub own_durable: AtomicU64,
+    /// A synchronisation is being sent, received: after a death of this process it begins again.
+    pub sending_sync: AtomicU64,
+    pub receiving_sync: AtomicU64,
+    /// The sequence before the stream's first frame.
+    before_first: AtomicU64,
     dead_next: AtomicU64,
     dead: [AtomicU64; DEAD],
 }
@@ -94,15 +99,16 @@ impl Ring {
     pub fn create(capacity: usize) -> Result<Ring, RingError> {
         let fail = |source: rustix::io::Errno| RingError::Memory { what: "made", source: source.into() };
         let file = rustix::fs::memfd_create(c"hf-ring", rustix::fs::MemfdFlags::CLOEXEC).map_err(fail)?;
-        let capacity = capacity.max(PAGE).next_power_of_two();
-        rustix::fs::ftruncate(&file, (PAGE + capacity) as u64).map_err(fail)?;
-        let ring = Ring::map(file, capacity)?;
-        ring.counters().capacity.store(capacity as u64, Ordering::SeqCst);
-        ring.counters().magic.store(MAGIC, Ordering::SeqCst);
-        Ok(ring)
+        rustix::fs::ftruncate(&file, Ring::file_size(capacity)).map_err(fail)?;
+        Ring::attach(file)
     }
 
-    /// The ring that an earlier process left.
+    /// The size of a memory file with room for at least `capacity` bytes of frames.
+    pub fn file_size(capacity: usize) -> u64 {
+        (PAGE + capacity.max(PAGE).next_power_of_two()) as u64
+    }
+
+    /// The ring that an earlier process left; a file of [`Ring::file_size`] with nothing but zeros becomes a new one.
     pub fn attach(file: OwnedFd) -> Result<Ring, RingError> {
         let size = rustix::fs::fstat(&file)
             .map_err(|source| RingError::Memory { what: "read", source: source.into() })?
@@ -113,8 +119,12 @@ impl Ring {
         }
         let ring = Ring::map(file, capacity)?;
         let counters = ring.counters();
-        if counters.magic.load(Ordering::SeqCst) != MAGIC
-            || counters.capacity.load(Ordering::SeqCst) != capacity as u64
+        if counters.magic.load(Ordering::SeqCst) == 0 {
+            counters.capacity.store(capacity as u64, Ordering::SeqCst);
+            counters.magic.store(MAGIC, Ordering::SeqCst);
+            return Ok(ring);
+        }
+        if counters.magic.load(Ordering::SeqCst) != MAGIC || counters.capacity.load(Ordering::SeqCst) != capacity as u64
         {
             return Err(RingError::Foreign);
         }
@@ -150,6 +160,12 @@ impl Ring {
             position += header.frame_len() as u64;
         }
         counters.last.fetch_max(last, Ordering::SeqCst);
+        if counters.receiving_sync.load(Ordering::SeqCst) != 0 {
+            counters.applied_stream.store(0, Ordering::SeqCst);
+        }
+        if counters.sending_sync.load(Ordering::SeqCst) != 0 {
+            self.restart(0);
+        }
         Ok(())
     }
 
@@ -229,6 +245,15 @@ impl Ring {
         seq
     }
 
+    /// For an operation that nobody follows and that needs no number: what `mark` gets is given out already.
+    pub fn unnumbered(&self, mark: Option<&AtomicU64>) -> u64 {
+        let last = self.last();
+        if let Some(mark) = mark {
+            mark.store(last, Ordering::Release);
+        }
+        last
+    }
+
     /// Drops all frames and begins another stream; its first frame is the next one. Nobody may be reading [`Ring::bytes`].
     pub fn restart(&self, stream: u64) {
         let _lock = self.lock();
@@ -236,9 +261,9 @@ impl Ring {
         counters.stream.store(0, Ordering::SeqCst);
         let last = counters.last.load(Ordering::SeqCst);
         counters.tail.store(counters.head.load(Ordering::SeqCst), Ordering::SeqCst);
-        for counter in [&counters.received, &counters.fulfilled, &counters.peer_durable, &counters.fence] {
-            counter.store(last, Ordering::SeqCst);
-        }
+        let known = [&counters.received, &counters.fulfilled, &counters.peer_durable, &counters.fence];
+        known.into_iter().chain([&counters.before_first]).for_each(|counter| counter.store(last, Ordering::SeqCst));
+        counters.sending_sync.store(0, Ordering::SeqCst);
         counters.stream.store(stream, Ordering::SeqCst);
     }
 
@@ -277,6 +302,13 @@ impl Ring {
             position += header.frame_len() as u64;
         }
         Some(position)
+    }
+
+    /// Where the stream begins, if nothing of it was ever acknowledged.
+    pub fn untouched(&self) -> Option<u64> {
+        let counters = self.counters();
+        let none = counters.received.load(Ordering::SeqCst) == counters.before_first.load(Ordering::SeqCst);
+        (self.stream() != 0 && none).then(|| counters.tail.load(Ordering::SeqCst))
     }
 
     /// Remembers that this file lost its last name here: operations on it that were under way mean nothing.
@@ -404,6 +436,7 @@ mod tests {
     fn something_else_is_no_ring() {
         let other = rustix::fs::memfd_create(c"x", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         rustix::fs::ftruncate(&other, (PAGE * 2) as u64).unwrap();
+        rustix::io::pwrite(&other, b"something", 0).unwrap();
         assert!(matches!(Ring::attach(other), Err(RingError::Foreign)));
     }
 

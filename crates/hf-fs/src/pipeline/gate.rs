@@ -1,5 +1,6 @@
 //! The gate before all modifications: open under an epoch, closed (who comes waits), read-only, or stopped.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -46,7 +47,7 @@ pub type Parked = Box<dyn FnOnce(Result<Admission<'_>, Refusal>) + Send>;
 pub struct Gate {
     word: AtomicU64,
     inside: AtomicU64,
-    parked: Mutex<Vec<Parked>>,
+    parked: Mutex<VecDeque<Parked>>,
     left: Condvar,
 }
 
@@ -75,7 +76,7 @@ impl Gate {
         Gate {
             word: AtomicU64::new(state.pack()),
             inside: AtomicU64::new(0),
-            parked: Mutex::new(Vec::new()),
+            parked: Mutex::new(VecDeque::new()),
             left: Condvar::new(),
         }
     }
@@ -113,7 +114,7 @@ impl Gate {
     pub fn park(&self, parked: Parked) {
         let mut list = self.parked.lock().expect("no panic under this lock");
         if self.state() == GateState::Closed {
-            list.push(parked);
+            list.push_back(parked);
             return;
         }
         drop(list);
@@ -122,12 +123,25 @@ impl Gate {
 
     /// Changes the state and, unless it is closed then, serves what was parked, in order, on this thread.
     pub fn set(&self, state: GateState) {
-        let waiting = {
+        self.put(state);
+        self.serve_parked();
+    }
+
+    /// Changes the state only: what is parked stays so until [`Gate::serve_parked`].
+    pub fn put(&self, state: GateState) {
+        let _list = self.parked.lock().expect("no panic under this lock");
+        self.word.store(state.pack(), Ordering::SeqCst);
+    }
+
+    /// Serves what is parked, in order, on this thread, until nothing is left or the gate is closed again.
+    pub fn serve_parked(&self) {
+        loop {
             let mut list = self.parked.lock().expect("no panic under this lock");
-            self.word.store(state.pack(), Ordering::SeqCst);
-            if state == GateState::Closed { Vec::new() } else { std::mem::take(&mut *list) }
-        };
-        for parked in waiting {
+            if self.state() == GateState::Closed {
+                return;
+            }
+            let Some(parked) = list.pop_front() else { return };
+            drop(list);
             self.serve(parked);
         }
     }

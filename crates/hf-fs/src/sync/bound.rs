@@ -144,11 +144,18 @@ impl Bound {
         None
     }
 
-    /// The listing of `id` was appended, with these files in it. Under the names' lock.
-    pub fn listed(&self, dir: u16, id: u64, entries: &[(u64, u32)]) {
+    /// The listing of `id` was appended, with these files (id, kind, size) in it. Under the names' lock. Says how many
+    /// regular files of how many bytes were not known before.
+    pub fn listed(&self, dir: u16, id: u64, entries: &[(u64, u32, u64)]) -> (u64, u64) {
         let mut known = self.dir(dir);
         known.listed.insert(id);
-        entries.iter().for_each(|(id, kind)| known.learn(*id, *kind));
+        let mut new = (0, 0);
+        for (id, kind, size) in entries {
+            if known.learn(*id, *kind) && *kind == libc::S_IFREG {
+                new = (new.0 + 1, new.1 + size);
+            }
+        }
+        new
     }
 
     /// The directory went away before it was listed.
@@ -230,13 +237,16 @@ impl Known {
         self.listed.contains(&dir.0)
     }
 
-    fn learn(&mut self, id: u64, kind: u32) {
-        if self.known.insert(id) {
+    /// False when it was known.
+    fn learn(&mut self, id: u64, kind: u32) -> bool {
+        let new = self.known.insert(id);
+        if new {
             self.to_compare.push_back((id, kind));
-            if kind == libc::S_IFDIR {
-                self.to_list.push_back(id);
-            }
         }
+        if new && kind == libc::S_IFDIR {
+            self.to_list.push_back(id);
+        }
+        new
     }
 
     fn plan_rename(&self, op: &Op<'_>, backing: &Backing) -> io::Result<Plan> {

@@ -27,8 +27,7 @@ pub(super) fn digest(backing: &Backing, id: FileId, zone: u64, buffer: &mut [u8]
 
 impl Link {
     pub(crate) fn digest_loop(self: &Arc<Link>) {
-        let (sender, jobs) = std::sync::mpsc::channel::<DigestJob>();
-        *lock(&self.digests) = Some(sender);
+        let Some(jobs) = lock(&self.digest_jobs).take() else { return };
         let mut buffer = vec![0; DATA_MAX];
         while !self.is_over() {
             match jobs.recv_timeout(Duration::from_millis(200)) {
@@ -83,7 +82,7 @@ impl Replies {
         self.changed.notify_one();
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         *lock(&self.answers) = Answers::default();
     }
 

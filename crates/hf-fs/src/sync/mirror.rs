@@ -280,11 +280,10 @@ fn remove(backing: &Backing, dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()>
         let inside = rustix::fs::openat(dir, name, flags, Mode::empty())?;
         empty(backing, inside.as_fd())?;
     }
-    if is_dir || stat.st_nlink == 1 {
-        if let Some(id) = backing.table().find(&Handle::of(fd.as_fd())?) {
-            backing.close(id);
-            backing.table().forget(id);
-        }
+    let last = is_dir || stat.st_nlink == 1;
+    if last && let Some(id) = backing.table().find(&Handle::of(fd.as_fd())?) {
+        backing.close(id);
+        backing.table().forget(id);
     }
     let flags = if is_dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
     Ok(rustix::fs::unlinkat(dir, name, flags)?)
@@ -311,7 +310,8 @@ fn names(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
 /// Where a directory is now: its parent, and its name there.
 fn whereabouts(backing: &Backing, id: FileId) -> io::Result<(OwnedFd, CString)> {
     let node = backing.node(id)?;
-    let parent = rustix::fs::openat(&*node, c"..", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let parent =
+        rustix::fs::openat(&*node, c"..", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let handle = Handle::of(node.as_fd())?;
     for name in names(parent.as_fd())? {
         if matches!(Handle::of_entry(parent.as_fd(), &name), Ok(other) if other == handle) {

@@ -129,7 +129,9 @@ impl Walk<'_> {
     }
 
     fn append(&self, dir: u16, body: &Body<'_>) -> Result<u64, SyncError> {
-        self.link.append(dir, body, None).ok_or_else(|| SyncError::Ended("no room for unacknowledged operations".into()))
+        self.link
+            .append(dir, body, None)
+            .ok_or_else(|| SyncError::Ended("no room for unacknowledged operations".into()))
     }
 
     /// Waits until `bytes` more leave the applications their room. With no lock held.
@@ -174,11 +176,7 @@ impl Walk<'_> {
             };
             let rdev = if matches!(kind, libc::S_IFBLK | libc::S_IFCHR) { entry.stat.st_rdev } else { 0 };
             push_entry(&mut part, &Entry { name: name.as_bytes(), id: entry.id.0, kind, rdev, target: &target });
-            found.push((entry.id.0, kind));
-            if kind == libc::S_IFREG {
-                self.count.files_total += 1;
-                self.count.bytes_total += entry.stat.st_size as u64;
-            }
+            found.push((entry.id.0, kind, entry.stat.st_size as u64));
             if part.len() > DATA_MAX {
                 self.wait_for_room(PAYLOAD_MAX)?;
                 self.send_list(dir, id, first, false, &part)?;
@@ -187,7 +185,9 @@ impl Walk<'_> {
             }
         }
         self.send_list(dir, id, first, true, &part)?;
-        link.bound.listed(dir, id.0, &found);
+        let (files, bytes) = link.bound.listed(dir, id.0, &found);
+        self.count.files_total += files;
+        self.count.bytes_total += bytes;
         Ok(())
     }
 
@@ -255,6 +255,8 @@ impl Walk<'_> {
 
     fn done(&mut self, bytes: u64) -> Result<(), SyncError> {
         self.count.files_done += 1;
+        // Files that came to be while it ran are compared, too.
+        self.count.files_total = self.count.files_total.max(self.count.files_done);
         self.count.bytes_done += bytes;
         Ok(())
     }

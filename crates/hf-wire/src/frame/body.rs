@@ -56,7 +56,8 @@ pub struct Ack {
     pub durable: u64,
 }
 
-/// What a frame says. Ids are those of the primary; every value is final (no umask, no "now").
+/// What a frame says. Ids are those of the primary; every value is final (no umask, no "now"). `stamp` is the time of the
+/// parent directories after the operation, `born` that of the new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
     Write {
@@ -79,6 +80,7 @@ pub enum Body<'a> {
         name: &'a [u8],
         id: u64,
         attrs: Attrs,
+        born: Stamp,
         stamp: Stamp,
     },
     Mkdir {
@@ -86,6 +88,7 @@ pub enum Body<'a> {
         name: &'a [u8],
         id: u64,
         attrs: Attrs,
+        born: Stamp,
         stamp: Stamp,
     },
     Symlink {
@@ -94,6 +97,7 @@ pub enum Body<'a> {
         id: u64,
         target: &'a [u8],
         attrs: Attrs,
+        born: Stamp,
         stamp: Stamp,
     },
     /// `kind` is the `S_IFMT` part of the mode.
@@ -104,6 +108,7 @@ pub enum Body<'a> {
         kind: u32,
         rdev: u64,
         attrs: Attrs,
+        born: Stamp,
         stamp: Stamp,
     },
     Link {
@@ -155,9 +160,12 @@ pub enum Body<'a> {
         id: u64,
     },
 
-    /// A stream begins at this frame's sequence; ids of earlier ones mean nothing any more.
+    /// A stream begins at this frame's sequence. A synchronisation follows (`of` is 0), and ids of earlier streams mean nothing
+    /// any more; or both copies are equal, because the sender applied the receiver's stream `of` up to its end `at`.
     Begin {
         stream: u64,
+        of: u64,
+        at: u64,
     },
     /// Part of the listing of directory `id`: the names that are to be there, and which file each is. With `last`, other names go.
     List {
@@ -350,24 +358,28 @@ impl<'a> Body<'a> {
                 f.u64(len).u32(mode as u32);
                 (kind::ALLOCATE, id, offset, [NONE; 2])
             }
-            Body::Create { parent, name, id, attrs, stamp } => {
+            Body::Create { parent, name, id, attrs, born, stamp } => {
                 put_stamp(f, stamp);
+                put_stamp(f, born);
                 put_attrs(f, attrs);
                 (kind::CREATE, id, parent, [name, NONE])
             }
-            Body::Mkdir { parent, name, id, attrs, stamp } => {
+            Body::Mkdir { parent, name, id, attrs, born, stamp } => {
                 put_stamp(f, stamp);
+                put_stamp(f, born);
                 put_attrs(f, attrs);
                 (kind::MKDIR, id, parent, [name, NONE])
             }
-            Body::Symlink { parent, name, id, target, attrs, stamp } => {
+            Body::Symlink { parent, name, id, target, attrs, born, stamp } => {
                 put_stamp(f, stamp);
+                put_stamp(f, born);
                 put_attrs(f, attrs);
                 f.u16(name.len() as u16);
                 (kind::SYMLINK, id, parent, [name, target])
             }
-            Body::Mknod { parent, name, id, kind, rdev, attrs, stamp } => {
+            Body::Mknod { parent, name, id, kind, rdev, attrs, born, stamp } => {
                 put_stamp(f, stamp);
+                put_stamp(f, born);
                 put_attrs(f, attrs);
                 f.u32(kind).u64(rdev);
                 (kind::MKNOD, id, parent, [name, NONE])
@@ -407,7 +419,10 @@ impl<'a> Body<'a> {
 
     fn lay_out_other(&self, f: &mut Fixed) -> (u8, u64, u64, [&'a [u8]; 2]) {
         match *self {
-            Body::Begin { stream } => (kind::BEGIN, 0, stream, [NONE; 2]),
+            Body::Begin { stream, of, at } => {
+                f.u64(of).u64(at);
+                (kind::BEGIN, 0, stream, [NONE; 2])
+            }
             Body::List { id, first, last, entries } => {
                 let arg = u64::from(first) | u64::from(last) << 1;
                 (kind::LIST, id, arg, [entries.as_bytes(), NONE])
@@ -537,21 +552,22 @@ fn read<'a>(header: &Header, r: &mut Reader<'a>) -> Result<Option<Body<'a>>, Sho
             Body::Allocate { id, mode, offset: arg, len }
         }
         kind::CREATE => {
-            let (stamp, attrs) = (get_stamp(r)?, get_attrs(r)?);
-            Body::Create { parent, name: r.rest(), id, attrs, stamp }
+            let (stamp, born, attrs) = (get_stamp(r)?, get_stamp(r)?, get_attrs(r)?);
+            Body::Create { parent, name: r.rest(), id, attrs, born, stamp }
         }
         kind::MKDIR => {
-            let (stamp, attrs) = (get_stamp(r)?, get_attrs(r)?);
-            Body::Mkdir { parent, name: r.rest(), id, attrs, stamp }
+            let (stamp, born, attrs) = (get_stamp(r)?, get_stamp(r)?, get_attrs(r)?);
+            Body::Mkdir { parent, name: r.rest(), id, attrs, born, stamp }
         }
         kind::SYMLINK => {
-            let (stamp, attrs, len) = (get_stamp(r)?, get_attrs(r)?, r.u16()?);
+            let (stamp, born, attrs, len) = (get_stamp(r)?, get_stamp(r)?, get_attrs(r)?, r.u16()?);
             let name = r.bytes(len.into())?;
-            Body::Symlink { parent, name, id, target: r.rest(), attrs, stamp }
+            Body::Symlink { parent, name, id, target: r.rest(), attrs, born, stamp }
         }
         kind::MKNOD => {
-            let (stamp, attrs, kind, rdev) = (get_stamp(r)?, get_attrs(r)?, r.u32()?, r.u64()?);
-            Body::Mknod { parent, name: r.rest(), id, kind, rdev, attrs, stamp }
+            let (stamp, born, attrs) = (get_stamp(r)?, get_stamp(r)?, get_attrs(r)?);
+            let (kind, rdev) = (r.u32()?, r.u64()?);
+            Body::Mknod { parent, name: r.rest(), id, kind, rdev, attrs, born, stamp }
         }
         kind::LINK => {
             let stamp = get_stamp(r)?;
@@ -599,7 +615,7 @@ fn read_set_attr<'a>(id: u64, r: &mut Reader<'a>) -> Result<Body<'a>, Short> {
 fn read_other<'a>(header: &Header, r: &mut Reader<'a>) -> Result<Option<Body<'a>>, Short> {
     let (id, arg) = (header.id(), header.arg());
     Ok(Some(match header.kind() {
-        kind::BEGIN => Body::Begin { stream: arg },
+        kind::BEGIN => Body::Begin { stream: arg, of: r.u64()?, at: r.u64()? },
         kind::LIST => {
             let entries = Entries::check(r.rest()).map_err(|_| Short)?;
             Body::List { id, first: arg & 1 != 0, last: arg & 2 != 0, entries }

@@ -1,0 +1,281 @@
+use super::harness::*;
+use super::*;
+use crate::backing::{Change, New};
+use crate::pipeline::{Attrs, FileId, Pipeline};
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::mpsc;
+
+const RING: usize = 64 << 20;
+const ROOT: FileId = FileId::ROOT;
+
+fn in_step(async_second: bool) -> (Node, Node) {
+    let (primary, secondary) = pair(async_second, RING);
+    primary.synchronise();
+    (primary, secondary)
+}
+
+#[test]
+fn every_kind_of_operation_arrives() {
+    for async_second in [true, false] {
+        let (primary, secondary) = in_step(async_second);
+        let hands = primary.hands();
+        let dir = hands.mkdir(ROOT, "dir").unwrap();
+        let file = hands.create(dir, "file").unwrap();
+        hands.write(file, 5000, &vec![7; 3 << 20]).unwrap();
+        hands.truncate(file, 1 << 20).unwrap();
+        hands.allocate(file, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 8192, 65536).unwrap();
+        hands.link(file, ROOT, "other name").unwrap();
+        let attrs = Attrs { mode: 0o777, uid: 5, gid: 6 };
+        hands.make(dir, "link", &New::Symlink(b"/nowhere"), attrs).unwrap();
+        hands.make(dir, "fifo", &New::Special { kind: libc::S_IFIFO, rdev: 0 }, attrs).unwrap();
+        hands.make(dir, "null", &New::Special { kind: libc::S_IFCHR, rdev: 0x103 }, attrs).unwrap();
+        hands.set_attr(file, Change { owner: Some((1, 2)), mode: Some(0o4711), ..Change::default() }).unwrap();
+        hands.set_xattr(file, "user.key", b"value").unwrap();
+        hands.set_xattr(dir, "user.gone", b"x").unwrap();
+        hands.remove_xattr(dir, "user.gone").unwrap();
+        let (a, b) = (hands.create(ROOT, "a").unwrap(), hands.create(ROOT, "b").unwrap());
+        hands.write(a, 0, b"A").unwrap();
+        hands.write(b, 0, b"B").unwrap();
+        hands.rename((ROOT, "a"), (dir, "b"), false).unwrap();
+        hands.rename((ROOT, "b"), (dir, "b"), true).unwrap();
+        hands.create(ROOT, "gone").unwrap();
+        hands.rename((ROOT, "other name"), (ROOT, "gone"), false).unwrap();
+        let empty = hands.mkdir(ROOT, "empty").unwrap();
+        hands.sync(empty).unwrap();
+        hands.remove(ROOT, "empty").unwrap();
+        assert_equal(&primary, &secondary);
+    }
+}
+
+#[test]
+fn a_barrier_is_durable_there_before_it_is_acknowledged() {
+    let (primary, secondary) = in_step(false);
+    let hands = primary.hands();
+    let file = hands.create(ROOT, "file").unwrap();
+    hands.write(file, 0, b"hello").unwrap();
+    let seq = hands.sync(file).unwrap();
+    assert!(secondary.link.ring.counters().own_fulfilled.load(Ordering::SeqCst) >= seq.0);
+    assert_eq!(std::fs::read(secondary.root.join("file")).unwrap(), b"hello");
+}
+
+#[test]
+fn many_threads_write_and_sync_at_once() {
+    let (primary, secondary) = in_step(false);
+    let threads: Vec<_> = (0..4)
+        .map(|n| {
+            let hands = primary.hands();
+            std::thread::spawn(move || {
+                let file = hands.create(ROOT, &format!("file{n}")).unwrap();
+                for i in 0..200u64 {
+                    hands.write(file, i * 1000, &[n; 3000]).unwrap();
+                    if i % 5 == 0 {
+                        hands.sync(file).unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_equal(&primary, &secondary);
+}
+
+#[test]
+fn a_full_ring_closes_the_gate_and_opens_it_again() {
+    let (primary, secondary) = pair(true, 4 << 20);
+    primary.synchronise();
+    let hands = primary.hands();
+    let file = hands.create(ROOT, "file").unwrap();
+    for i in 0..100 {
+        hands.write(file, i << 18, &vec![i as u8; 1 << 18]).unwrap();
+    }
+    assert_equal(&primary, &secondary);
+}
+
+#[test]
+fn closed_parks_barriers_and_alone_completes_them() {
+    let (primary, secondary) = in_step(false);
+    let hands = primary.hands();
+    let file = hands.create(ROOT, "file").unwrap();
+    secondary.link.hang_up();
+    hands.write(file, 0, b"x").unwrap();
+    let waiting = std::thread::spawn({
+        let hands = hands.clone();
+        move || hands.sync(file)
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    primary.link.set_gate(Mode::Hold, GateState::Closed, None);
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(!waiting.is_finished(), "nobody acknowledged it");
+    primary.link.set_gate(Mode::Pass, GateState::Open { epoch: 2 }, Some(Flow::Alone));
+    waiting.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_change_of_role_refuses_what_waits() {
+    let (primary, secondary) = in_step(false);
+    let hands = primary.hands();
+    let file = hands.create(ROOT, "file").unwrap();
+    secondary.link.hang_up();
+    hands.write(file, 0, b"x").unwrap();
+    let waiting = std::thread::spawn({
+        let hands = hands.clone();
+        move || hands.sync(file)
+    });
+    std::thread::sleep(Duration::from_millis(100));
+    primary.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
+    assert_eq!(waiting.join().unwrap().unwrap_err().raw_os_error(), Some(libc::EROFS));
+    assert_eq!(hands.write(file, 0, b"y").unwrap_err().raw_os_error(), Some(libc::EROFS));
+}
+
+#[test]
+fn a_broken_connection_goes_on_with_the_next_frame() {
+    let (primary, secondary) = in_step(true);
+    let hands = primary.hands();
+    let file = hands.create(ROOT, "file").unwrap();
+    for round in 0..10u64 {
+        for i in 0..50u64 {
+            hands.write(file, (round * 50 + i) * 100, &[round as u8; 100]).unwrap();
+            if i == 25 {
+                secondary.link.out.shutdown();
+            }
+        }
+        hands.create(ROOT, &format!("{round}")).unwrap();
+        primary.wait_link();
+        secondary.wait_link();
+    }
+    assert_equal(&primary, &secondary);
+    assert!(secondary.link.statistics.connections.load(Ordering::Relaxed) > 2);
+}
+
+#[test]
+fn a_successor_on_either_side_goes_on_where_the_dead_process_stopped() {
+    let (a, b) = (free_address(), free_address());
+    let mut primary = Node::new(options(a, b, true), 1, RING);
+    let mut secondary = Node::new(options(b, a, true), 2, RING);
+    connect(&primary, &secondary);
+    primary.synchronise();
+    let file = primary.hands().create(ROOT, "file").unwrap();
+    for round in 0..6u64 {
+        let hands = primary.hands();
+        for i in 0..100u64 {
+            hands.write(file, (round * 100 + i) * 10, &[round as u8; 10]).unwrap();
+            hands.create(ROOT, &format!("{round}-{i}")).unwrap();
+        }
+        let old = if round % 2 == 0 { &mut secondary } else { &mut primary };
+        let ring = Ring::attach(ring::duplicate(old.link.ring.file()).unwrap()).unwrap();
+        old.link.stop();
+        let next = Node::on(old.backing.clone(), &old.root, old.link.options.clone(), ring, Word(b"open sesame"));
+        old.replace(next);
+        if round % 2 == 0 {
+            secondary.secondary();
+        } else {
+            primary.link.set_gate_for_test();
+            primary.link.want(Wanted::Connect);
+        }
+        primary.wait_link();
+    }
+    assert_equal(&primary, &secondary);
+}
+
+#[test]
+fn strangers_are_dropped_and_the_other_node_gets_in() {
+    let (a, b) = (free_address(), free_address());
+    let primary = Node::new(options(a, b, true), 1, RING);
+    let secondary = Node::new(options(b, a, true), 2, RING);
+    secondary.secondary();
+    std::thread::sleep(Duration::from_millis(200));
+    // Silent ones, a wrong word, garbage.
+    let mut strangers: Vec<_> = (0..12).map(|_| TcpStream::connect(b).unwrap()).collect();
+    strangers[0].write_all(b"open pumpkin").unwrap();
+    strangers[1].write_all(&[0; 5000]).unwrap();
+    let began = Instant::now();
+    primary.primary();
+    primary.wait_link();
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let end = Instant::now() + Duration::from_secs(5);
+    while secondary.link.statistics.strangers.load(Ordering::Relaxed) < 12 {
+        assert!(Instant::now() < end, "{:?}", secondary.link.statistics);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn an_operation_that_answers_differently_is_a_fault_on_both_nodes() {
+    let (primary, secondary) = in_step(true);
+    let hands = primary.hands();
+    hands.mkdir(ROOT, "dir").unwrap();
+    assert_equal(&primary, &secondary);
+    std::fs::write(secondary.root.join("dir/foreign"), b"").unwrap();
+    hands.remove(ROOT, "dir").unwrap();
+    let diverged = |event: &EngineEvent| matches!(event, EngineEvent::Fault(RfsFault::Diverged(_))).then_some(());
+    secondary.wait("the secondary's fault", diverged);
+    primary.wait("the primary's fault", diverged);
+    // Nothing after it is applied or acknowledged.
+    hands.create(ROOT, "after").unwrap();
+    let (sender, answer) = mpsc::channel();
+    hands.pipe.when_durable(hands.pipe.last(), Box::new(move |result| sender.send(result).unwrap_or_default()));
+    assert!(answer.recv_timeout(Duration::from_millis(300)).is_err());
+    assert!(!secondary.root.join("after").exists());
+}
+
+#[test]
+fn a_silent_secondary_is_reported_once() {
+    let (a, b) = (free_address(), free_address());
+    let mut slow = options(a, b, true);
+    slow.send_timeout = Duration::from_millis(300);
+    slow.lock_timeout = Duration::from_millis(300);
+    let primary = Node::new(slow, 1, RING);
+    let secondary = Node::new(options(b, a, true), 2, RING);
+    connect(&primary, &secondary);
+    primary.synchronise();
+    let hands = primary.hands();
+    let file = hands.create(ROOT, "file").unwrap();
+    let stuck = secondary.link.applying.lock().unwrap();
+    let waiting = std::thread::spawn(move || hands.sync(file));
+    primary.wait("Unanswered", |event| matches!(event, EngineEvent::Unanswered { .. }).then_some(()));
+    drop(stuck);
+    waiting.join().unwrap().unwrap();
+}
+
+#[test]
+fn roles_can_be_turned_round_without_comparing() {
+    let (primary, secondary) = in_step(false);
+    let hands = primary.hands();
+    let file = hands.create(ROOT, "file").unwrap();
+    hands.write(file, 0, b"before").unwrap();
+    assert_equal(&primary, &secondary);
+    primary.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
+    primary.link.hang_up();
+    secondary.link.hang_up();
+    primary.link.want(Wanted::Listen);
+    secondary.link.set_gate(Mode::Hold, GateState::Closed, None);
+    secondary.link.want(Wanted::Connect);
+    secondary.wait_link();
+    secondary.link.set_gate(Mode::Wait, GateState::Open { epoch: 2 }, Some(Flow::InStep));
+    let hands = secondary.hands();
+    hands.write(file, 0, b"after!").unwrap();
+    hands.sync(file).unwrap();
+    hands.create(ROOT, "new").unwrap();
+    assert_equal(&secondary, &primary);
+}
+
+#[test]
+fn a_primary_that_missed_something_can_not_turn_roles_round() {
+    let (primary, secondary) = in_step(false);
+    let hands = primary.hands();
+    let file = hands.create(ROOT, "file").unwrap();
+    secondary.link.hang_up();
+    hands.write(file, 0, b"lost").unwrap();
+    primary.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
+    primary.link.hang_up();
+    primary.link.want(Wanted::Listen);
+    secondary.link.want(Wanted::Connect);
+    secondary.link.set_gate(Mode::Wait, GateState::Open { epoch: 2 }, Some(Flow::InStep));
+    let refused = |event: &EngineEvent| match event {
+        EngineEvent::LinkDown { why } if why.contains("did not apply") => Some(()),
+        _ => None,
+    };
+    primary.wait("the refusal", refused);
+    assert_eq!(std::fs::read(primary.root.join("file")).unwrap(), b"lost");
+}

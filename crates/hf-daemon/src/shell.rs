@@ -151,7 +151,8 @@ impl Shell {
     /// Takes over what is there: configuration, hearts that live, and what a boot asks for.
     fn begin(&mut self) {
         let loaded = load(&self.paths, self.given.clone());
-        self.apply(loaded);
+        let config = self.take_over(loaded);
+        self.actor = DaemonActor::new(config);
         let adopted = self.hearts.adopt_all();
         let incarnation = Incarnation(crate::random::number());
         self.feed(DaemonInput::Started { incarnation, adopted });
@@ -368,6 +369,12 @@ impl Shell {
 
     /// Goes by a configuration from the disk.
     fn apply(&mut self, loaded: Loaded) {
+        let config = self.take_over(loaded);
+        self.feed(DaemonInput::Reconfigured(config));
+    }
+
+    /// Opens what the configuration asks for; what the actor is to decide by.
+    fn take_over(&mut self, loaded: Loaded) -> DaemonConfig {
         for problem in &loaded.problems {
             self.tell(problem);
         }
@@ -391,7 +398,7 @@ impl Shell {
         let config = config(&self.me, member, &self.modules, self.lanes.names());
         let silence = config.pulse * config.mlost_count.min(config.slost_count);
         self.stall_limit = (silence / 3).max(STALL_MIN);
-        self.feed(DaemonInput::Reconfigured(config));
+        config
     }
 
     /// Reads the disk again, away from the loop.

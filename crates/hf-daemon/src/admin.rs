@@ -1,15 +1,15 @@
 //! `admin.sock`: the commands of administrators.
 
-use crate::clock::wall_us;
-use crate::cluster::{self, ClusterError, Identity};
 use crate::credentials::{self, Client};
 use crate::event::{Ask, Event, Events, Loaded, Snapshot};
-use crate::files::with_causes;
 use crate::load::load;
 use crate::modules::{self, ModuleError};
-use crate::paths::Paths;
 use hf_bus::{BusError, Connection, accept};
 use hf_config::{Cluster, Diagnostics};
+use hf_host::Paths;
+use hf_host::clock::wall_us;
+use hf_host::cluster::{self, ClusterError, Identity};
+use hf_host::files::with_causes;
 use hf_store::{CommandRow, Store};
 use hf_types::{Level, ModuleName, NodeName};
 use hf_wire::bus::{Reply, Request, Role};

@@ -1,5 +1,5 @@
-use crate::files::{FileError, failed, make_dir};
 use crate::modules::ModuleError;
+use hf_host::files::{FileError, failed, make_dir};
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

@@ -63,7 +63,7 @@ fn is_member(user: &User, group: Gid) -> bool {
 
 /// Listens at `path` for root and the group. Only one daemon runs (its pid file says so), so a socket that is there is left over.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
-    crate::files::remove_if_there(path)?;
+    hf_host::files::remove_if_there(path)?;
     let listener = UnixListener::bind(path)?;
     if let Some(group) = group() {
         chown(path, None, Some(group))?;

@@ -1,8 +1,8 @@
 use crate::event::Event;
 use crate::fence::Orphan;
-use crate::files::with_causes;
 use crate::marker;
 use crate::shell::Shell;
+use hf_host::files::with_causes;
 use hf_node::daemon::{DaemonEffect, DaemonInput, HeartExit};
 use hf_types::{Caller, Command, Event as LogEvent, ModuleName};
 use std::future::Future;
@@ -50,7 +50,7 @@ impl Shell {
     }
 
     fn spawn_heart(&mut self, module: ModuleName, first: Command, by: &Caller) {
-        self.keep(marker::set_running(&self.paths, &module, &crate::clock::boot_id()));
+        self.keep(marker::set_running(&self.paths, &module, &hf_host::clock::boot_id()));
         let Err(error) = self.hearts.spawn(&self.me.clone(), &module, first, by) else {
             return;
         };

@@ -1,6 +1,6 @@
-use crate::cluster::Member;
 use crate::modules::Configured;
 use hf_bus::Outbox;
+use hf_host::cluster::Member;
 use hf_node::daemon::{DaemonInput, DaemonStatus};
 use hf_types::{Caller, Command, ModuleName, ModuleState, Ticket};
 use hf_wire::bus::HeartToDaemon;

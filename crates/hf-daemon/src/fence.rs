@@ -1,14 +1,14 @@
 //! What is done in place of a dead heart (docs/internals/processes.md). Each step reports what went wrong and ends in its
 //! answer all the same: the next step must come.
 
-use crate::files::with_causes;
 use crate::modules::Configured;
-use crate::paths::Paths;
 use hf_config::ModuleConfig;
 use hf_exec::{Liveness, ModuleCgroup, PidFile, ProcessWatch, ScriptSpec, run as run_script_file};
+use hf_host::files::with_causes;
+use hf_host::{Paths, environment, fuse};
 use hf_net::{LinuxVirtualIp, VirtualIp};
 use hf_types::{ModuleName, Script, ScriptOutcome};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long rfs may take to say by itself that it has stopped acknowledging.
@@ -107,39 +107,15 @@ impl Orphan {
         let user = self.config().and_then(|config| config.user.as_ref());
         let logged = user.is_none_or(|user| user.logging == hf_config::Logging::Userlog);
         let spec = ScriptSpec {
-            path: self.bin().join(script.as_str()),
+            path: self.paths.user_bin(&self.module).join(script.as_str()),
             args,
-            env: self.environment(),
+            env: environment::of_scripts(&self.paths, &self.module, user),
             timeout: Some(timeout),
             log_file: logged.then_some(log),
             cgroup: cgroup.as_ref(),
             term_grace: None,
         };
         run_script_file(&spec).await.outcome
-    }
-
-    fn bin(&self) -> PathBuf {
-        self.paths.applied(&self.module).join("bin")
-    }
-
-    /// Reference 004, 10.1 and 13.7.
-    fn environment(&self) -> Vec<(String, String)> {
-        let text = |path: &Path| path.to_string_lossy().into_owned();
-        let safe = self.paths.safe();
-        let mut environment: Vec<(String, String)> = [
-            ("SAFE", text(safe)),
-            ("SAFEVAR", text(self.paths.safevar())),
-            ("SAFEBIN", text(&safe.join("private/bin"))),
-            ("SAFEMODULE", self.module.as_str().to_owned()),
-            ("SAFEUSERBIN", text(&self.bin())),
-            ("SAFEUSERVAR", text(&self.paths.user_var(&self.module))),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into();
-        let user = self.config().and_then(|config| config.user.as_ref());
-        let variables = user.iter().flat_map(|user| &user.variables);
-        environment.extend(variables.map(|var| (var.name.clone(), var.value.clone())));
-        environment
     }
 
     /// The cgroup of what the module's scripts started, as the heart made it.
@@ -182,7 +158,7 @@ impl Orphan {
 
     /// Only a FUSE mount that is mounted exactly there.
     fn abort_fuse(&self, dir: &str) {
-        let Some(connection) = fuse_connection(dir) else {
+        let Some(connection) = fuse::connection(dir) else {
             return;
         };
         let file = format!("/sys/fs/fuse/connections/{connection}/abort");
@@ -192,39 +168,12 @@ impl Orphan {
     }
 
     fn unmount(&self, dir: &str) {
-        while fuse_connection(dir).is_some() {
+        while fuse::connection(dir).is_some() {
             if let Err(error) = nix::mount::umount2(dir, nix::mount::MntFlags::MNT_DETACH) {
                 return self.warn("unmounting", &format!("{dir}: {error}"));
             }
         }
     }
-}
-
-/// Number of the FUSE connection of the mount at exactly `dir`: the minor number of its device.
-fn fuse_connection(dir: &str) -> Option<u64> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    // The last one lies on top.
-    mounts.lines().rev().find_map(|line| fuse_minor(line, dir))
-}
-
-/// `ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS ... - TYPE SOURCE ...`
-fn fuse_minor(line: &str, dir: &str) -> Option<u64> {
-    let (mount, filesystem) = line.split_once(" - ")?;
-    let mut words = mount.split(' ');
-    let device = words.nth(2)?;
-    let point = words.nth(1)?;
-    let is_fuse = filesystem.starts_with("fuse ") || filesystem.starts_with("fuse.");
-    if !is_fuse || unescape(point) != dir {
-        return None;
-    }
-    device.split_once(':')?.1.parse().ok()
-}
-
-/// mountinfo writes space, tab, newline and backslash as three octal digits.
-fn unescape(point: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(point.to_owned(), |text, (code, character)| text.replace(code, character))
 }
 
 #[cfg(test)]

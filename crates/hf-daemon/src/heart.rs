@@ -1,10 +1,10 @@
 //! Hearts as processes: starting one, finding one again, listening to it, noticing its end.
 
 use crate::event::{Event, Events, HeartEvent};
-use crate::files::{FileError, failed, make_dir, remove_if_there, with_causes, write_durably};
-use crate::paths::Paths;
 use hf_bus::{BusError, Outbox, Reader, connect};
 use hf_exec::{Identity, Liveness, PidFile, PidFileError, ProcessWatch, WatchError, own_cgroup};
+use hf_host::Paths;
+use hf_host::files::{FileError, failed, make_dir, remove_if_there, with_causes, write_durably};
 use hf_types::{Caller, Command, ModuleName, NodeName};
 use hf_wire::bus::{HeartToDaemon, Role};
 use std::io;

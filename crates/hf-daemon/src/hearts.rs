@@ -1,9 +1,9 @@
 use crate::event::Events;
-use crate::files::{names_in, with_causes};
 use crate::heart::{self, SpawnError};
-use crate::paths::Paths;
 use hf_bus::Outbox;
 use hf_exec::ProcessWatch;
+use hf_host::Paths;
+use hf_host::files::{names_in, with_causes};
 use hf_types::{Caller, Command, ModuleName, NodeName};
 use hf_wire::bus::DaemonToHeart;
 use std::collections::BTreeMap;

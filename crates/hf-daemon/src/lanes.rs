@@ -1,6 +1,6 @@
 //! Sealed datagrams of the membership: one socket a network, one channel a peer and network.
 
-use crate::cluster::Member;
+use hf_host::cluster::Member;
 use hf_seal::{Channel, What, os_rng};
 use hf_types::{LanName, NodeName};
 use socket2::{Domain, Protocol, Socket, Type};

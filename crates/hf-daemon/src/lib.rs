@@ -5,25 +5,19 @@
 //! in sessions and cgroups of their own, and the next daemon finds them by their pid files (docs/internals/processes.md).
 
 mod admin;
-mod clock;
-mod cluster;
 mod copy;
 mod credentials;
 mod effects;
 mod event;
 mod fence;
-mod files;
 mod heart;
 mod hearts;
 mod lanes;
 mod load;
 mod marker;
 mod modules;
-mod paths;
-mod random;
 mod run;
 mod shell;
 mod watchdog;
 
-pub use paths::Paths;
 pub use run::{DaemonArgs, run};

@@ -1,8 +1,8 @@
-use crate::cluster::{self, ClusterError, Identity};
 use crate::event::Loaded;
-use crate::files::with_causes;
 use crate::modules;
-use crate::paths::Paths;
+use hf_host::Paths;
+use hf_host::cluster::{self, ClusterError, Identity};
+use hf_host::files::with_causes;
 use hf_types::NodeName;
 use std::path::Path;
 use std::time::SystemTime;

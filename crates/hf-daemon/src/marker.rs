@@ -1,5 +1,5 @@
-use crate::files::{FileError, failed, make_dir, read_if_there, remove_if_there, write_durably};
-use crate::paths::Paths;
+use hf_host::Paths;
+use hf_host::files::{FileError, failed, make_dir, read_if_there, remove_if_there, write_durably};
 use hf_types::ModuleName;
 
 /// What the `started` file of a module says: `running BOOT-ID` or `halted BOOT-ID`. No file: an administrator stopped it.

@@ -1,9 +1,10 @@
 //! Installed and configured modules: what is on disk, and changing it. Nothing of a module is run here.
 
-use crate::files::{FileError, beside, failed, make_dir, names_in, read_if_there, sync_parent, write_durably};
-use crate::paths::Paths;
-use crate::{cluster, copy};
+use crate::copy;
 use hf_config::{Boot, Cluster, Diagnostics, ModuleConfig, check_module};
+use hf_host::Paths;
+use hf_host::cluster;
+use hf_host::files::{FileError, beside, failed, make_dir, names_in, read_if_there, sync_parent, write_durably};
 use hf_node::daemon::InstalledModule;
 use hf_package::{InstallError, Limits, PackError};
 use hf_types::{BadName, ModuleName};
@@ -115,7 +116,7 @@ fn install_directory(dir: &Path, target: &Path) -> Result<(), ModuleError> {
     let done = hf_package::pack(dir, &package)
         .map_err(ModuleError::from)
         .and_then(|()| Ok(hf_package::install(&package, target, &Limits::default())?));
-    crate::files::remove_if_there(&package).map_err(failed("remove", &package))?;
+    hf_host::files::remove_if_there(&package).map_err(failed("remove", &package))?;
     done
 }
 

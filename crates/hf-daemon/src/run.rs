@@ -1,8 +1,8 @@
 use crate::credentials;
-use crate::files::{make_dir, with_causes};
-use crate::paths::Paths;
 use crate::shell::Shell;
 use hf_exec::{PidFile, PidFileError};
+use hf_host::Paths;
+use hf_host::files::{make_dir, with_causes};
 use hf_store::{Limits, Store};
 use hf_types::NodeName;
 use std::io;
@@ -18,7 +18,7 @@ pub struct DaemonArgs {
 #[derive(Debug, thiserror::Error)]
 enum StartError {
     #[error(transparent)]
-    File(#[from] crate::files::FileError),
+    File(#[from] hf_host::files::FileError),
     #[error("a daemon runs already")]
     Running(#[from] PidFileError),
     #[error("the daemon can't start")]

@@ -1,18 +1,17 @@
 //! The daemon's loop: one place waits, one place changes anything.
 
 use crate::admin::{self, Admin};
-use crate::clock;
 use crate::event::{Event, Events, HeartEvent, Loaded, Snapshot};
-use crate::files::with_causes;
 use crate::heart::own_program;
 use crate::hearts::Hearts;
 use crate::lanes::{Datagram, Lanes, Refused};
 use crate::load::{Stamp, load};
 use crate::marker::{self, Marker};
 use crate::modules::{Configured, OWN_LOG};
-use crate::paths::Paths;
 use crate::watchdog::Watchdog;
 use hf_config::Boot;
+use hf_host::files::with_causes;
+use hf_host::{Paths, clock, random};
 use hf_node::daemon::{DaemonActor, DaemonConfig, DaemonInput, HeartExit};
 use hf_store::{ResourceRow, Store};
 use hf_types::{
@@ -90,7 +89,7 @@ impl Shell {
     pub fn new(paths: Paths, given: Option<NodeName>, store: Store) -> std::io::Result<Shell> {
         let (events, inbox) = mpsc::channel(EVENTS);
         let stamp = Stamp::of(&paths);
-        let me = crate::cluster::Identity::of_this_machine(given.clone()).provisional();
+        let me = hf_host::cluster::Identity::of_this_machine(given.clone()).provisional();
         let unconfigured = config(&me, None, &BTreeMap::new(), Vec::new());
         let now = clock::now();
         Ok(Shell {
@@ -153,19 +152,23 @@ impl Shell {
         let loaded = load(&self.paths, self.given.clone());
         let config = self.take_over(loaded);
         self.actor = DaemonActor::new(config);
-        let adopted = self.hearts.adopt_all();
-        let incarnation = Incarnation(crate::random::number());
-        self.feed(DaemonInput::Started { incarnation, adopted });
         let boot = clock::boot_id();
         let booted = std::fs::read_to_string(self.paths.daemon_boot()).map_or(true, |text| text.trim() != boot);
-        for (module, configured) in self.modules.clone() {
-            match booted {
-                true => self.boot_module(&module, &configured, &boot),
-                false => self.find_dead(&module),
+        let living = self.hearts.adopt_all();
+        let dead = if booted { Vec::new() } else { self.find_dead() };
+        let incarnation = Incarnation(random::number());
+        let adopted = living.into_iter().chain(dead.clone()).collect();
+        self.feed(DaemonInput::Started { incarnation, adopted });
+        for module in dead {
+            self.feed(DaemonInput::HeartGone { module, exit: HeartExit::Died });
+        }
+        if booted {
+            for (module, configured) in self.modules.clone() {
+                self.boot_module(&module, &configured, &boot);
             }
         }
         let file = self.paths.daemon_boot();
-        if let Err(error) = crate::files::write_durably(&file, boot.as_bytes(), 0o644) {
+        if let Err(error) = hf_host::files::write_durably(&file, boot.as_bytes(), 0o644) {
             self.tell(&with_causes(&error));
         }
     }
@@ -199,16 +202,18 @@ impl Shell {
         });
     }
 
-    /// After a restart of the daemon alone: a module that was running and whose heart is gone without having removed its socket
-    /// has lost its heart meanwhile.
-    fn find_dead(&mut self, module: &ModuleName) {
-        if self.hearts.lives(module) || self.marker(module).is_none() {
-            return;
+    /// After a restart of the daemon alone: modules that were running and whose heart is gone without having removed its socket
+    /// lost their heart meanwhile.
+    fn find_dead(&self) -> Vec<ModuleName> {
+        let without_heart = self.modules.keys().filter(|module| !self.hearts.lives(module));
+        let (dead, stopped): (Vec<_>, Vec<_>) = without_heart
+            .filter(|module| self.marker(module).is_some())
+            .cloned()
+            .partition(|module| self.paths.heart_socket(module).exists());
+        for module in stopped {
+            self.keep(marker::clear(&self.paths, &module));
         }
-        if !self.paths.heart_socket(module).exists() {
-            return self.keep(marker::clear(&self.paths, module));
-        }
-        self.feed(DaemonInput::HeartGone { module: module.clone(), exit: HeartExit::Died });
+        dead
     }
 
     fn marker(&self, module: &ModuleName) -> Option<Marker> {
@@ -485,7 +490,7 @@ impl Shell {
 /// What the actor decides by.
 fn config(
     me: &NodeName,
-    member: Option<&crate::cluster::Member>,
+    member: Option<&hf_host::cluster::Member>,
     modules: &BTreeMap<ModuleName, Configured>,
     lans: Vec<LanName>,
 ) -> DaemonConfig {

@@ -4,17 +4,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command};
 use std::time::Instant;
 
-#[test]
-fn the_connection_of_a_mount_is_found_by_its_exact_place() {
-    let line = "52 29 0:47 / /a/my\\040dir rw,nosuid shared:3 - fuse.holdfast holdfast rw";
-    assert_eq!(fuse_minor(line, "/a/my dir"), Some(47));
-    assert_eq!(fuse_minor(line, "/a/my"), None);
-    let disk = "52 29 8:1 / /a/my\\040dir rw - ext4 /dev/sda1 rw";
-    assert_eq!(fuse_minor(disk, "/a/my dir"), None);
-    let control = "52 29 0:47 / /a/my\\040dir rw - fusectl fusectl rw";
-    assert_eq!(fuse_minor(control, "/a/my dir"), None);
-}
-
 struct Place {
     orphan: Orphan,
     _dir: tempfile::TempDir,
@@ -86,7 +75,7 @@ async fn kill_all_ends_rfs_and_keeper() {
 #[tokio::test]
 async fn scripts_run_with_the_environment_of_the_module() {
     let place = place();
-    let script = place.orphan.bin().join("stop_prim");
+    let script = place.orphan.paths.user_bin(&place.orphan.module).join("stop_prim");
     std::fs::write(&script, "#!/bin/sh\necho \"$1 $SAFEMODULE $SAFEUSERBIN\" >$SAFEUSERVAR/ran\nexit 3\n").unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     let args = vec!["force".to_owned()];
@@ -98,5 +87,5 @@ async fn scripts_run_with_the_environment_of_the_module() {
     }
     assert_eq!(outcome, ScriptOutcome::Exited(3));
     let ran = std::fs::read_to_string(place.orphan.paths.user_var(&place.orphan.module).join("ran")).unwrap();
-    assert_eq!(ran, format!("force pg {}\n", place.orphan.bin().display()));
+    assert_eq!(ran, format!("force pg {}\n", place.orphan.paths.user_bin(&place.orphan.module).display()));
 }

@@ -93,7 +93,9 @@ impl DaemonActor {
             DaemonInput::Started { incarnation, adopted } => {
                 self.incarnation = incarnation;
                 for module in adopted {
-                    self.modules.entry(module).or_default().life = Life::Running;
+                    let module = self.modules.entry(module).or_default();
+                    module.life = Life::Running;
+                    module.adopted = true;
                 }
                 self.pulse(now, effects);
             }
@@ -108,6 +110,9 @@ impl DaemonActor {
                     && (heard.newest || heard.appeared)
                 {
                     self.tell_hearts(&from, effects);
+                    if heard.appeared {
+                        self.pulse(now, effects); // so that it hears us as early
+                    }
                 }
             }
             DaemonInput::Heart { module, message } => self.heart_said(now, &module, message, effects),
@@ -436,7 +441,10 @@ impl DaemonActor {
                 heard: view.heard(),
             }
         });
-        std::iter::once(own).chain(others).collect()
+        let mut all: Vec<NodeConfinfo> = std::iter::once(own).chain(others).collect();
+        // In the order of cluster.xml, so that every node shows the same list.
+        all.sort_by_key(|info| self.config.nodes.iter().position(|node| *node == info.node));
+        all
     }
 }
 

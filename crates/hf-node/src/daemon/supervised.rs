@@ -31,6 +31,8 @@ pub(super) struct Supervised {
     pub starting: Vec<Ticket>,
     /// Commands that the heart has not answered.
     pub asked: Vec<Ticket>,
+    /// Its heart was started by an earlier daemon and has not spoken to this one.
+    pub adopted: bool,
     /// What the other node's daemon says.
     pub peer: Option<PeerModule>,
     deaths: Vec<Instant>,
@@ -108,8 +110,10 @@ impl Supervised {
     pub fn may_restart(&mut self, now: Instant) -> bool {
         self.deaths.retain(|at| now.since(*at) < DEATHS_WITHIN);
         self.deaths.push(now);
-        // A heart that never said a word can't read its configuration, or the like: it would die again.
-        self.status.is_some() && self.deaths.len() <= DEATHS_MAX
+        // A heart that never said a word can't read its configuration, or the like: it would die again. One that lost its
+        // daemon before it died has run.
+        let ran = self.status.is_some() || std::mem::take(&mut self.adopted);
+        ran && self.deaths.len() <= DEATHS_MAX
     }
 
     /// From now on the other nodes are told that nothing of the heart's grants is acknowledged here.

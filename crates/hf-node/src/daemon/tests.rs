@@ -240,3 +240,24 @@ fn a_module_that_is_not_there_is_said() {
     let effects = node.input(DaemonInput::Control { ticket: Ticket(3), module, command: Command::Start, by });
     assert_eq!(answers(&effects), [(3, false)]);
 }
+
+#[test]
+fn a_heart_that_died_while_there_was_no_daemon_is_fenced_and_started_again() {
+    let mut node = Node(DaemonActor::new(config("n1")), 0);
+    node.input(DaemonInput::Started { incarnation: Incarnation(9), adopted: vec![name("pg")] });
+    let effects = node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Died });
+    assert!(effects.contains(&DaemonEffect::FenceRfs { module: name("pg") }));
+    let effects = finish_fencing(&mut node);
+    assert!(effects.iter().any(|e| matches!(e, DaemonEffect::SpawnHeart { first: Command::Start, .. })));
+}
+
+#[test]
+fn a_node_that_appears_is_told_at_once() {
+    let mut node = Node::started();
+    let mut other = DaemonActor::new(config("n2"));
+    let said = other.handle(at(1), DaemonInput::Started { incarnation: Incarnation(8), adopted: vec![] });
+    let body = told(&said).unwrap().encode();
+    let input = || DaemonInput::Membership { from: name("n2"), lan: name("a"), body: body.clone() };
+    assert!(told(&node.input(input())).is_some());
+    assert!(told(&node.input(input())).is_none());
+}

@@ -55,7 +55,8 @@ fn serve(socket: &Path, backing: &str, mountpoint: &str) -> Outcome {
     let pipeline = Arc::new(LocalPipeline::kept(counter, gate)?);
     let (front, server) = opened.serve(&mut client, pipeline.clone())?;
     println!("serving {mountpoint}");
-    std::thread::spawn(move || change_roles(&signals, &front, &pipeline));
+    let at = PathBuf::from(mountpoint);
+    std::thread::spawn(move || change_roles(&signals, &front, &pipeline, &at));
     Ok(server.wait()?)
 }
 
@@ -86,11 +87,12 @@ fn role_signal() -> nix::Result<nix::sys::signal::SigSet> {
     Ok(signals)
 }
 
-fn change_roles(signals: &nix::sys::signal::SigSet, front: &Arc<Front>, pipeline: &LocalPipeline) {
+fn change_roles(signals: &nix::sys::signal::SigSet, front: &Arc<Front>, pipeline: &LocalPipeline, mountpoint: &Path) {
     let mut epoch = 1;
     while signals.wait().is_ok() {
         let changed = match front.role() {
             Role::Primary => {
+                front.write_back(mountpoint).expect("the mount is there");
                 pipeline.gate().set(GateState::ReadOnly);
                 front.set_role(Role::Secondary)
             }

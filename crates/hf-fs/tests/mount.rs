@@ -258,3 +258,21 @@ fn a_role_changes_without_a_new_mount_and_old_descriptors_lose() {
     let again = OpenOptions::new().write(true).open(place.at("f")).unwrap();
     again.write_all_at(b"z", 0).unwrap();
 }
+
+#[test]
+fn mapped_stores_are_written_back_before_the_role_changes() {
+    let mut place = Place::new();
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(place.at("m")).unwrap();
+    file.set_len(64 << 20).unwrap();
+    // SAFETY: a fresh shared mapping of pages that exist.
+    let map = unsafe {
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        let map = libc::mmap(std::ptr::null_mut(), 64 << 20, prot, libc::MAP_SHARED, file.as_raw_fd(), 0);
+        assert_ne!(map, libc::MAP_FAILED);
+        std::slice::from_raw_parts_mut(map.cast::<u8>(), 64 << 20)
+    };
+    map.fill(7);
+    place.change_role("Secondary Ok");
+    let back = fs::read(place.backing().join("m")).unwrap();
+    assert!(back.iter().all(|b| *b == 7), "{} bytes are missing", back.iter().filter(|b| **b != 7).count());
+}

@@ -47,8 +47,13 @@ impl Backing {
     pub(super) fn hold_entry(&self, dir: &Node, name: &Name, id: FileId) -> io::Result<()> {
         let to = held_name(id);
         rustix::fs::renameat_with(dir.dir()?, name.as_c_str(), &self.hold, &to, RenameFlags::NOREPLACE)?;
+        self.held(id)
+    }
+
+    /// Notes that the file is there now. On a secondary the kernel may have forgotten it meanwhile: then it goes at once.
+    pub(super) fn held(&self, id: FileId) -> io::Result<()> {
         self.table.set_flags(id, HELD);
-        Ok(())
+        if self.table.is_known_to_kernel(id) { Ok(()) } else { self.release(id) }
     }
 
     /// Gives a file that is about to be replaced one more name there.

@@ -64,7 +64,7 @@ impl Backing {
         self.names_changed(parent);
         self.names_changed(new_parent);
         match (replaced, held) {
-            (_, Some(target)) => drop(self.table.set_flags(target.id, HELD)),
+            (_, Some(target)) => self.held(target.id)?,
             (Some(target), None) if target.is_dir() => self.dir_gone(target.id),
             (Some(target), None) => self.gone_if_last(target),
             (None, None) => {}

@@ -6,8 +6,10 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use fuser::INodeNo;
+use rustix::fs::{Mode, OFlags};
 
 use super::Front;
 use crate::pipeline::{FileId, Op};
@@ -56,6 +58,20 @@ impl Front {
     pub fn forget_entry(&self, parent: FileId, name: &[u8]) {
         let name = OsStr::from_bytes(name);
         self.notify(parent, |notifier| notifier.inval_entry(INodeNo(parent.0), name));
+    }
+
+    /// Makes the kernel write back what applications changed through shared mappings; it arrives here as writes. Before a swap, a stop or any change
+    /// of role, while the gate is still open, and not on a thread that answers requests.
+    pub fn write_back(&self, mountpoint: &Path) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(mountpoint, flags, Mode::empty())?;
+        rustix::fs::syncfs(&root)?;
+        // The kernel doesn't wait for a FUSE server there (tried on 6.18: the last requests were still under way). Forgetting a file's pages
+        // does wait for each.
+        let table = self.backing.table();
+        let is_file = |id: &FileId| table.get(*id).is_some_and(|k| k.kind == libc::S_IFREG);
+        table.known_to_kernel().into_iter().filter(is_file).for_each(|id| self.forget_data(id, 0, 0));
+        Ok(())
     }
 
     /// Makes the kernel forget everything: names, attributes, content.

@@ -7,24 +7,29 @@ use std::io;
 
 use rustix::mm::MlockAllFlags;
 
-/// From the kernel's `linux/prctl.h`; the libc crate hasn't got it.
+// From the kernel's `linux/prctl.h`; the libc crate hasn't got them.
+const PR_SET_THP_DISABLE: i32 = 41;
 const PR_SET_IO_FLUSHER: i32 = 57;
 
 /// What couldn't be had. The process works without, less safely.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} can't be set for this process")]
 pub struct ProtectError {
-    /// Which of the three.
+    /// Which of them.
     pub what: &'static str,
     /// Why.
     pub source: io::Error,
 }
 
-/// Locks memory as it is touched, spares the process from the OOM killer, and lets its allocations use the reserves of I/O
+/// Locks memory as it is touched (and keeps huge pages away: while the kernel makes one, the pages of a read buffer are gone for a moment, and a
+/// server that is killed in that moment loses the request), spares the process from the OOM killer, and lets its allocations use the reserves of I/O
 /// (`PR_SET_IO_FLUSHER`). All are tried; what failed is returned. Children don't inherit the lock, but do inherit the score.
 pub fn protect_process() -> Vec<ProtectError> {
-    let attempts =
-        [("mlockall", lock_memory()), ("oom_score_adj", spare_from_oom(-1000)), ("PR_SET_IO_FLUSHER", flush_io())];
+    let attempts = [
+        ("mlockall", lock_memory()),
+        ("oom_score_adj", spare_from_oom(-1000)),
+        ("PR_SET_IO_FLUSHER", control(PR_SET_IO_FLUSHER)),
+    ];
     let failed = attempts.into_iter().filter_map(|(what, done)| Some((what, done.err()?)));
     failed.map(|(what, source)| ProtectError { what, source }).collect()
 }
@@ -40,9 +45,10 @@ fn lock_memory() -> io::Result<()> {
     Ok(rustix::mm::mlockall(flags)?)
 }
 
-fn flush_io() -> io::Result<()> {
+/// Switches one of the process's own settings on.
+fn control(option: i32) -> io::Result<()> {
     let (on, none): (libc::c_ulong, libc::c_ulong) = (1, 0);
     // SAFETY: no memory is passed.
-    let done = unsafe { libc::prctl(PR_SET_IO_FLUSHER, on, none, none, none) };
+    let done = unsafe { libc::prctl(option, on, none, none, none) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -69,16 +69,18 @@ fn block_sigterm() -> io::Result<nix::sys::signal::SigSet> {
     Ok(signals)
 }
 
+/// The socket appears under its name when it listens: who sees it can connect.
 fn listen(path: &Path) -> io::Result<OwnedFd> {
-    match std::fs::remove_file(path) {
+    let before = path.with_extension("new");
+    match std::fs::remove_file(&before) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
-    // Before listen: nobody can connect until the rights are set.
-    rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(0o600))?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(&before)?)?;
+    rustix::fs::chmod(&before, rustix::fs::Mode::from_raw_mode(0o600))?;
     rustix::net::listen(&socket, 16)?;
+    std::fs::rename(&before, path)?;
     Ok(socket)
 }
 

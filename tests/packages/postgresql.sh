@@ -1,12 +1,15 @@
 #!/bin/bash
 # Runs the scripts of the postgresql module on a plain directory: first start, crash, another node's leftovers, force.
 # Needs root and PostgreSQL from Debian. Works in namespaces and a temporary directory of its own; touches nothing else.
+#
+# postgresql.sh [MOUNT_LOCAL]: with the example mount_local of hf-fs, also on a directory served by our own file system.
 set -euo pipefail
 
 if [ "${1:-}" != inside ]; then
     [ "$(id --user)" = 0 ] || { echo "postgresql.sh needs root." >&2; exit 1; }
-    exec unshare --net --pid --fork --mount-proc "$0" inside
+    exec unshare --net --pid --fork --mount-proc "$0" inside "${1:+$(realpath "$1")}"
 fi
+mount_local=${2:-}
 ip link set lo up
 ip address add 10.99.0.1/24 dev lo
 
@@ -86,4 +89,27 @@ rm -rf "${PGDATA:?}"; mkdir "$PGDATA"; touch "$PGDATA/letter"
 ! script start_prim WAIT ALONE start || die "it started"
 [ -e "$PGDATA/letter" ] || die "the file is gone"
 [ "$(cat "$place/safekit.calls")" = "stop -m postgresql -i start_prim" ] || die "the module was not told to stop"
+if [ -n "$mount_local" ]; then
+    step "the same on our own file system: the data directory is the mount's root"
+    rm -rf "${PGDATA:?}"; mkdir "$PGDATA" "$place/backing"
+    "$mount_local" keeper "$place/keeper.sock" & keeper=$!
+    sleep 0.3
+    "$mount_local" serve "$place/keeper.sock" "$place/backing" "$PGDATA" & server=$!
+    until mountpoint --quiet "$PGDATA"; do sleep 0.05; done
+    before=$(date +%s%N)
+    script start_prim WAIT ALONE start
+    echo "   initialisation and start: $((($(date +%s%N) - before) / 1000000)) ms"
+    ask 'create table t as select generate_series(1,1000) as n' >/dev/null
+    signal_all KILL
+    sleep 0.2
+    before=$(date +%s%N)
+    script start_prim WAIT ALONE start
+    echo "   recovery and start: $((($(date +%s%N) - before) / 1000000)) ms"
+    [ "$(ask 'select count(*) from t')" = 1000 ] || die "rows are lost"
+    script stop_prim ALONE STOP stop
+    [ "$(stat --format=%U:%a "$place/backing")" = postgres:700 ] || die "owner and mode did not reach the backing directory"
+    "$mount_local" down "$place/keeper.sock" || die "the mount is still in use"
+    wait "$server" || true
+    kill "$keeper" 2>/dev/null || true
+fi
 echo "All good."

@@ -6,13 +6,15 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::disk::server::ServeDiskArgs;
+use crate::disk_faults::DiskFault;
 use crate::error::{LabError, Result};
 use crate::faults::Victim;
 use crate::node::{boot, init, power};
 use crate::process::self_exe;
+use crate::shape::ShapeArgs;
 use crate::state::{Lab, Lock};
 use crate::up::UpArgs;
-use crate::{disk, down, enter, faults, status, switch, up};
+use crate::{disk, disk_faults, down, enter, faults, shape, status, switch, up};
 
 /// A cluster on this machine: real nodes out of namespaces, with cables to pull and power to cut.
 #[derive(Debug, Parser)]
@@ -88,31 +90,27 @@ enum LabCommand {
     },
     /// Undo freeze.
     Thaw { node: String },
-    /// A bad link.
-    Shape {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        rest: Vec<OsString>,
-    },
-    /// Undo shape.
-    Unshape {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        rest: Vec<OsString>,
-    },
-    /// A failing, slow, hung or new disk.
+    /// A bad link, both ways.
+    Shape(ShapeArgs),
+    /// Make the link good again.
+    Unshape { machine: String, lan: String },
+    /// A failing, slow, hung, healthy or new disk.
     Disk {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        rest: Vec<OsString>,
+        node: String,
+        #[arg(value_enum)]
+        fault: DiskFault,
+        /// For `slow`: how much longer each request takes (200ms).
+        delay: Option<String>,
     },
-    /// Fill a node's disk.
+    /// Fill a node's disk: writes fail with ENOSPC.
     Fill {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        rest: Vec<OsString>,
+        node: String,
+        /// How much stays free (1M).
+        #[arg(long, default_value = "0")]
+        leave: String,
     },
     /// Undo fill.
-    Unfill {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        rest: Vec<OsString>,
-    },
+    Unfill { node: String },
     /// The logs of all nodes in one, ordered by causality.
     Timeline {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -173,11 +171,6 @@ fn dispatch(args: LabArgs) -> Result<u8> {
         LabCommand::HoldSwitch { .. } => switch::hold()?,
         LabCommand::Boot { machine } => return boot_helper(name, &machine),
         LabCommand::Init { no_daemon } => init::run(no_daemon)?,
-        LabCommand::Shape { .. } => return Err(LabError::NotYet("shape")),
-        LabCommand::Unshape { .. } => return Err(LabError::NotYet("unshape")),
-        LabCommand::Disk { .. } => return Err(LabError::NotYet("disk")),
-        LabCommand::Fill { .. } => return Err(LabError::NotYet("fill")),
-        LabCommand::Unfill { .. } => return Err(LabError::NotYet("unfill")),
         LabCommand::Timeline { .. } => return Err(LabError::NotYet("timeline")),
         change => change_lab(name, change)?,
     }
@@ -210,6 +203,11 @@ fn change_lab(name: &str, command: LabCommand) -> Result<()> {
         LabCommand::Heal => faults::heal(&mut lab),
         LabCommand::Freeze { node, process_only } => faults::freeze(&lab, &node, process_only),
         LabCommand::Thaw { node } => faults::thaw(&lab, &node),
+        LabCommand::Shape(shape_args) => shape::shape(&mut lab, &shape_args),
+        LabCommand::Unshape { machine, lan } => shape::unshape(&mut lab, &machine, &lan),
+        LabCommand::Disk { node, fault, delay } => disk_faults::set(&lab, &node, fault, delay.as_deref()),
+        LabCommand::Fill { node, leave } => disk_faults::fill(&lab, &node, &leave),
+        LabCommand::Unfill { node } => disk_faults::unfill(&lab, &node),
         other => Err(LabError::Failed(format!("{other:?} changes nothing"))),
     }
 }

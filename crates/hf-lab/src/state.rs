@@ -67,6 +67,8 @@ pub struct Shape {
     pub lan: String,
     /// As `tc` writes it (`20mbit`).
     pub rate: Option<String>,
+    /// As `tc` writes it (`5ms`).
+    pub delay: Option<String>,
     /// Of 100.
     pub loss_percent: Option<f64>,
 }

@@ -140,11 +140,12 @@ pub fn to_text(status: &LabStatus) -> String {
     }
     for shape in &status.shapes {
         text += &format!(
-            "bad link: {} on {}: rate {}, loss {}%\n",
+            "bad link: {} on {}: rate {}, loss {}%, delay {}\n",
             shape.machine,
             shape.lan,
             shape.rate.as_deref().unwrap_or("full"),
-            shape.loss_percent.unwrap_or(0.0)
+            shape.loss_percent.unwrap_or(0.0),
+            shape.delay.as_deref().unwrap_or("none")
         );
     }
     text

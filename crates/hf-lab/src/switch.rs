@@ -110,7 +110,8 @@ fn number(machine: &str) -> Result<u8> {
     addr::number(machine).ok_or_else(|| LabError::Usage(format!("no machine named {machine}")))
 }
 
-fn namespace(process: &ProcessId, what: &str) -> Result<File> {
+/// The network namespace of a process, which must live.
+pub fn namespace(process: &ProcessId, what: &str) -> Result<File> {
     if !process.is_alive() {
         return Err(LabError::Failed(format!("{what} is not running")));
     }

@@ -210,3 +210,82 @@ fn two_labs_live_side_by_side_and_two_nodes_are_up_in_time() {
     assert!(one.reaches("client", "node2"));
     assert_eq!(one.sh_ok("node1", "cat /srv/who"), "one\n");
 }
+
+#[test]
+fn a_disk_fails_slows_and_heals_and_a_new_one_is_empty() {
+    let lab = Lab::up("disk", &["--nodes", "1"]);
+    let synced = |name: &str| lab.sh("node1", &format!("echo x > /srv/{name} && sync /srv/{name}"));
+    assert!(synced("before").status.success());
+    lab.ok(&["disk", "node1", "slow", "300ms"]);
+    let started = Instant::now();
+    assert!(synced("slow").status.success());
+    assert!(started.elapsed() > Duration::from_millis(300));
+    lab.ok(&["disk", "node1", "heal"]);
+    let started = Instant::now();
+    assert!(synced("healed").status.success());
+    assert!(started.elapsed() < Duration::from_secs(2));
+    lab.ok(&["disk", "node1", "eio"]);
+    assert!(!synced("failing").status.success());
+    // A disk that hangs does not hold up a power cut.
+    lab.ok(&["disk", "node1", "hang"]);
+    let mut hung = lab.background("node1", "sync");
+    std::thread::sleep(Duration::from_millis(200));
+    lab.ok(&["power-off", "node1"]);
+    hung.wait().unwrap();
+    lab.ok(&["power-on", "node1"]);
+    assert_eq!(lab.sh_ok("node1", "ls /srv"), "before\nhealed\nslow\n");
+    assert_eq!(lab.run(&["disk", "node1", "replace"]).status.code(), Some(1));
+    lab.ok(&["power-off", "node1"]);
+    lab.ok(&["disk", "node1", "replace"]);
+    lab.ok(&["power-on", "node1"]);
+    assert_eq!(lab.sh_ok("node1", "ls /srv"), "");
+    assert_eq!(lab.run(&["disk", "node1", "slow"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_full_disk_is_full_until_unfilled() {
+    let lab = Lab::up("fill", &["--nodes", "1"]);
+    let write = |mib: u32| {
+        let script = format!("dd if=/dev/zero of=/srv/f bs=1M count={mib} conv=fsync 2>&1");
+        lab.sh("node1", &script)
+    };
+    lab.ok(&["fill", "node1", "--leave", "8M"]);
+    assert!(write(2).status.success());
+    let full = write(20);
+    assert!(!full.status.success());
+    assert!(String::from_utf8_lossy(&full.stdout).contains("No space left"));
+    lab.ok(&["unfill", "node1"]);
+    assert!(write(20).status.success());
+    lab.sh_ok("node1", "rm /srv/f");
+    lab.ok(&["fill", "node1"]);
+    assert!(!write(1).status.success());
+    lab.ok(&["unfill", "node1"]);
+}
+
+#[test]
+fn a_bad_link_is_slow_and_loses_frames_and_stays_bad_over_a_power_cycle() {
+    let lab = Lab::up("shape", &["--lan", "default"]);
+    let answered = |count: u32| -> u32 {
+        let script = format!("ping -q -n -i 0.01 -c {count} -W 1 node1");
+        let text = String::from_utf8_lossy(&lab.sh("node2", &script).stdout).into_owned();
+        let before = text.split(" received").next().unwrap();
+        before.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert_eq!(answered(50), 50);
+    lab.ok(&["shape", "node1", "default", "--loss", "30%", "--rate", "1mbit"]);
+    let lossy = |n: u32| (40..180).contains(&n);
+    let got = answered(200);
+    assert!(lossy(got), "{got} of 200 with 30% each way");
+    lab.ok(&["power-off", "node1"]);
+    lab.ok(&["power-on", "node1"]);
+    let got = answered(200);
+    assert!(lossy(got), "{got} of 200 after the power cycle");
+    assert!(lab.sh_ok("node1", "tc qdisc show dev eth0").contains("rate 1Mbit"));
+    lab.ok(&["unshape", "node1", "default"]);
+    assert_eq!(answered(50), 50);
+    let delayed = lab.run(&["shape", "node1", "default", "--delay", "5ms"]);
+    // With netem it works; without, the error says what is missing.
+    let text = String::from_utf8_lossy(&delayed.stderr);
+    assert!(delayed.status.success() || text.contains("netem"), "{text}");
+    assert_eq!(lab.run(&["shape", "node1", "default"]).status.code(), Some(2));
+}

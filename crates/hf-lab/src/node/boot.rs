@@ -15,6 +15,7 @@ use crate::cgroup::Cgroup;
 use crate::disk::{self, control, loopdev};
 use crate::error::{Context, LabError, Result, mkdir, read};
 use crate::process::{ProcessId, check, spawn_helper, wait_until};
+use crate::shape;
 use crate::state::{DiskKind, Lab};
 use crate::switch;
 
@@ -56,6 +57,7 @@ pub fn boot(lab: &Lab, machine: &str) -> Result<()> {
         lan.set_port(machine, !state.unplugged.contains(&lan.name))?;
     }
     switch::apply_rules(lab)?;
+    shape::reapply(lab, machine)?;
     // If it has died, what it said tells more than the broken pipe.
     let _ = go.write_all(b"g");
     started(said, machine)?;

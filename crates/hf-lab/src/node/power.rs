@@ -132,6 +132,10 @@ pub fn shut_down(lab: &Lab, machine: &str) -> Result<()> {
     let connections = fuse_connections(&init);
     init.signal(libc::SIGTERM);
     if !init.wait_gone(SHUT_DOWN_WITHIN) {
+        // Perhaps it waits for its own disk.
+        if lab.disk == DiskKind::Volatile {
+            ask(&lab.paths().disk_socket(machine), &Ask::Cut)?;
+        }
         abort_fuse(&connections)?;
         kill_all(&group, &init)?;
     }

@@ -174,7 +174,7 @@ mod tests {
         assert!(!nodes.receive(at(1500), &node, &b, frame(1, 1)).unwrap().newest);
         assert!(nodes.tick(at(3499)).is_empty());
         assert_eq!(nodes.next_timeout(), Some(at(3500)));
-        assert_eq!(nodes.tick(at(3500)), [node.clone()]);
+        assert_eq!(nodes.tick(at(3500)), std::slice::from_ref(&node));
         assert!(nodes.tick(at(3600)).is_empty(), "said once");
         assert!(nodes.receive(at(4000), &node, &a, frame(2, 1)).unwrap().newest);
         assert_eq!(nodes.receive(at(4001), &node, &a, frame(1, 9)), None);

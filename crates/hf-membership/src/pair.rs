@@ -51,6 +51,14 @@ struct Lane {
     next_pulse: Instant,
 }
 
+/// After a stall. What was waiting in the socket is old: only a heartbeat that answers one of ours from after the stall says
+/// how the peer is now.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Listening {
+    after: u64,
+    until: Instant,
+}
+
 /// The heartbeats between this heart and its peer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Pair {
@@ -64,8 +72,8 @@ pub struct Pair {
     /// What the peer has told us that it heard of us, by lane.
     peer_heard: Vec<u64>,
     old: Vec<Incarnation>,
-    /// Set by a stall of our own: until the peer was heard, or a full time-out has run, our ignorance says nothing.
-    listening: bool,
+    /// Set by a stall of our own, during which our ignorance says nothing.
+    listening: Option<Listening>,
 }
 
 impl Pair {
@@ -80,7 +88,7 @@ impl Pair {
             newest: 0,
             peer_heard: Vec::new(),
             old: Vec::new(),
-            listening: false,
+            listening: None,
         }
     }
 
@@ -101,7 +109,9 @@ impl Pair {
         if newest {
             self.peer_heard = if heartbeat.heard_incarnation == self.me { heartbeat.heard.clone() } else { Vec::new() };
         }
-        self.listening = false;
+        if self.listening.is_some_and(|listening| self.peer_has_heard(listening.after + 1)) {
+            self.listening = None;
+        }
         let lane_state = &mut self.lanes[lane];
         lane_state.heard = heartbeat.counter;
         lane_state.silent_since = now;
@@ -134,8 +144,8 @@ impl Pair {
                 changes.push(LaneChange { lane, status: LaneStatus::Down });
             }
         }
-        if self.listening && self.silent(now, Duration::ZERO) {
-            self.listening = false;
+        if self.listening.is_some_and(|listening| listening.until <= now) {
+            self.listening = None;
         }
         changes
     }
@@ -145,12 +155,18 @@ impl Pair {
         for lane in &mut self.lanes {
             lane.silent_since = lane.silent_since.max(now);
         }
-        self.listening = true;
+        let longest = self.lanes.iter().map(|lane| lane.config.timeout).max().unwrap_or_default();
+        self.listening = Some(Listening { after: self.sent, until: now + longest });
     }
 
-    /// Between a stall of our own and the next word of the peer, or a full time-out of silence.
+    /// Between a stall of our own and the peer's answer, or a full time-out.
     pub fn listening(&self) -> bool {
-        self.listening
+        self.listening.is_some()
+    }
+
+    /// When listening ends at the latest.
+    pub fn listening_until(&self) -> Option<Instant> {
+        self.listening.map(|listening| listening.until)
     }
 
     /// Whether any lane is up.
@@ -314,9 +330,13 @@ mod tests {
         assert!(pair.listening() && !pair.silent(at(61_900), Duration::ZERO));
         pair.tick(at(62_000));
         assert!(!pair.listening() && pair.silent(at(62_000), Duration::ZERO));
+        let before = pair.count();
         pair.restart_silence(at(70_000));
-        pair.receive(at(70_001), 1, &beat(7, 2, vec![]));
-        assert!(!pair.listening(), "the peer was heard");
+        pair.receive(at(70_001), 1, &beat(7, 2, vec![before]));
+        assert!(pair.listening(), "that heartbeat waited in the socket");
+        let after = pair.count();
+        pair.receive(at(70_002), 1, &beat(7, 3, vec![after]));
+        assert!(!pair.listening(), "the peer answered");
     }
 
     #[test]

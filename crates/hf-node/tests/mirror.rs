@@ -3,7 +3,7 @@
 mod pair;
 
 use hf_replica::engine::Gate;
-use hf_types::Command;
+use hf_types::{Command, Standing};
 use pair::Lab;
 
 #[test]
@@ -64,4 +64,422 @@ fn both_started_at_first_wait_for_an_administrator() {
             "Local state WAIT red",
         ]);
     }
+}
+
+#[test]
+fn stop_of_the_primary_and_its_return() {
+    let mut lab = Lab::paired();
+    lab.clear_logs();
+    lab.command(0, Command::Stop);
+    lab.until(5_000, ["STOP red", "ALONE green"]);
+    assert_eq!(
+        lab.nodes[0].log,
+        [
+            "Action stop called by SYSTEM/root",
+            "Local state PRIM magenta",
+            "Script stop_prim",
+            "Script stop_prim force",
+            "Virtual IP <10.0.0.100 of mirror> unset",
+            "Remote state ALONE magenta",
+            "Script poststop",
+            "End of stop",
+            "Local state STOP red",
+        ]
+    );
+    lab.has_in_order(
+        1,
+        &[
+            "Remote state PRIM magenta",
+            "Reason of failover: remote stop",
+            "Local state ALONE magenta",
+            "Permission 2 to acknowledge: the other copy confirmed that it is outdated",
+            "Virtual IP <10.0.0.100 of mirror> set",
+            "Script start_prim",
+            "Local state ALONE green",
+        ],
+    );
+    assert_eq!(
+        lab.nodes[0].scripts,
+        [
+            "stop_prim PRIM STOP stop",
+            "stop_prim force PRIM STOP stop",
+            "poststop PRIM STOP stop",
+            "transition PRIM STOP stop",
+        ]
+    );
+    assert_eq!(lab.nodes[1].disk[0].standing, Standing::AloneConfirmed);
+    assert!(lab.nodes[0].disk[0].orderly, "{:?}", lab.nodes[0].disk);
+
+    lab.run(10_000);
+    lab.clear_logs();
+    lab.command(0, Command::Start);
+    lab.until(5_000, ["SECOND green", "PRIM green"]);
+    lab.run(100);
+    lab.has_in_order(0, &["Action start called by SYSTEM/root", "Local state SECOND green", "Remote state PRIM green"]);
+    lab.has_in_order(1, &["Remote state SECOND green", "Local state PRIM green"]);
+    assert!(lab.nodes[1].scripts.iter().all(|script| script.starts_with("transition")), "{:?}", lab.nodes[1].scripts);
+}
+
+#[test]
+fn stop_of_the_secondary() {
+    let mut lab = Lab::paired();
+    lab.clear_logs();
+    lab.command(1, Command::Stop);
+    lab.until(3_000, ["ALONE green", "STOP red"]);
+    lab.has_in_order(0, &["Reason of failover: remote stop", "Local state ALONE green"]);
+    assert_eq!(lab.nodes[0].disk[0].standing, Standing::AloneConfirmed);
+    assert!(matches!(lab.nodes[0].engine.gate, Some(Gate::Alone { .. })));
+    lab.command(0, Command::Stop);
+    lab.until(5_000, ["STOP red", "STOP red"]);
+    // Reference 004, 5.5: the node without the newest data waits, the other one starts.
+    lab.clear_logs();
+    lab.command(1, Command::Start);
+    lab.until(20_000, ["STOP red", "WAIT red"]);
+    lab.has_in_order(1, &[
+        "Action start called by SYSTEM/root",
+        "Local state WAIT magenta",
+        "Data may be not uptodate for replicated directories (wait for the start of the remote server): the other copy went on without this one",
+        "Action wait from failover rule notuptodate_server",
+        "If you are sure that this server has valid data, run safekit prim to force start as primary",
+        "Local state WAIT red",
+    ]);
+    lab.command(0, Command::Start);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+    lab.has_in_order(1, &["Transition WAKEUP from failover rule Implicit_WAKEUP", "Local state SECOND green"]);
+}
+
+#[test]
+fn power_off_of_the_primary() {
+    let mut lab = Lab::paired();
+    lab.clear_logs();
+    lab.power_off(0);
+    lab.until(6_000, ["STOP red", "ALONE green"]);
+    lab.has_in_order(
+        1,
+        &[
+            "Resource heartbeat.default set to down by heart",
+            "Resource heartbeat.flow set to down by heart",
+            "Remote state UNKNOWN grey",
+            "Reason of failover: no heartbeat",
+            "Script start_prim",
+            "Local state ALONE green",
+        ],
+    );
+    assert_eq!(lab.nodes[1].disk[0].standing, Standing::AloneUnconfirmed);
+    lab.clear_logs();
+    lab.command(0, Command::Start);
+    lab.until(20_000, ["SECOND green", "PRIM green"]);
+    lab.has_in_order(
+        0,
+        &["Action start called by SYSTEM/root", "Previous halt unexpected", "Local state SECOND green"],
+    );
+}
+
+#[test]
+fn power_off_of_the_secondary() {
+    let mut lab = Lab::paired();
+    lab.power_off(1);
+    lab.until(6_000, ["ALONE green", "STOP red"]);
+    assert_eq!(lab.nodes[0].disk[0].standing, Standing::AloneUnconfirmed);
+    lab.command(1, Command::Start);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+}
+
+#[test]
+fn swap_from_either_side() {
+    for asked in 0..2 {
+        let mut lab = Lab::paired();
+        lab.clear_logs();
+        let generation = lab.nodes[0].disk[0].generation;
+        lab.command(asked, Command::Swap);
+        lab.until(5_000, ["SECOND green", "PRIM green"]);
+        lab.has_in_order(asked, &["Action swap called by SYSTEM/root", "Transition SWAP from SYSTEM", "Begin of Swap"]);
+        let other = &lab.nodes[1 - asked].log;
+        assert_eq!(
+            other.iter().filter(|line| line.contains("Swap") || line.contains("SWAP")).count(),
+            1,
+            "{}",
+            lab.logs()
+        );
+        lab.has_in_order(0, &["Begin of Swap", "Script stop_prim", "Local state SECOND green"]);
+        lab.has_in_order(
+            1,
+            &["Begin of Swap", "Local state PRIM magenta", "Script start_prim", "Local state PRIM green"],
+        );
+        assert_eq!(lab.nodes[1].disk[0].generation, generation, "neither copy stopped being up to date");
+        assert!(!lab.logs().contains("Reintegration"), "{}", lab.logs());
+        assert!(matches!(lab.nodes[1].engine.gate, Some(Gate::InStep { .. })));
+        assert_eq!(lab.nodes[0].answers.len() + lab.nodes[1].answers.len(), 1);
+        // And back.
+        lab.run(500);
+        lab.command(0, Command::Swap);
+        lab.until(5_000, ["PRIM green", "SECOND green"]);
+    }
+}
+
+#[test]
+fn default_primary_swaps_back() {
+    let mut lab = Lab::with(|config| config.defaultprim = Some("node1".parse().unwrap())).pair_up();
+    lab.power_off(0);
+    lab.until(6_000, ["STOP red", "ALONE green"]);
+    lab.clear_logs();
+    lab.command(0, Command::Start);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+    lab.has_in_order(
+        0,
+        &["Local state SECOND green", "Transition SWAP from defaultprim", "Begin of Swap", "Local state PRIM green"],
+    );
+}
+
+#[test]
+fn split_brain_sacrifices_the_former_secondary() {
+    let mut lab = Lab::paired();
+    lab.clear_logs();
+    lab.cut();
+    lab.until(8_000, ["ALONE green", "ALONE green"]);
+    for node in 0..2 {
+        lab.has_in_order(
+            node,
+            &[
+                "Resource heartbeat.default set to down by heart",
+                "Resource heartbeat.flow set to down by heart",
+                "Remote state UNKNOWN grey",
+                "Local state ALONE green",
+            ],
+        );
+    }
+    lab.run(3_000);
+    lab.clear_logs();
+    // The address is on both sides now: the check for two addresses looks again after the sacrifice.
+    lab.heal();
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+    lab.has_in_order(0, &["Remote state ALONE green", "Split brain recovery: staying alone"]);
+    lab.has_in_order(1, &["Remote state ALONE green", "Split brain recovery: exiting alone", "Script stop_prim"]);
+}
+
+#[test]
+fn a_frozen_primary_yields() {
+    let mut lab = Lab::paired();
+    lab.clear_logs();
+    // Frozen: nothing of it runs while the other one takes over.
+    lab.freeze(0, 60_000);
+    assert_eq!(lab.places()[1], "ALONE green", "{}", lab.logs());
+    lab.clear_logs();
+    lab.thaw(0, 60_000);
+    lab.until(20_000, ["SECOND green", "PRIM green"]);
+    lab.has_in_order(0, &["The other copy descends from this one: yielding to it", "Local state SECOND green"]);
+    assert!(!lab.logs().contains("1: Local state ALONE"), "{}", lab.logs());
+}
+
+#[test]
+fn failover_off() {
+    let mut lab = Lab::with(|config| config.failover = false).pair_up();
+    lab.clear_logs();
+    lab.power_off(0);
+    lab.until(20_000, ["STOP red", "WAIT red"]);
+    lab.has_in_order(
+        1,
+        &[
+            "Failover-off configured",
+            "Action stopstart called by failover-off",
+            "Transition STOPSTART from failover-off",
+            "Local state WAIT red",
+        ],
+    );
+    lab.command(0, Command::Start);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+    // Also after a stop in good order the same node is primary again.
+    lab.command(0, Command::Stop);
+    lab.until(20_000, ["STOP red", "WAIT red"]);
+    lab.command(0, Command::Start);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+}
+
+#[test]
+fn prim_on_a_half_copy_is_refused() {
+    let mut lab = Lab::new();
+    lab.command(0, Command::Prim);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+    lab.command(1, Command::Second);
+    lab.until(20_000, ["ALONE green", "SECOND magenta"]);
+    lab.run(12);
+    assert!(!lab.nodes[1].disk[0].consistent, "in the middle of the copy");
+    lab.command(1, Command::Stop);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+    lab.command(0, Command::Stop);
+    lab.until(20_000, ["STOP red", "STOP red"]);
+    lab.clear_logs();
+    lab.command(1, Command::Prim);
+    lab.run(20_000);
+    assert_eq!(lab.places(), ["STOP red", "STOP red"]);
+    lab.has_in_order(
+        1,
+        &[
+            "Action prim called by SYSTEM/root",
+            "Data may be inconsistent for replicated directories (stopped during reintegration)",
+            "If you are sure that this server has valid data, run safekit primforce to force start as primary",
+            "Requested prim start aborted",
+            "End of stop",
+            "Local state STOP red",
+        ],
+    );
+    lab.command(1, Command::Primforce);
+    lab.until(20_000, ["STOP red", "ALONE green"]);
+}
+
+#[test]
+fn second_without_a_primary_and_prim_beside_one_are_refused() {
+    let mut lab = Lab::paired();
+    lab.command(1, Command::Stop);
+    lab.until(5_000, ["ALONE green", "STOP red"]);
+    lab.command(1, Command::Prim);
+    lab.run(5_000);
+    assert_eq!(lab.places(), ["ALONE green", "STOP red"]);
+    lab.has_in_order(
+        1,
+        &["Action prim refused: the other node is already primary (ALONE)", "Requested prim start aborted"],
+    );
+    lab.command(0, Command::Stop);
+    lab.until(5_000, ["STOP red", "STOP red"]);
+    lab.command(1, Command::Second);
+    lab.run(10_000);
+    assert_eq!(lab.places(), ["STOP red", "STOP red"]);
+    lab.has_in_order(1, &["Action second refused: the other node is not primary (STOP)"]);
+}
+
+#[test]
+fn both_lose_power_and_start_again() {
+    let mut lab = Lab::paired();
+    lab.power_off(0);
+    lab.power_off(1);
+    lab.command(1, Command::Start);
+    lab.until(20_000, ["STOP red", "WAIT red"]);
+    lab.command(0, Command::Start);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+    assert_eq!(lab.nodes[0].disk[0].history.len(), 1, "a new generation began");
+}
+
+#[test]
+fn both_are_stopped_at_once_and_started_again() {
+    let mut lab = Lab::paired();
+    lab.command(0, Command::Stop);
+    lab.command(1, Command::Stop);
+    lab.until(20_000, ["STOP red", "STOP red"]);
+    lab.run(2000);
+    lab.command(0, Command::Start);
+    lab.command(1, Command::Start);
+    lab.until(30_000, ["PRIM green", "SECOND green"]);
+}
+
+#[test]
+fn rfs_dies_on_either_side() {
+    for node in 0..2 {
+        let mut lab = Lab::paired();
+        lab.clear_logs();
+        lab.kill_rfs(node);
+        lab.run(100);
+        lab.until(20_000, ["PRIM green", "SECOND green"]);
+        assert!(
+            lab.nodes.iter().all(|node| node.scripts.iter().all(|script| script.starts_with("transition"))),
+            "the application noticed\n{}",
+            lab.logs()
+        );
+    }
+}
+
+#[test]
+fn the_primarys_heart_dies() {
+    let mut lab = Lab::paired();
+    lab.clear_logs();
+    lab.kill_heart(0);
+    lab.until(1_000, ["STOP red", "ALONE green"]);
+    lab.has_in_order(1, &["Reason of failover: remote heart dead, module fenced there", "Local state ALONE green"]);
+    lab.command(0, Command::Start);
+    lab.until(20_000, ["SECOND green", "PRIM green"]);
+}
+
+#[test]
+fn a_stall_of_the_secondary_is_no_failover() {
+    let mut lab = Lab::paired();
+    lab.clear_logs();
+    lab.stall(1, 60_000);
+    lab.stall(0, 60_000);
+    lab.run(10_000);
+    assert_eq!(lab.places(), ["PRIM green", "SECOND green"], "{}", lab.logs());
+    lab.has_in_order(1, &["This process stood still for 60000 ms: listening before deciding anything"]);
+}
+
+#[test]
+fn stopstart_hands_over() {
+    let mut lab = Lab::paired();
+    lab.command(0, Command::Stopstart);
+    lab.run(1);
+    lab.until(20_000, ["SECOND green", "PRIM green"]);
+}
+
+#[test]
+fn forced_stop() {
+    let mut lab = Lab::paired();
+    lab.clear_logs();
+    lab.command(0, Command::Forcestop);
+    lab.until(20_000, ["STOP red", "ALONE green"]);
+    lab.has_in_order(
+        0,
+        &["Action forcestop called by SYSTEM/root", "Script stop_prim force", "End of stop", "Local state STOP red"],
+    );
+}
+
+#[test]
+fn a_failing_start_prim_is_logged_and_the_module_goes_on() {
+    let mut lab = Lab::new();
+    lab.prim_fails = true;
+    lab.command(0, Command::Prim);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+    lab.has_in_order(0, &["Script start_prim", "Script start_prim ended with exit code 1", "Local state ALONE green"]);
+}
+
+#[test]
+fn stop_while_start_prim_runs() {
+    let mut lab = Lab::new();
+    lab.start_prim_ms = 5_000;
+    lab.command(0, Command::Prim);
+    lab.until(20_000, ["ALONE magenta", "STOP red"]);
+    lab.run(500);
+    lab.command(0, Command::Stop);
+    lab.until(20_000, ["STOP red", "STOP red"]);
+    lab.has_in_order(0, &["Script start_prim", "Action stop called by SYSTEM/root", "Script stop_prim", "End of stop"]);
+    lab.command(0, Command::Start);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+}
+
+#[test]
+fn a_module_without_data() {
+    let mut lab = Lab::with(|config| config.replicates = false);
+    lab.command(0, Command::Start);
+    lab.command(1, Command::Start);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+    lab.command(0, Command::Swap);
+    lab.until(20_000, ["SECOND green", "PRIM green"]);
+    lab.command(1, Command::Stop);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+    lab.power_off(0);
+    lab.command(1, Command::Start);
+    lab.until(20_000, ["STOP red", "ALONE green"]);
+}
+
+#[test]
+fn only_the_link_breaks() {
+    let mut lab = Lab::paired();
+    lab.clear_logs();
+    lab.break_link();
+    lab.run(100);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+    lab.has_in_order(
+        0,
+        &[
+            "Permission 2 to acknowledge: the other copy confirmed that it is outdated",
+            "Local state ALONE green",
+            "Local state PRIM green",
+        ],
+    );
 }

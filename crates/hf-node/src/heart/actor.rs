@@ -66,6 +66,8 @@ pub struct HeartActor {
     pub(super) default_swap_done: bool,
     /// The split brain that was already decided: the peer's generation.
     pub(super) stayed: Option<(Incarnation, GenerationId)>,
+    /// The heartbeat that the other primary has to hear before this one makes way for it, and until when.
+    pub(super) meeting: Option<(u64, Instant)>,
     pub(super) scripts: Scripts,
     pub(super) vips: Vips,
     pub(super) resources: BTreeMap<String, Resource>,
@@ -82,6 +84,8 @@ pub struct HeartActor {
     pub(super) next_urgent: Option<Instant>,
     pub(super) said: Option<HeartToDaemon>,
     pub(super) gone: bool,
+    /// A command to start that came while the last words were said.
+    pub(super) restart: Option<Command>,
 }
 
 /// A step that has begun.
@@ -131,6 +135,7 @@ impl HeartActor {
             swapping: false,
             default_swap_done: false,
             stayed: None,
+            meeting: None,
             scripts: Scripts::default(),
             resources: BTreeMap::new(),
             held: None,
@@ -144,6 +149,7 @@ impl HeartActor {
             next_urgent: None,
             said: None,
             gone: false,
+            restart: None,
         }
     }
 
@@ -214,6 +220,7 @@ impl HeartActor {
         self.grant = None;
         self.ask = None;
         self.asking = None;
+        self.meeting = None;
         self.role_wanted = None;
         if self.config.replicates && !self.rfs.alive {
             self.spawn_rfs(out);
@@ -387,12 +394,14 @@ impl HeartActor {
             (self.pair.next_timeout(), "lane time-out"),
             (self.pair.silent_at(Duration::ZERO), "silence"),
             (self.pair.silent_at(self.takeover_silence()), "takeover"),
+            (self.pair.listening_until(), "listening after a stall"),
             (self.next_urgent, "urgent heartbeat"),
             (self.step.and_then(|step| step.deadline), "step"),
             (self.farewell.map(|(_, until)| until), "farewell"),
             (Some(self.waiting_since + self.settle_time()), "listening"),
             (Some(self.waiting_since + self.shortest_timeout()), "waiting for a primary"),
             (self.swap_until, "swap"),
+            (self.meeting.map(|(_, until)| until), "meeting"),
             (self.hold_until, "hold"),
             (self.rfs.deadline, "rfs"),
             (self.scripts.deadline(), "transition"),

@@ -10,6 +10,12 @@ const SWAP_ASK_LIMIT: Duration = Duration::from_secs(10);
 impl HeartActor {
     /// Takes or refuses a command; the error is the sentence for the person who gave it.
     pub(super) fn on_command(&mut self, command: Command, by: Caller, out: &mut Out) -> Result<(), String> {
+        let starts = matches!(command, Command::Start | Command::Prim | Command::Primforce | Command::Second);
+        if starts && self.state() == ModuleState::Stop {
+            // Nothing is left but the last words: the daemon starts another heart for it.
+            self.restart = Some(command);
+            return Ok(());
+        }
         log(out, Event::ActionCalled { command, by });
         if let Some(why) = self.why_refused(command) {
             let text = why.to_string();

@@ -150,7 +150,11 @@ impl HeartActor {
 
     /// While an answer is waited for, heartbeats follow each other quickly.
     pub(super) fn is_urgent(&self) -> bool {
-        let waiting = self.asking.is_some() || self.swap != SwapPhase::None || self.swapping;
+        let waiting = self.pair.listening()
+            || self.meeting.is_some()
+            || self.asking.is_some()
+            || self.swap != SwapPhase::None
+            || self.swapping;
         let asked = self.heard_peer().is_some_and(|peer| peer.please_outdate.is_some());
         (waiting && self.pair.heard()) || asked || (self.farewell_wanted() && self.pair.heard())
     }

@@ -6,6 +6,10 @@ use hf_replica::{Preferred, Relation, compare};
 use hf_types::{Action, Colour, CopyState, Event, FailoverReason, GrantReason, ModuleState, Standing};
 use hf_wire::bus::{HeartToRfs, RfsRole};
 use hf_wire::heartbeat::{Former, Heartbeat, SwapPhase};
+use std::time::Duration;
+
+/// How long another primary may take to hear this one, before this one makes way for it unheard.
+const MEETING: Duration = Duration::from_secs(1);
 
 impl HeartActor {
     /// ALONE and PRIM.
@@ -186,9 +190,17 @@ impl HeartActor {
             return false;
         }
         if self.stays(peer) {
+            self.meeting = None;
             self.stayed = Some((peer.incarnation, generation));
             log(out, Event::SplitBrainStaying);
         } else {
+            // The other one sees first that there were two: its log tells the same story.
+            let sent = self.pair.sent();
+            let (counter, until) = *self.meeting.get_or_insert((sent + 1, self.now + MEETING));
+            if !self.pair.peer_has_heard(counter) && until > self.now {
+                return false;
+            }
+            self.meeting = None;
             log(out, Event::SplitBrainExiting);
             self.why = Some(Event::SplitBrainExiting.to_string());
             self.replace_plan(Plan::exit_alone(self.state()), out);

@@ -22,6 +22,16 @@ impl HeartActor {
     // ---- swap ------------------------------------------------------------------------------------------------------
 
     fn follow_swap(&mut self, out: &mut Out) -> bool {
+        if self.swap == SwapPhase::Begun {
+            // This node gave the role; it is over when the other one has it.
+            let taken = self.heard_peer().is_some_and(|peer| peer.state.is_primary());
+            if taken || self.swap_until.is_none_or(|until| until <= self.now) {
+                self.swap = SwapPhase::None;
+                self.swap_until = None;
+                return true;
+            }
+            return false;
+        }
         if self.swap == SwapPhase::Asked && self.swap_until.is_some_and(|until| until <= self.now) && !self.swapping {
             self.swap = SwapPhase::None;
             self.swap_until = None;
@@ -58,7 +68,7 @@ impl HeartActor {
         if self.config.replicates {
             return matches!(self.rfs.role, Some(RfsRole::Primary { .. }));
         }
-        self.heard_peer().is_some_and(|peer| peer.state == ModuleState::Second)
+        self.heard_peer().is_some_and(|peer| peer.state == ModuleState::Second && peer.swap == SwapPhase::Begun)
     }
 
     fn take_swapped_role(&mut self, out: &mut Out) -> bool {
@@ -239,7 +249,7 @@ impl HeartActor {
             Some(peer) => peer.state.is_primary(),
             None => !self.silent() && self.remote.0 != ModuleState::Stop,
         };
-        let waits = self.colour() == Colour::Magenta && !self.swapping;
+        let waits = self.colour() == Colour::Magenta && !self.swapping && self.swap != SwapPhase::Begun;
         let in_step = self.config.replicates && self.rfs.in_step;
         if peer_is_primary || !waits || in_step {
             return false;

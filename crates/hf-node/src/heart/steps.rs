@@ -247,7 +247,12 @@ impl HeartActor {
                 self.begin_start(Action::Stopstart, out);
             }
             Goal::Swapped => {
-                self.swap = SwapPhase::None;
+                if self.config.replicates {
+                    self.swap = SwapPhase::None;
+                } else {
+                    // Nothing but this says that the other node may take the role.
+                    self.swap_until = Some(self.now + HANDOVER_LIMIT);
+                }
                 self.former = Former::Prim;
                 self.grant = None;
                 self.go(Place::of(ModuleState::Second, Colour::Magenta), Action::Stop, out);
@@ -374,7 +379,7 @@ impl HeartActor {
 
     fn leave(&mut self, out: &mut Out) {
         self.say_status(out);
-        out.push(HeartEffect::ToDaemon(HeartToDaemon::Stopped { restart: None }));
+        out.push(HeartEffect::ToDaemon(HeartToDaemon::Stopped { restart: self.restart }));
         out.push(HeartEffect::Exit);
         self.gone = true;
     }

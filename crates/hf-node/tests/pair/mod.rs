@@ -44,6 +44,8 @@ pub struct Node {
     pub answers: Vec<Result<(), String>>,
     pub epoch: hf_types::Epoch,
     pub incarnation: Incarnation,
+    restart: Option<Command>,
+    fenced: Option<Fenced>,
 }
 
 pub struct Lab {
@@ -57,6 +59,9 @@ pub struct Lab {
     pub beats: bool,
     pub start_prim_ms: u64,
     pub prim_fails: bool,
+    /// Nodes that stand still, with what waits for them.
+    frozen: [bool; 2],
+    waiting: Vec<Event>,
 }
 
 fn name(node: usize) -> NodeName {
@@ -117,6 +122,8 @@ impl Lab {
                 answers: Vec::new(),
                 epoch: hf_types::Epoch(0),
                 incarnation: Incarnation(0),
+                restart: None,
+                fenced: None,
             }
         };
         Lab {
@@ -128,6 +135,8 @@ impl Lab {
             beats: true,
             start_prim_ms: 100,
             prim_fails: false,
+            frozen: [false; 2],
+            waiting: Vec::new(),
         }
     }
 
@@ -142,12 +151,12 @@ impl Lab {
         self.queue.insert((self.now + ms * MS, self.number), event);
     }
 
-    fn to_heart(&mut self, node: usize, ms: u64, input: HeartInput) {
+    fn tell_heart(&mut self, node: usize, ms: u64, input: HeartInput) {
         let life = self.nodes[node].heart_life;
         self.at(ms, Event::Heart(node, life, input));
     }
 
-    fn to_rfs(&mut self, node: usize, ms: u64, input: RfsInput) {
+    fn tell_rfs(&mut self, node: usize, ms: u64, input: RfsInput) {
         let life = self.nodes[node].rfs_life;
         self.at(ms, Event::Rfs(node, life, input));
     }
@@ -158,7 +167,7 @@ impl Lab {
         let by = Caller("SYSTEM/root".to_owned());
         if self.nodes[node].heart.is_some() {
             let control = DaemonToHeart::Control { ticket: Ticket(1), command, by };
-            self.to_heart(node, 0, HeartInput::Daemon(control));
+            self.tell_heart(node, 0, HeartInput::Daemon(control));
             return;
         }
         let incarnation = Incarnation(self.random());
@@ -166,7 +175,8 @@ impl Lab {
         target.heart = Some(HeartActor::new(target.config.clone()));
         target.heart_life += 1;
         target.incarnation = incarnation;
-        self.to_heart(node, 0, HeartInput::Started { incarnation, first: command, by });
+        target.fenced = None;
+        self.tell_heart(node, 0, HeartInput::Started { incarnation, first: command, by });
         self.daemons_say(None);
     }
 
@@ -219,7 +229,7 @@ impl Lab {
 
     pub fn kill_rfs(&mut self, node: usize) {
         self.rfs_ends(node);
-        self.to_heart(node, 1, HeartInput::RfsGone);
+        self.tell_heart(node, 1, HeartInput::RfsGone);
     }
 
     /// The heart dies; its daemon fences what it left, and says so to the other node.
@@ -229,18 +239,39 @@ impl Lab {
         self.nodes[node].heart_life += 1;
         self.rfs_ends(node);
         self.nodes[node].vip = false;
-        let peer = PeerModule { heard: true, state: ModuleState::Stop, fenced: Some(fenced) };
-        self.to_heart(1 - node, 5, HeartInput::Daemon(DaemonToHeart::Peer(peer)));
+        self.nodes[node].fenced = Some(fenced);
+        self.daemons_say(None);
     }
 
     pub fn stall(&mut self, node: usize, for_ms: u64) {
-        self.to_heart(node, 0, HeartInput::Stalled { for_ms });
-        self.to_rfs(node, 0, RfsInput::Stalled { for_ms });
+        self.tell_heart(node, 0, HeartInput::Stalled { for_ms });
+        self.tell_rfs(node, 0, RfsInput::Stalled { for_ms });
+    }
+
+    /// Nothing of this node runs for so long; its address goes by its kernel lifetime.
+    pub fn freeze(&mut self, node: usize, ms: u64) {
+        self.frozen[node] = true;
+        self.nodes[node].vip = false;
+        self.run(ms);
+    }
+
+    pub fn thaw(&mut self, node: usize, for_ms: u64) {
+        self.frozen[node] = false;
+        self.stall(node, for_ms);
+        for event in std::mem::take(&mut self.waiting) {
+            self.at(0, event);
+        }
+    }
+
+    pub fn break_link(&mut self) {
+        self.unlink(0, true);
+        self.try_link();
     }
 
     pub fn cut(&mut self) {
         self.net = false;
         self.unlink(0, true);
+        self.daemons_say(None);
     }
 
     pub fn heal(&mut self) {
@@ -254,9 +285,10 @@ impl Lab {
         for node in 0..2 {
             let other = 1 - node;
             let state = self.nodes[other].heart.as_ref().map_or(ModuleState::Stop, |heart| heart.status().state);
-            let peer = PeerModule { heard: self.net && dead != Some(other), state, fenced: None };
+            let fenced = self.nodes[other].fenced;
+            let peer = PeerModule { heard: self.net && dead != Some(other), state, fenced };
             if self.nodes[node].heart.is_some() {
-                self.to_heart(node, 3, HeartInput::Daemon(DaemonToHeart::Peer(peer)));
+                self.tell_heart(node, 3, HeartInput::Daemon(DaemonToHeart::Peer(peer)));
             }
         }
     }
@@ -264,7 +296,8 @@ impl Lab {
     // ---- time ------------------------------------------------------------------------------------------------------
 
     fn next(&self) -> Option<u64> {
-        let timers = self.nodes.iter().flat_map(|node| {
+        let running = (0..2).filter(|node| !self.frozen[*node]).map(|node| &self.nodes[node]);
+        let timers = running.flat_map(|node| {
             let heart = node.heart.as_ref().and_then(HeartActor::next_deadline);
             let rfs = node.rfs.as_ref().and_then(RfsActor::next_deadline);
             [heart, rfs].into_iter().flatten().map(|(at, _)| at.0)
@@ -277,13 +310,16 @@ impl Lab {
             && entry.key().0 <= self.now
         {
             match entry.remove() {
+                event @ (Event::Heart(node, ..) | Event::Rfs(node, ..)) if self.frozen[node] => {
+                    self.waiting.push(event)
+                }
                 Event::Heart(node, life, input) if life == self.nodes[node].heart_life => self.heart(node, input),
                 Event::Rfs(node, life, input) if life == self.nodes[node].rfs_life => self.rfs(node, input),
                 Event::Heart(..) | Event::Rfs(..) => {}
             }
             return;
         }
-        for node in 0..2 {
+        for node in (0..2).filter(|node| !self.frozen[*node]).collect::<Vec<_>>() {
             let due = |at: Option<(Instant, &str)>| at.is_some_and(|(at, _)| at.0 <= self.now);
             if due(self.nodes[node].heart.as_ref().and_then(HeartActor::next_deadline)) {
                 self.heart(node, HeartInput::Timer);
@@ -313,49 +349,58 @@ impl Lab {
             HeartEffect::SendHeartbeat { lane, body } => {
                 for lane in lane.map_or(vec![0, 1], |lane| vec![lane]) {
                     if self.net && self.beats {
-                        self.to_heart(1 - node, 1, HeartInput::Heartbeat { lane, body: body.clone() });
+                        self.tell_heart(1 - node, 1, HeartInput::Heartbeat { lane, body: body.clone() });
                     }
                 }
             }
             HeartEffect::ToDaemon(HeartToDaemon::Status { epoch, .. }) => {
                 self.nodes[node].epoch = epoch;
+                self.daemons_say(None);
             }
+            HeartEffect::ToDaemon(HeartToDaemon::Stopped { restart }) => self.nodes[node].restart = restart,
             HeartEffect::ToDaemon(HeartToDaemon::Answer { result, .. }) => self.nodes[node].answers.push(result),
             HeartEffect::ToDaemon(_) | HeartEffect::Answer { .. } => {}
-            HeartEffect::ToRfs(message) => self.to_rfs(node, 0, RfsInput::Heart(message)),
+            HeartEffect::ToRfs(message) => self.tell_rfs(node, 0, RfsInput::Heart(message)),
             HeartEffect::SpawnRfs => self.spawn_rfs(node),
             HeartEffect::KillRfs { .. } => {
                 self.rfs_ends(node);
-                self.to_heart(node, 1, HeartInput::RfsGone);
+                self.tell_heart(node, 1, HeartInput::RfsGone);
             }
             HeartEffect::RunScript { run, script, args, .. } => {
                 self.nodes[node].scripts.push(format!("{script} {}", args.join(" ")));
                 let ms = if script == Script::StartPrim { self.start_prim_ms } else { 10 };
                 let code = i32::from(self.prim_fails && script == Script::StartPrim);
-                self.to_heart(node, ms, HeartInput::ScriptEnded { run, script, outcome: ScriptOutcome::Exited(code) });
+                self.tell_heart(
+                    node,
+                    ms,
+                    HeartInput::ScriptEnded { run, script, outcome: ScriptOutcome::Exited(code) },
+                );
             }
             HeartEffect::KillScript { .. } => {}
             HeartEffect::SetVip { address, .. } => {
                 let other = &self.nodes[1 - node];
                 assert!(!self.net || !other.vip, "two nodes with the address\n{}", self.logs());
                 self.nodes[node].vip = true;
-                self.to_heart(node, 1, HeartInput::VipSet { address, error: None });
+                self.tell_heart(node, 1, HeartInput::VipSet { address, error: None });
             }
             HeartEffect::ClearVip { address } => {
                 self.nodes[node].vip = false;
-                self.to_heart(node, 1, HeartInput::VipCleared { address, error: None });
+                self.tell_heart(node, 1, HeartInput::VipCleared { address, error: None });
             }
             HeartEffect::RenewVip { .. } | HeartEffect::AnnounceVip { .. } | HeartEffect::KillApplication => {}
             HeartEffect::Log(event) => self.nodes[node].log.push(event.to_string()),
             HeartEffect::SetResource(_) => {}
             HeartEffect::Random => {
                 let value = self.random();
-                self.to_heart(node, 0, HeartInput::Random { value });
+                self.tell_heart(node, 0, HeartInput::Random { value });
             }
             HeartEffect::Exit => {
                 self.nodes[node].heart = None;
                 self.nodes[node].heart_life += 1;
                 self.daemons_say(None);
+                if let Some(command) = self.nodes[node].restart.take() {
+                    self.command(node, command);
+                }
             }
         }
     }
@@ -379,8 +424,8 @@ impl Lab {
         n.engine = Engine::default();
         let started =
             EngineEvent::Started { records: n.disk.clone(), boot_id: format!("boot{}", n.boot), takeover: false };
-        self.to_rfs(node, 5, RfsInput::Started { incarnation });
-        self.to_rfs(node, 5, RfsInput::Engine(started));
+        self.tell_rfs(node, 5, RfsInput::Started { incarnation });
+        self.tell_rfs(node, 5, RfsInput::Engine(started));
     }
 
     fn rfs_ends(&mut self, node: usize) {
@@ -397,19 +442,19 @@ impl Lab {
         };
         for effect in rfs.handle(now, input) {
             match effect {
-                RfsEffect::ToHeart(message) => self.to_heart(node, 0, HeartInput::Rfs(message)),
+                RfsEffect::ToHeart(message) => self.tell_heart(node, 0, HeartInput::Rfs(message)),
                 RfsEffect::Engine(command) => self.engine(node, command),
                 RfsEffect::Log(event) => self.nodes[node].log.push(event.to_string()),
                 RfsEffect::Exit => {
                     self.rfs_ends(node);
-                    self.to_heart(node, 2, HeartInput::RfsGone);
+                    self.tell_heart(node, 2, HeartInput::RfsGone);
                 }
             }
         }
     }
 
     fn engine(&mut self, node: usize, command: EngineCommand) {
-        let answer = |lab: &mut Lab, event| lab.to_rfs(node, 1, RfsInput::Engine(event));
+        let answer = |lab: &mut Lab, event| lab.tell_rfs(node, 1, RfsInput::Engine(event));
         match command {
             EngineCommand::Mount => {
                 self.nodes[node].engine.mounted = true;
@@ -437,12 +482,12 @@ impl Lab {
             }
             EngineCommand::Send(message) => {
                 if self.nodes[node].engine.linked {
-                    self.to_rfs(1 - node, 1, RfsInput::Engine(EngineEvent::Received(message)));
+                    self.tell_rfs(1 - node, 1, RfsInput::Engine(EngineEvent::Received(message)));
                 }
             }
             EngineCommand::StartSync => {
                 let count = SyncCount { files_done: 3, bytes_sent: 2048, elapsed_ms: 20, ..SyncCount::default() };
-                self.to_rfs(node, 20, RfsInput::Engine(EngineEvent::SyncSent { seq: Seq(9), count }));
+                self.tell_rfs(node, 20, RfsInput::Engine(EngineEvent::SyncSent { seq: Seq(9), count }));
             }
             EngineCommand::StopSync => {}
             EngineCommand::Drain => answer(self, EngineEvent::Drained { seq: Seq(9) }),
@@ -459,7 +504,7 @@ impl Lab {
         if self.net && (fits(&a.engine, &b.engine) || fits(&b.engine, &a.engine)) {
             for node in 0..2 {
                 self.nodes[node].engine.linked = true;
-                self.to_rfs(node, 1, RfsInput::Engine(EngineEvent::LinkUp));
+                self.tell_rfs(node, 1, RfsInput::Engine(EngineEvent::LinkUp));
             }
         }
     }
@@ -472,7 +517,7 @@ impl Lab {
             self.nodes[who].engine.linked = false;
             if who != node || tell_me {
                 let down = EngineEvent::LinkDown { why: "cut".to_owned() };
-                self.to_rfs(who, 1, RfsInput::Engine(down));
+                self.tell_rfs(who, 1, RfsInput::Engine(down));
             }
         }
     }

@@ -95,7 +95,7 @@ impl Node {
         let sender = Mutex::new(sender);
         // The receiver goes only with the node.
         let report = Arc::new(move |event| drop(sender.lock().unwrap().send(event)));
-        let link = Link::start(options, ring, vec![backing.clone()], Box::new(word), report).unwrap();
+        let link = Link::start(options, ring, vec![backing.clone()], Arc::new(word), report).unwrap();
         Node { link, backing, root: root.to_owned(), events: Mutex::new(events), seen: Mutex::default(), _dir: None }
     }
 

@@ -42,10 +42,10 @@ use crate::backing::Backing;
 use crate::pipeline::{Completion, Gate, GateState, Op, Order};
 use crate::sync::{Bound, Replies};
 use acks::{Acks, Mode};
-use auth::Authenticate;
 use out::Out;
 use ring::{Full, Ring};
 
+pub use auth::{Authenticate, Limited};
 pub use pipe::DirPipeline;
 
 /// What the link is told once.
@@ -133,7 +133,7 @@ pub struct Link {
     pub replies: Replies,
     pub statistics: Statistics,
     events: Events,
-    auth: Box<dyn Authenticate>,
+    auth: Arc<dyn Authenticate>,
     flow: AtomicU8,
     wanted: Mutex<Wanted>,
     wanted_changed: Condvar,
@@ -164,7 +164,7 @@ impl Link {
         options: LinkOptions,
         ring: Ring,
         backings: Vec<Arc<Backing>>,
-        auth: Box<dyn Authenticate>,
+        auth: Arc<dyn Authenticate>,
         events: Events,
     ) -> std::io::Result<Arc<Link>> {
         let dirs = backings

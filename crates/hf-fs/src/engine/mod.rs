@@ -1,0 +1,470 @@
+//! The data plane of one module: what the core orders ([`EngineCommand`]) is carried out, what happens is reported
+//! ([`EngineEvent`]).
+//!
+//! All replicated directories of the module share one link, one sequence and one gate. [`Engine::command`] returns at once, except for a change
+//! of the gate, which has taken effect then. Records are written by a thread of their own, in the order of the commands; mounting,
+//! unmounting and synchronising by another; each drain waits in its own.
+
+mod stage;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hf_replica::engine::{EngineCommand, EngineEvent, Gate, PeerMessage};
+use hf_types::{Epoch, Record, RfsFault, Seq};
+use hf_wire::frame::Body;
+
+use crate::front::Role;
+use crate::link::acks::{Mode, Need};
+use crate::link::{Authenticate, Events, Flow, Link, LinkOptions, Wanted, lock};
+use crate::pipeline::{FileId, GateState};
+use crate::record::{RecordError, RecordFile};
+use crate::sync::{self, SyncOptions};
+
+pub use stage::{FuseStage, Shown, Stage};
+
+/// Frames that the other node hasn't acknowledged are kept in so many bytes.
+const RING_BYTES: usize = 64 << 20;
+/// After so long without a sign of life a connection is given up.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// One replicated directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory {
+    /// What applications use.
+    pub dir: PathBuf,
+    /// Where the data is.
+    pub backing: PathBuf,
+}
+
+impl Directory {
+    /// Where its record is: beside the data, on the same file system.
+    pub fn control(&self) -> PathBuf {
+        let mut path = self.backing.clone().into_os_string();
+        path.push(".hold");
+        path.into()
+    }
+}
+
+/// What the engine is told once.
+#[derive(Clone)]
+pub struct EngineConfig {
+    /// In the order of the configuration, the same on both nodes.
+    pub directories: Vec<Directory>,
+    /// The keeper's socket.
+    pub keeper: PathBuf,
+    /// Where this node listens; connections come from this address, too.
+    pub own: SocketAddr,
+    /// The other node.
+    pub peer: SocketAddr,
+    /// First of the pair in cluster.xml: the nodes' new file ids differ by this.
+    pub first: bool,
+    /// `async="second"`.
+    pub async_second: bool,
+    pub send_timeout: Duration,
+    pub lock_timeout: Duration,
+    /// `reiallowedbw`, in KiB a second.
+    pub bandwidth_kb_s: Option<u64>,
+    /// Random: goes into records that are made now.
+    pub identity: u64,
+    pub boot_id: String,
+    pub authenticate: Arc<dyn Authenticate>,
+}
+
+/// Why the engine can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error("no thread can be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// See the module.
+pub struct Engine {
+    inner: Arc<Inner>,
+    records: Option<mpsc::Sender<(u64, Vec<Record>)>>,
+    work: Option<mpsc::Sender<Work>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+enum Work {
+    Mount,
+    Unmount,
+    Role(Role),
+    Sync,
+}
+
+struct Inner {
+    config: EngineConfig,
+    events: Events,
+    state: Mutex<State>,
+    stage: Mutex<Box<dyn Stage>>,
+}
+
+struct State {
+    gate: Gate,
+    plane: Option<Plane>,
+}
+
+/// What there is while the directories are open.
+#[derive(Clone)]
+struct Plane {
+    link: Arc<Link>,
+    shown: Arc<dyn Shown>,
+}
+
+impl Engine {
+    /// Reads the records; [`EngineEvent::Started`] is the first event.
+    pub fn start(config: EngineConfig, events: Events) -> Result<Engine, EngineError> {
+        let stage = FuseStage::new(&config);
+        Engine::with_stage(config, Box::new(stage), events)
+    }
+
+    /// The same with another way to show the directories to applications.
+    pub fn with_stage(config: EngineConfig, stage: Box<dyn Stage>, events: Events) -> Result<Engine, EngineError> {
+        let files = open_records(&config)?;
+        let started = EngineEvent::Started {
+            records: files.iter().map(|file| file.current().clone()).collect(),
+            boot_id: config.boot_id.clone(),
+            takeover: stage.is_takeover(),
+        };
+        let state = Mutex::new(State { gate: Gate::Closed, plane: None });
+        let inner = Arc::new(Inner { config, events, state, stage: Mutex::new(stage) });
+        inner.report(started);
+        let (records, to_write) = mpsc::channel();
+        let (work, to_do) = mpsc::channel();
+        let threads = vec![
+            spawn("hf-records", inner.clone(), move |inner| inner.write_records(files, &to_write))?,
+            spawn("hf-engine", inner.clone(), move |inner| inner.work(&to_do))?,
+        ];
+        Ok(Engine { inner, records: Some(records), work: Some(work), threads })
+    }
+
+    /// See the module.
+    pub fn command(&self, command: EngineCommand) {
+        let inner = &self.inner;
+        match command {
+            EngineCommand::Mount => self.later(Work::Mount),
+            EngineCommand::Unmount => self.later(Work::Unmount),
+            EngineCommand::SetGate(gate) => {
+                if let Some(role) = inner.set_gate(gate) {
+                    self.later(Work::Role(role));
+                }
+            }
+            EngineCommand::Listen => inner.with_link(|link| link.want(Wanted::Listen)),
+            EngineCommand::Connect => inner.with_link(|link| link.want(Wanted::Connect)),
+            EngineCommand::Hangup => inner.with_link(|link| link.hang_up()),
+            EngineCommand::Send(message) => inner.with_link(|link| send(link, message)),
+            EngineCommand::StartSync => self.later(Work::Sync),
+            EngineCommand::StopSync => inner.with_link(|link| link.bound.fail("it was stopped")),
+            EngineCommand::Drain => inner.drain(),
+            EngineCommand::WriteRecords { token, records } => {
+                if let Some(queue) = &self.records {
+                    // The thread ends only with this engine.
+                    let _ = queue.send((token, records));
+                }
+            }
+        }
+    }
+
+    /// The link, while the directories are open.
+    pub fn link(&self) -> Option<Arc<Link>> {
+        self.inner.link()
+    }
+
+    fn later(&self, work: Work) {
+        if let Some(queue) = &self.work {
+            // As above.
+            let _ = queue.send(work);
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.records.take();
+        self.work.take();
+        if let Some(link) = self.inner.link() {
+            link.stop();
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the engine panicked");
+            }
+        }
+    }
+}
+
+fn spawn(
+    name: &str,
+    inner: Arc<Inner>,
+    run: impl FnOnce(&Inner) + Send + 'static,
+) -> Result<JoinHandle<()>, EngineError> {
+    std::thread::Builder::new().name(name.into()).spawn(move || run(&inner)).map_err(EngineError::Thread)
+}
+
+fn open_records(config: &EngineConfig) -> Result<Vec<RecordFile>, RecordError> {
+    let open = |(n, dir): (usize, &Directory)| RecordFile::open(&dir.control(), config.identity.wrapping_add(n as u64));
+    config.directories.iter().enumerate().map(open).collect()
+}
+
+fn send(link: &Link, mut message: PeerMessage) {
+    if let PeerMessage::Hello { applied, .. } = &mut message {
+        *applied = Seq(link.ring.counters().applied.load(Ordering::SeqCst));
+    }
+    if let PeerMessage::SyncEnd { seq, .. } | PeerMessage::Handover { seq, .. } = &mut message {
+        *seq = Seq(link.ring.last());
+    }
+    // Messages are plain data, whose JSON can't fail.
+    let json = serde_json::to_vec(&message).expect("plain data becomes JSON");
+    link.send_control(&json);
+}
+
+impl Inner {
+    fn report(&self, event: EngineEvent) {
+        (self.events)(event);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn link(&self) -> Option<Arc<Link>> {
+        self.state().plane.as_ref().map(|plane| plane.link.clone())
+    }
+
+    fn with_link(&self, act: impl FnOnce(&Arc<Link>)) {
+        if let Some(link) = self.link() {
+            act(&link);
+        }
+    }
+
+    /// Takes effect here; what follows from it for the kernel's caches is told.
+    fn set_gate(&self, gate: Gate) -> Option<Role> {
+        let mut state = self.state();
+        state.gate = gate;
+        let plane = state.plane.clone()?;
+        self.apply_gate(&plane, gate);
+        (gate == Gate::ReadOnly).then_some(Role::Secondary)
+    }
+
+    fn apply_gate(&self, plane: &Plane, gate: Gate) {
+        let link = &plane.link;
+        let open = |epoch: Epoch| GateState::Open { epoch: epoch.0 };
+        let (mode, state, flow) = match gate {
+            Gate::Closed => (Mode::Hold, GateState::Closed, None),
+            Gate::ReadOnly => (Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following)),
+            Gate::Alone { epoch } => (Mode::Pass, open(epoch), Some(Flow::Alone)),
+            Gate::InStep { epoch } => (Mode::Wait, open(epoch), Some(Flow::InStep)),
+            Gate::Syncing { epoch } => (Mode::Pass, open(epoch), Some(Flow::Syncing)),
+        };
+        if let GateState::Open { epoch } = state {
+            for dir in &link.dirs {
+                dir.backing.table().set_range(range(epoch, self.config.first));
+            }
+            plane.shown.set_role(Role::Primary);
+        }
+        link.set_gate(mode, state, flow);
+    }
+
+    fn write_records(&self, mut files: Vec<RecordFile>, to_write: &mpsc::Receiver<(u64, Vec<Record>)>) {
+        while let Ok((token, records)) = to_write.recv() {
+            let done = if records.len() == files.len() {
+                files.iter_mut().zip(&records).try_for_each(|(file, record)| file.write(record))
+            } else {
+                tracing::error!("there are {} records for {} directories", records.len(), files.len());
+                continue;
+            };
+            self.report(match done {
+                Ok(()) => EngineEvent::RecordsWritten { token },
+                Err(error) => EngineEvent::RecordsFailed { token, why: with_causes(&error) },
+            });
+        }
+    }
+
+    fn work(&self, to_do: &mpsc::Receiver<Work>) {
+        let mut walk: Option<JoinHandle<()>> = None;
+        while let Ok(work) = to_do.recv() {
+            match work {
+                Work::Mount => self.mount(),
+                Work::Unmount => self.unmount(&mut walk),
+                Work::Role(role) => {
+                    let plane = self.state().plane.clone();
+                    plane.iter().for_each(|plane| plane.shown.set_role(role));
+                }
+                Work::Sync => self.synchronise(&mut walk),
+            }
+        }
+        self.end_walk(&mut walk);
+    }
+
+    fn end_walk(&self, walk: &mut Option<JoinHandle<()>>) {
+        let Some(walk) = walk.take() else { return };
+        self.with_link(|link| link.bound.fail("another one begins"));
+        if walk.join().is_err() {
+            tracing::error!("the synchronisation panicked");
+        }
+    }
+
+    fn synchronise(&self, walk: &mut Option<JoinHandle<()>>) {
+        if walk.as_ref().is_some_and(|walk| !walk.is_finished()) {
+            self.end_walk(walk);
+        }
+        let Some(link) = self.link() else { return };
+        let options = SyncOptions { bandwidth: self.config.bandwidth_kb_s.map(|kb| kb * 1024) };
+        match random().and_then(|stream| sync::start(&link, stream, options)) {
+            Ok(thread) => *walk = Some(thread),
+            Err(error) => self.report(EngineEvent::SyncFailed { why: error.to_string() }),
+        }
+    }
+
+    fn mount(&self) {
+        if self.link().is_some() {
+            self.report(EngineEvent::Mounted);
+            return;
+        }
+        let mut stage = lock(&self.stage);
+        match self.open(&mut **stage) {
+            Ok(plane) => {
+                drop(stage);
+                let mut state = self.state();
+                self.apply_gate(&plane, state.gate);
+                state.plane = Some(plane);
+                drop(state);
+                self.report(EngineEvent::Mounted);
+            }
+            Err(why) => {
+                let why = match stage.close() {
+                    Ok(()) => format!("{why}; everything is as it was"),
+                    Err(left) => format!("{why}; left behind: {left}"),
+                };
+                self.report(EngineEvent::MountFailed { why });
+            }
+        }
+    }
+
+    fn open(&self, stage: &mut dyn Stage) -> Result<Plane, String> {
+        let gate = self.state().gate;
+        let role = if gate == Gate::ReadOnly { Role::Secondary } else { Role::Primary };
+        let range = match gate {
+            Gate::Alone { epoch } | Gate::InStep { epoch } | Gate::Syncing { epoch } => {
+                range(epoch.0, self.config.first)
+            }
+            Gate::Closed | Gate::ReadOnly => range(0, self.config.first),
+        };
+        let backings = stage.open(role, range)?;
+        let ring = stage.ring(RING_BYTES)?;
+        let config = &self.config;
+        let options = LinkOptions {
+            local: config.own,
+            peer: config.peer,
+            async_second: config.async_second,
+            send_timeout: config.send_timeout,
+            lock_timeout: config.lock_timeout,
+            silence: SILENCE.min(config.send_timeout),
+        };
+        let link = Link::start(options, ring, backings, config.authenticate.clone(), self.events.clone())
+            .map_err(|error| format!("the replication link can't be started: {error}"))?;
+        match stage.serve(&link) {
+            Ok(shown) => Ok(Plane { link, shown }),
+            Err(why) => {
+                link.stop();
+                Err(why)
+            }
+        }
+    }
+
+    fn unmount(&self, walk: &mut Option<JoinHandle<()>>) {
+        self.end_walk(walk);
+        let plane = self.state().plane.take();
+        let mut failed = Vec::new();
+        if let Some(Plane { link, shown }) = &plane {
+            if matches!(link.acks.mode(), Mode::Pass | Mode::Wait) {
+                failed.extend(shown.write_back().err());
+            }
+            link.set_gate(Mode::Stopped, GateState::Stopped, None);
+            link.hang_up();
+        }
+        failed.extend(lock(&self.stage).close().err());
+        if let Some(Plane { link, .. }) = plane {
+            if !link.sync_everything() {
+                failed.push("what was written could not be made durable".into());
+            }
+            link.stop();
+        }
+        self.report(if failed.is_empty() {
+            EngineEvent::Unmounted
+        } else {
+            EngineEvent::MountFailed { why: failed.join("; ") }
+        });
+    }
+
+    /// Each drain has a thread of its own: it may wait long.
+    fn drain(self: &Arc<Inner>) {
+        let plane = self.state().plane.clone();
+        let Some(plane) = plane else {
+            self.report(EngineEvent::Drained { seq: Seq(0) });
+            return;
+        };
+        let inner = self.clone();
+        let drain = std::thread::Builder::new().name("hf-drain".into()).spawn(move || inner.wait_until_drained(&plane));
+        if let Err(error) = drain {
+            tracing::error!(%error, "no thread to drain");
+        }
+    }
+
+    fn wait_until_drained(&self, Plane { link, shown }: &Plane) {
+        if !matches!(link.acks.mode(), Mode::Pass | Mode::Wait | Mode::Hold) || link.flow() == Flow::Following {
+            if link.sync_everything() {
+                let applied = link.ring.counters().applied.load(Ordering::SeqCst);
+                self.report(EngineEvent::Drained { seq: Seq(applied) });
+            }
+            return;
+        }
+        if link.acks.mode() != Mode::Hold
+            && let Err(why) = shown.write_back()
+        {
+            self.report(EngineEvent::Fault(RfsFault::LocalDisk(why)));
+            return;
+        }
+        let seq = match link.flow() {
+            Flow::InStep => link.append(0, &Body::Barrier { id: FileId::ROOT.0 }, None),
+            _ => Some(link.ring.last()),
+        };
+        let Some(seq) = seq.filter(|_| link.sync_everything()) else { return };
+        let events = self.events.clone();
+        let done = move |answer: Result<(), _>| {
+            if answer.is_ok() {
+                events(EngineEvent::Drained { seq: Seq(seq) });
+            }
+        };
+        link.acks.when(seq, Need::Fulfilled, Box::new(done));
+    }
+}
+
+/// New ids are never those of another node or an earlier epoch that are still in use.
+fn range(epoch: u64, first: bool) -> u16 {
+    ((epoch << 1 | u64::from(first)) & 0xffff) as u16
+}
+
+/// A stream's number.
+fn random() -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(u64::from_le_bytes(bytes) | 1)
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -379,6 +379,10 @@ fn rfs_dies_on_either_side() {
         lab.kill_rfs(node);
         lab.run(100);
         lab.until(20_000, ["PRIM green", "SECOND green"]);
+        lab.run(3_000);
+        assert_eq!(lab.places(), ["PRIM green", "SECOND green"], "{}", lab.logs());
+        lab.has_in_order(0, &["The replication link is back: both copies go on in step"]);
+        assert!(!lab.logs().contains("Reintegration"), "nothing has to be compared\n{}", lab.logs());
         assert!(
             lab.nodes.iter().all(|node| node.scripts.iter().all(|script| script.starts_with("transition"))),
             "the application noticed\n{}",
@@ -473,6 +477,22 @@ fn only_the_link_breaks() {
     lab.clear_logs();
     lab.break_link();
     lab.run(100);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+    lab.run(3_000);
+    assert_eq!(lab.places(), ["PRIM green", "SECOND green"]);
+    lab.has_in_order(0, &["The replication link is back: both copies go on in step"]);
+    assert!(!lab.logs().contains("Reintegration"), "{}", lab.logs());
+}
+
+#[test]
+fn a_link_that_stays_broken_takes_the_secondary_out() {
+    let mut lab = Lab::paired();
+    lab.clear_logs();
+    lab.nodes[1].engine.stream = 0;
+    lab.break_link();
+    lab.run(900);
+    assert_eq!(lab.nodes[0].engine.gate, Some(Gate::Closed), "nothing is acknowledged meanwhile");
+    lab.run(300);
     lab.until(20_000, ["PRIM green", "SECOND green"]);
     lab.has_in_order(
         0,

@@ -121,7 +121,8 @@ pub enum PeerMessage {
         primary: bool,
         epoch: Epoch,
         records: Vec<Record>,
-        /// Secondary: the last sequence of `epoch` that it applied, to go on after a death of rfs on either side.
+        /// Secondary: not 0 if the stream can go on from where this copy stands (after a broken link, a death of rfs on
+        /// either side). The core says whether the record allows it; the data plane makes it 0 if its memory doesn't.
         applied: Seq,
     },
     /// Primary: I'm going to synchronise you; write "not consistent, not up to date" durably, then say `SyncReady`.

@@ -52,7 +52,8 @@ pub struct HeartActor {
     pub(super) epoch: Epoch,
     /// A role that waits for its grant's random generation.
     pub(super) role_wanted: Option<GrantReason>,
-    pub(super) ask: Option<RfsFault>,
+    /// Rfs asks to go alone, for this reason, since then.
+    pub(super) ask: Option<(RfsFault, Instant)>,
     pub(super) random: Option<u64>,
     pub(super) random_asked: bool,
     /// What the other copy's rfs said over the link.
@@ -404,6 +405,7 @@ impl HeartActor {
             (self.meeting.map(|(_, until)| until), "meeting"),
             (self.hold_until, "hold"),
             (self.rfs.deadline, "rfs"),
+            (self.patience_ends(), "link"),
             (self.scripts.deadline(), "transition"),
             (self.vips.next_deadline(), "virtual address"),
         ];

@@ -3,11 +3,15 @@ use super::actor::{HeartActor, Out, log};
 use hf_module::mirror::{Place, Plan};
 use hf_replica::grant::{Evidence, NoWitness, Verdict, decide};
 use hf_replica::{Preferred, Relation, compare};
-use hf_types::{Action, Colour, CopyState, Event, FailoverReason, GrantReason, ModuleState, Standing};
+use hf_types::{
+    Action, Colour, CopyState, Event, FailoverReason, GrantReason, Instant, ModuleState, RfsFault, Standing,
+};
 use hf_wire::bus::{HeartToRfs, RfsRole};
 use hf_wire::heartbeat::{Former, Heartbeat, SwapPhase};
 use std::time::Duration;
 
+/// How long a broken link may take to be back.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long another primary may take to hear this one, before this one makes way for it unheard.
 const MEETING: Duration = Duration::from_secs(1);
 
@@ -45,9 +49,25 @@ impl HeartActor {
         }
         match decide(&self.evidence(&copy), &NoWitness) {
             Verdict::Grant(why) => self.issue_grant(why, out),
-            Verdict::Ask if self.ask.is_some() && self.pair.heard() => self.ask_to_outdate(copy.generation),
+            Verdict::Ask if self.patience_ends().is_some_and(|at| at <= self.now) && self.pair.heard() => {
+                self.ask_to_outdate(copy.generation)
+            }
             Verdict::Ask => false,
         }
+    }
+
+    /// Until when a link that only broke (or an rfs that is being started again) may come back, before the other copy is
+    /// asked to resign. What is known to be wrong there waits for nothing.
+    pub(super) fn patience_ends(&self) -> Option<Instant> {
+        let patience = PATIENCE.min(self.shortest_timeout());
+        self.ask.as_ref().map(|(why, since)| match why {
+            RfsFault::LinkDown => *since + patience,
+            RfsFault::LocalDisk(_)
+            | RfsFault::RemoteDisk(_)
+            | RfsFault::Diverged(_)
+            | RfsFault::Stalled
+            | RfsFault::Fenced(_) => *since,
+        })
     }
 
     /// A permission was given and is on its way to the disk.

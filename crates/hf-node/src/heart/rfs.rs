@@ -60,7 +60,7 @@ impl HeartActor {
                 self.rfs.alone = alone;
                 self.note_epoch(&records, role);
             }
-            RfsToHeart::AskAlone { why, .. } => self.ask = Some(why),
+            RfsToHeart::AskAlone { why, .. } => self.ask = Some((why, self.now)),
             RfsToHeart::Outdated { .. } => {
                 self.rfs.outdate = None;
                 self.answer_step(Step::Outdate);

@@ -2,7 +2,7 @@ use super::change::{Change, Writes};
 use super::{RfsConfig, RfsEffect, RfsInput};
 use hf_replica::engine::{EngineCommand, EngineEvent, Gate, PeerMessage, SyncCount};
 use hf_replica::grant::Grant;
-use hf_replica::{Relation, compare, summary};
+use hf_replica::{Relation, compare, is_up_to_date, summary};
 use hf_types::{Epoch, Event, GenerationId, Incarnation, Instant, Record, RfsFault, Seq, Standing, UpToDate};
 use hf_wire::bus::{HeartToRfs, RfsRole, RfsToHeart, SyncEvent, SyncProgress};
 use serde::Serialize;
@@ -536,6 +536,9 @@ impl RfsActor {
             RfsRole::Primary { .. } => {
                 if let Some(epoch) = self.alone {
                     self.open_alone(epoch, out);
+                } else if self.granting.is_none() {
+                    // The other copy may still follow: the stream goes on if it can.
+                    engine(out, EngineCommand::Connect);
                 }
             }
         }
@@ -571,9 +574,25 @@ impl RfsActor {
             primary: self.is_primary(),
             epoch: self.epoch,
             records: self.records.clone(),
-            applied: Seq(0),
+            // The engine knows the position: it leaves this as it is if the stream can go on from there, else 0 arrives.
+            applied: Seq(u64::from(self.follows_durably(self.epoch))),
         };
         engine(out, EngineCommand::Send(hello));
+    }
+
+    /// Secondary: its record says that it has everything that was acknowledged under this permission.
+    fn follows_durably(&self, epoch: Epoch) -> bool {
+        let follows = |record: &Record| {
+            record.standing == Standing::Connected
+                && record.consistent
+                && !record.was_primary
+                && record.epoch == epoch
+                && is_up_to_date(record, &self.boot_id)
+        };
+        self.wanted == RfsRole::Secondary
+            && self.outdating.is_none()
+            && !self.records.is_empty()
+            && self.records.iter().all(follows)
     }
 
     fn on_link_down(&mut self, now: Instant, why: &str, out: &mut Out) {
@@ -652,6 +671,7 @@ impl RfsActor {
         self.course = Course::None;
         self.why_ask = fault;
         self.set_gate(Gate::Closed, out);
+        engine(out, EngineCommand::Connect);
     }
 
     fn on_sync_failed(&mut self, now: Instant, why: String, out: &mut Out) {
@@ -734,7 +754,10 @@ impl RfsActor {
 
     fn on_peer(&mut self, now: Instant, message: PeerMessage, out: &mut Out) {
         match message {
-            PeerMessage::Hello { primary, epoch, records, .. } => self.on_hello(now, primary, epoch, &records, out),
+            PeerMessage::Hello { primary, epoch, records, applied, .. } => {
+                let goes_on = applied != Seq(0);
+                self.on_hello(now, primary, epoch, &records, goes_on, out);
+            }
             PeerMessage::SyncBegin { epoch, generation } => {
                 self.on_sync_begin(now, epoch, generation, out);
             }
@@ -751,6 +774,11 @@ impl RfsActor {
                 self.course = Course::InStep;
                 self.retry_at = None;
                 out.push(RfsEffect::Log(Event::Text("The other copy is in step".to_owned())));
+            }
+            PeerMessage::InStep { epoch } if self.course == Course::None && self.follows_durably(epoch) => {
+                // The primary goes on where the link broke.
+                self.epoch = epoch;
+                self.course = Course::InStep;
             }
             PeerMessage::InStep { .. } => {}
             PeerMessage::Handover { epoch, .. } if self.is_following() => {
@@ -791,7 +819,15 @@ impl RfsActor {
         self.link = Link::Down;
     }
 
-    fn on_hello(&mut self, now: Instant, primary: bool, epoch: Epoch, records: &[Record], out: &mut Out) {
+    fn on_hello(
+        &mut self,
+        now: Instant,
+        primary: bool,
+        epoch: Epoch,
+        records: &[Record],
+        goes_on: bool,
+        out: &mut Out,
+    ) {
         if primary == self.is_primary() {
             self.refuse(now, "both copies have the same role", out);
             return;
@@ -805,20 +841,44 @@ impl RfsActor {
         } else if self.alone.is_some() && !self.held {
             self.outrank(epoch, records);
             self.begin_sync(now, records, out);
+        } else if goes_on && self.is_waiting() && epoch == self.epoch && self.is_followed_by(records) {
+            self.go_on(out);
         }
     }
 
-    /// The former primary of a swap is back on the turned link: if it still follows, both are in step.
-    fn on_turned(&mut self, now: Instant, turned: Epoch, epoch: Epoch, records: &[Record], out: &mut Out) {
+    /// Primary, in step until the link broke, with no permission to go alone yet.
+    fn is_waiting(&self) -> bool {
+        self.course == Course::None && self.alone.is_none() && self.granting.is_none() && self.outdating.is_none()
+    }
+
+    /// Whether the other copy durably has all that was acknowledged here while both were in step.
+    fn is_followed_by(&self, records: &[Record]) -> bool {
         let follows = |(mine, theirs): (&Record, &Record)| {
             mine.generation == theirs.generation
+                && mine.standing == Standing::Connected
                 && theirs.standing == Standing::Connected
                 && theirs.consistent
                 && theirs.up_to_date != UpToDate::No
                 && !theirs.was_primary
         };
-        let equal = records.len() == self.records.len();
-        if equal && epoch == turned && self.records.iter().zip(records).all(follows) {
+        !records.is_empty() && records.len() == self.records.len() && self.records.iter().zip(records).all(follows)
+    }
+
+    /// The stream goes on where it broke: nothing has to be compared.
+    fn go_on(&mut self, out: &mut Out) {
+        self.asked = false;
+        self.course = Course::InStep;
+        let epoch = self.epoch;
+        if !self.held {
+            self.set_gate(Gate::InStep { epoch }, out);
+        }
+        engine(out, EngineCommand::Send(PeerMessage::InStep { epoch }));
+        out.push(RfsEffect::Log(Event::Text("The replication link is back: both copies go on in step".to_owned())));
+    }
+
+    /// The former primary of a swap is back on the turned link: if it still follows, both are in step.
+    fn on_turned(&mut self, now: Instant, turned: Epoch, epoch: Epoch, records: &[Record], out: &mut Out) {
+        if epoch == turned && self.is_followed_by(records) {
             self.retry_at = None;
             self.course = Course::InStep;
             if !self.held {

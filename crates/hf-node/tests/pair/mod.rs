@@ -4,7 +4,7 @@
 
 use hf_node::heart::{HeartActor, HeartConfig, HeartEffect, HeartInput, Lane, Vip};
 use hf_node::rfs::{RfsActor, RfsConfig, RfsEffect, RfsInput};
-use hf_replica::engine::{EngineCommand, EngineEvent, Gate, SyncCount};
+use hf_replica::engine::{EngineCommand, EngineEvent, Gate, PeerMessage, SyncCount};
 use hf_types::{
     Caller, Colour, Command, Incarnation, Instant, ModuleState, NodeName, Record, Script, ScriptOutcome, Seq, Ticket,
 };
@@ -26,6 +26,8 @@ pub struct Engine {
     listening: bool,
     connecting: bool,
     linked: bool,
+    /// The stream that this copy follows or sends; outlives rfs, not the machine.
+    pub stream: u64,
 }
 
 pub struct Node {
@@ -421,7 +423,7 @@ impl Lab {
         };
         n.rfs = Some(RfsActor::new(config));
         n.rfs_life += 1;
-        n.engine = Engine::default();
+        n.engine = Engine { stream: n.engine.stream, ..Engine::default() };
         let started =
             EngineEvent::Started { records: n.disk.clone(), boot_id: format!("boot{}", n.boot), takeover: false };
         self.tell_rfs(node, 5, RfsInput::Started { incarnation });
@@ -432,7 +434,8 @@ impl Lab {
         self.nodes[node].rfs = None;
         self.nodes[node].rfs_life += 1;
         self.unlink(node, false);
-        self.nodes[node].engine = Engine::default();
+        let stream = self.nodes[node].engine.stream;
+        self.nodes[node].engine = Engine { stream, ..Engine::default() };
     }
 
     fn rfs(&mut self, node: usize, input: RfsInput) {
@@ -480,12 +483,22 @@ impl Lab {
                 self.nodes[node].engine.connecting = false;
                 self.unlink(node, true);
             }
-            EngineCommand::Send(message) => {
+            EngineCommand::Send(mut message) => {
+                let streams = [0, 1].map(|node| self.nodes[node].engine.stream);
+                if let PeerMessage::Hello { applied, .. } = &mut message
+                    && (streams[0] != streams[1] || streams[0] == 0)
+                {
+                    *applied = Seq(0);
+                }
                 if self.nodes[node].engine.linked {
                     self.tell_rfs(1 - node, 1, RfsInput::Engine(EngineEvent::Received(message)));
                 }
             }
             EngineCommand::StartSync => {
+                let stream = self.random();
+                for node in &mut self.nodes {
+                    node.engine.stream = stream;
+                }
                 let count = SyncCount { files_done: 3, bytes_sent: 2048, elapsed_ms: 20, ..SyncCount::default() };
                 self.tell_rfs(node, 20, RfsInput::Engine(EngineEvent::SyncSent { seq: Seq(9), count }));
             }

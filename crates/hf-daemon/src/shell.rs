@@ -207,7 +207,7 @@ impl Shell {
     fn find_dead(&self) -> Vec<ModuleName> {
         let without_heart = self.modules.keys().filter(|module| !self.hearts.lives(module));
         let (dead, stopped): (Vec<_>, Vec<_>) = without_heart
-            .filter(|module| self.marker(module).is_some())
+            .filter(|module| matches!(self.marker(module), Some(Marker::Running { .. })))
             .cloned()
             .partition(|module| self.paths.heart_socket(module).exists());
         for module in stopped {

@@ -92,7 +92,8 @@ async fn live(args: &HeartArgs) -> Result<(), StartError> {
     let loaded = load(&paths, &args.module, node_name(args)?)?;
     let (sender, events) = mpsc::unbounded_channel();
     let mut shell = assemble(&paths, &args.module, loaded, sender.clone())?;
-    let listener = socket::listen(&paths.heart_socket(&args.module)).map_err(io("listen on the heart's socket"))?;
+    let socket = paths.heart_socket(&args.module);
+    let listener = socket::listen(&socket).map_err(io("listen on the heart's socket"))?;
     tokio::spawn(socket::serve(listener, sender));
     for problem in boost::this_process() {
         tracing::warn!("{problem}");
@@ -101,7 +102,8 @@ async fn live(args: &HeartArgs) -> Result<(), StartError> {
     let incarnation = Incarnation(random::number());
     shell.inputs.push_back(HeartInput::Started { incarnation, first: args.first, by: Caller(args.by.clone()) });
     shell.run(events).await;
-    Ok(())
+    // How a daemon that comes later tells an end in good order from a death.
+    hf_host::files::remove_if_there(&socket).map_err(io("remove the heart's socket"))
 }
 
 /// As the command line says, else the environment.

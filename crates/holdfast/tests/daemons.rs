@@ -1,7 +1,10 @@
-//! Two real daemons and the real command line, in a network namespace that the test makes for itself. Needs root.
+//! Two real daemons, real hearts and the real command line, in namespaces that the test makes for itself. Needs root.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +17,7 @@ const CLUSTER: &str = r#"<cluster><lans pulse="100ms"><lan name="default">
 const MODULE: &str =
     r#"<safe><service mode="mirror"><heart><heartbeat name="default"/></heart><user/></service></safe>"#;
 
-/// Runs the named test again in a network namespace of its own; true in there.
+/// Runs the named test again in network and process namespaces of its own; true in there.
 fn inside(name: &str) -> bool {
     if std::env::var_os(IN_NAMESPACE).is_some() {
         for arguments in ["link set lo up", "addr add 10.99.0.1/32 dev lo", "addr add 10.99.0.2/32 dev lo"] {
@@ -25,7 +28,12 @@ fn inside(name: &str) -> bool {
     }
     let test = std::env::current_exe().unwrap();
     let mut unshare = Command::new("unshare");
-    unshare.args(["--net", "--"]).arg(test).args(["--exact", name, "--nocapture"]);
+    // Of its processes none is left, whatever happens.
+    unshare.args(["--net", "--mount-proc", "--pid", "--fork", "--kill-child", "--"]).arg(test).args([
+        "--exact",
+        name,
+        "--nocapture",
+    ]);
     assert!(unshare.env(IN_NAMESPACE, "1").status().unwrap().success(), "see above (this test needs root)");
     false
 }
@@ -139,6 +147,39 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Installs and configures a module of which every script writes down that it ran.
+    fn set_up_module(&self) {
+        self.write("pg/conf/userconfig.xml", MODULE);
+        for script in ["start_prim", "stop_prim"] {
+            let path = self.write(&format!("pg/bin/{script}"), "#!/bin/sh\necho \"${0##*/} $*\" >>$SAFEUSERVAR/ran\n");
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        self.ok(&["module", "install", &self.root.join("pg").display().to_string()]);
+        self.ok(&["config", "-m", "pg"]);
+    }
+
+    fn heart(&self) -> Option<i32> {
+        let text = std::fs::read_to_string(self.root.join("var/run/pg/heart.pid")).ok()?;
+        text.split(' ').next()?.parse().ok()
+    }
+
+    fn kill_heart(&self) {
+        kill(Pid::from_raw(self.heart().unwrap()), Signal::SIGKILL).unwrap();
+    }
+
+    fn shows(&self, state: &str) -> bool {
+        let answer: Value = serde_json::from_str(&self.ok(&["state", "-m", "pg", "-o", "json"])).unwrap();
+        let modules = answer["modules"].as_array().or(answer.as_array()).unwrap().clone();
+        let own = modules.iter().find(|module| module["node"] == self.name);
+        own.is_some_and(|own| format!("{} {}", own["state"], own["colour"]).replace('"', "") == state)
+    }
+
+    fn module_log(&self) -> String {
+        self.ok(&["log", "-m", "pg", "-A"])
+    }
+}
+
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
@@ -222,8 +263,7 @@ fn one_daemon_at_a_time_and_an_end_in_good_order() {
     assert!(!second.status.success());
     assert!(String::from_utf8_lossy(&second.stderr).contains("runs already"));
     let mut daemon = one.daemon.take().unwrap();
-    let pid = nix::unistd::Pid::from_raw(daemon.id().cast_signed());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    kill(Pid::from_raw(daemon.id().cast_signed()), Signal::SIGTERM).unwrap();
     let started = Instant::now();
     while daemon.try_wait().unwrap().is_none() {
         assert!(started.elapsed() < PATIENCE, "{}", one.log());
@@ -232,4 +272,56 @@ fn one_daemon_at_a_time_and_an_end_in_good_order() {
     assert!(daemon.wait().unwrap().success());
     let said = one.refused(&["state"]);
     assert!(said.contains("safeadmin"), "{said}");
+}
+
+#[test]
+fn hearts_outlive_the_daemon_and_their_own_death_moves_the_module() {
+    if !inside("hearts_outlive_the_daemon_and_their_own_death_moves_the_module") {
+        return;
+    }
+    // Not below /tmp, where anybody may write: scripts there are not trusted.
+    let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (mut one, mut two) = pair(root.path());
+    one.set_up_module();
+    two.set_up_module();
+    one.ok(&["start", "-m", "pg"]);
+    two.ok(&["start", "-m", "pg"]);
+    one.ok(&["waitstate", "-m", "pg", "PRIM"]);
+    two.ok(&["waitstate", "-m", "pg", "SECOND"]);
+
+    // The daemon's death: the heart lives on and is found by the next daemon.
+    let heart = one.heart();
+    one.kill();
+    assert!(two.shows("SECOND green"));
+    one.start();
+    until("the heart is adopted", || one.shows("PRIM green"));
+    assert_eq!(one.heart(), heart);
+    assert!(!one.module_log().contains("died"));
+
+    // The heart's death: the daemon fences, the other node needn't wait for its time-out, the module comes back as SECOND.
+    let started = Instant::now();
+    one.kill_heart();
+    until("the other node takes over", || two.shows("ALONE green") || two.shows("PRIM green"));
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    until("the module comes back", || one.shows("SECOND green") && two.shows("PRIM green"));
+    let ran = std::fs::read_to_string(one.root.join("var/modules/pg/ran")).unwrap();
+    assert!(ran.ends_with("stop_prim PRIM STOP stopstart\nstop_prim force PRIM STOP stopstart\n"), "{ran}");
+    assert!(two.module_log().contains("remote heart dead, module fenced there"));
+    assert!(!two.module_log().contains("Split brain"), "{}", two.module_log());
+
+    // Both dead: the next daemon finds it out and does the same.
+    two.kill();
+    two.kill_heart();
+    two.start();
+    until("the module comes back", || one.shows("PRIM green") && two.shows("SECOND green"));
+
+    // A shutdown stops the module and leaves nothing.
+    let daemon = two.daemon.take().unwrap();
+    kill(Pid::from_raw(daemon.id().cast_signed()), Signal::SIGTERM).unwrap();
+    let ended = daemon.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{}", two.log());
+    assert!(!two.root.join("var/run/pg/heart.sock").exists());
+    one.ok(&["waitstate", "-m", "pg", "ALONE"]);
+    one.ok(&["stop", "-m", "pg"]);
+    one.ok(&["waitstate", "-m", "pg", "STOP"]);
 }

@@ -84,7 +84,7 @@ impl HeartActor {
 
     fn remote_now(&self) -> (ModuleState, Colour) {
         match &self.peer {
-            Some(peer) if self.pair.heard() => (peer.state, peer.colour),
+            Some(peer) if self.pair.heard() && !self.is_dead(peer) => (peer.state, peer.colour),
             _ if self.daemon_says_stop() => (ModuleState::Stop, Colour::Red),
             _ => (ModuleState::Unknown, Colour::Grey),
         }
@@ -95,9 +95,15 @@ impl HeartActor {
         self.daemon_peer.as_ref().is_some_and(stopped)
     }
 
-    /// The newest heartbeat of a peer that is heard at this moment.
+    /// The newest heartbeat of a peer that is heard at this moment. One whose daemon says that it is dead is not, though its last words
+    /// are younger than the time-out.
     pub(super) fn heard_peer(&self) -> Option<&Heartbeat> {
-        self.peer.as_ref().filter(|_| self.pair.heard())
+        self.peer.as_ref().filter(|peer| self.pair.heard() && !self.is_dead(peer))
+    }
+
+    fn is_dead(&self, peer: &Heartbeat) -> bool {
+        let fenced = self.daemon_peer.as_ref().and_then(|daemon| daemon.fenced);
+        fenced.is_some_and(|fenced| fenced.heart == peer.incarnation)
     }
 
     pub(super) fn peer_now(&self) -> PeerNow {

@@ -95,6 +95,22 @@ fn state_as_a_table() {
 }
 
 #[test]
+fn the_nodes_of_a_module_stand_together_this_one_first() {
+    let rows = [("pg", "node2"), ("web", "node2"), ("pg", "node1"), ("web", "node1")];
+    let rows = rows.map(|(module, node)| {
+        let mut row = status(node, "STOP", "red");
+        row["module"] = json!(module);
+        row
+    });
+    let reply = serde_json::from_value(json!({ "reply": "state", "modules": rows })).expect("a reply");
+    let (_, output) = with_daemon(vec![reply, Reply::Done], &["state"]);
+    let text = out(&output);
+    let order: Vec<String> =
+        text.lines().skip(1).map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(order, ["pg node2", "pg node1", "web node2", "web node1"]);
+}
+
+#[test]
 fn state_with_details() {
     let (asked, output) = with_daemon(vec![state_reply(), Reply::Done], &["state", "-v", "-m", "pg"]);
     assert_eq!(asked, json!({ "request": "state", "module": "pg" }));

@@ -77,7 +77,10 @@ fn shown(modules: &[ModuleStatus], verbose: bool) -> String {
     if modules.is_empty() {
         return "No module is installed.\n".to_owned();
     }
-    let mut out = print::table(&["Module", "Node", "State"], modules.iter().map(row));
+    let mut together: Vec<&ModuleStatus> = modules.iter().collect();
+    // Stable: this node stays first in each module.
+    together.sort_by_key(|status| &status.module);
+    let mut out = print::table(&["Module", "Node", "State"], together.into_iter().map(row));
     if verbose {
         modules.iter().for_each(|module| out.push_str(&details(module)));
     }

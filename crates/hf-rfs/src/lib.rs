@@ -1,1 +1,14 @@
-//! hf-rfs
+//! The rfs process: wait for the heart, the data plane or a deadline, ask the pure actor, run its effects.
+//!
+//! The hot path never comes through here: the FUSE front and the link work in threads of their own, under the gate that the actor sets.
+
+mod authenticate;
+mod event;
+mod fence;
+mod heart;
+mod load;
+mod log;
+mod run;
+mod shell;
+
+pub use run::{RfsArgs, run};

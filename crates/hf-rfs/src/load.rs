@@ -1,0 +1,96 @@
+//! What rfs is configured with.
+
+use crate::authenticate::ByClusterKey;
+use hf_config::{ModuleConfig, Rfs};
+use hf_fs::engine::{Directory, EngineConfig};
+use hf_host::cluster::{ClusterError, Identity, Member};
+use hf_host::module::{Applied, ModuleError, rfs_port};
+use hf_host::{Paths, clock, cluster, module, random};
+use hf_node::heart::{HeartConfig, HeartConfigError};
+use hf_node::rfs::RfsConfig;
+use hf_types::{ModuleName, NodeName};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why rfs can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    Module(#[from] ModuleError),
+    #[error(transparent)]
+    Pair(#[from] HeartConfigError),
+    #[error("the module {0} replicates nothing: its userconfig.xml has no <rfs>")]
+    NoRfs(ModuleName),
+    #[error("the replication's network {lan} has no address of {node} in cluster.xml")]
+    NoAddress { lan: String, node: NodeName },
+}
+
+/// Everything read at the start.
+pub struct Loaded {
+    pub rfs: RfsConfig,
+    pub engine: EngineConfig,
+}
+
+/// Reads and checks the applied configuration.
+pub fn load(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<Loaded, LoadError> {
+    let member = cluster::load(paths, &Identity::of_this_machine(node))?;
+    let applied = module::load(paths, name, &member.cluster)?;
+    let rfs = applied.config.rfs.clone().ok_or_else(|| LoadError::NoRfs(name.clone()))?;
+    let pair = HeartConfig::from_config(&applied.config, &member.cluster, &member.me)?;
+    Ok(Loaded { rfs: RfsConfig::from(&rfs), engine: engine(paths, name, &member, &applied, &rfs, &pair)? })
+}
+
+fn engine(
+    paths: &Paths,
+    name: &ModuleName,
+    member: &Member,
+    applied: &Applied,
+    rfs: &Rfs,
+    pair: &HeartConfig,
+) -> Result<EngineConfig, LoadError> {
+    let (own, peer) = addresses(member, applied, pair)?;
+    Ok(EngineConfig {
+        directories: directories(rfs),
+        keeper: paths.module_run(name).join("keeper.sock"),
+        own,
+        peer,
+        first: pair.me_first,
+        async_second: rfs.async_mode == hf_config::AsyncMode::Second,
+        send_timeout: Duration::from_millis(rfs.send_timeout_ms),
+        lock_timeout: Duration::from_millis(rfs.lock_timeout_ms),
+        bandwidth_kb_s: rfs.reintegration_bandwidth_kb_s,
+        identity: random::number(),
+        boot_id: clock::boot_id(),
+        authenticate: Arc::new(ByClusterKey {
+            key: member.key.clone(),
+            purpose: format!("link/{name}"),
+            me: pair.me.as_str().to_owned(),
+            peer: pair.peer.as_str().to_owned(),
+        }),
+    })
+}
+
+fn addresses(member: &Member, applied: &Applied, pair: &HeartConfig) -> Result<(SocketAddr, SocketAddr), LoadError> {
+    let config: &ModuleConfig = &applied.config;
+    let lan = config.effective_flow_lan();
+    let port = rfs_port(applied.id);
+    let node = |name: &NodeName| {
+        let node = member.cluster.node_on(name.as_str(), lan);
+        node.ok_or_else(|| LoadError::NoAddress { lan: lan.to_owned(), node: name.clone() })
+    };
+    let (me, peer) = (node(&pair.me)?, node(&pair.peer)?);
+    Ok((SocketAddr::from((me.local_addr(), port)), SocketAddr::from((peer.addr, port))))
+}
+
+fn directories(rfs: &Rfs) -> Vec<Directory> {
+    rfs.replicated
+        .iter()
+        .map(|replicated| Directory {
+            dir: replicated.dir.clone().into(),
+            backing: rfs.backing_dir(replicated).into(),
+        })
+        .collect()
+}

@@ -88,9 +88,6 @@ fn addresses(member: &Member, applied: &Applied, pair: &HeartConfig) -> Result<(
 fn directories(rfs: &Rfs) -> Vec<Directory> {
     rfs.replicated
         .iter()
-        .map(|replicated| Directory {
-            dir: replicated.dir.clone().into(),
-            backing: rfs.backing_dir(replicated).into(),
-        })
+        .map(|replicated| Directory { dir: replicated.dir.clone().into(), backing: rfs.backing_dir(replicated).into() })
         .collect()
 }

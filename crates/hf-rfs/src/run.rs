@@ -62,7 +62,7 @@ pub fn run(args: &RfsArgs) -> ExitCode {
 async fn live(module: &ModuleName) -> Result<(), StartError> {
     let paths = Paths::from_environment();
     let _pid = PidFile::acquire(&paths.pid_file(module, "rfs"))?;
-    for problem in hf_fs::front::protect_process() {
+    for problem in hf_fs::front::protect::protect_process() {
         tracing::warn!("{}", with_causes(&problem));
     }
     let Loaded { rfs, engine } = load(&paths, module, node_name()?)?;

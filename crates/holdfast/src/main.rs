@@ -23,6 +23,14 @@ struct Heart {
     args: hf_heart::HeartArgs,
 }
 
+/// `holdfast rfs`: the mount and the replication of one module.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast rfs")]
+struct Rfs {
+    #[command(flatten)]
+    args: hf_rfs::RfsArgs,
+}
+
 /// `holdfast keeper`: holds what must outlive the server of a mount.
 #[derive(Debug, Parser)]
 #[command(name = "holdfast keeper")]
@@ -46,6 +54,11 @@ fn main() -> ExitCode {
             let args = Heart::parse_from(&args[1..]);
             log_to_stderr();
             hf_heart::run(&args.args)
+        }
+        "rfs" => {
+            let args = Rfs::parse_from(&args[1..]);
+            log_to_stderr();
+            hf_rfs::run(&args.args)
         }
         "keeper" => keeper(&Keeper::parse_from(&args[1..]).module),
         _ => hf_cli::main(args),

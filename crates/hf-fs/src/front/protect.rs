@@ -28,6 +28,7 @@ pub fn protect_process() -> Vec<ProtectError> {
     let attempts = [
         ("mlockall", lock_memory()),
         ("oom_score_adj", spare_from_oom(-1000)),
+        ("PR_SET_THP_DISABLE", control(PR_SET_THP_DISABLE)),
         ("PR_SET_IO_FLUSHER", control(PR_SET_IO_FLUSHER)),
     ];
     let failed = attempts.into_iter().filter_map(|(what, done)| Some((what, done.err()?)));

@@ -7,14 +7,19 @@
 //! mount_local down SOCKET                         unmounts everything
 //! ```
 //!
-//! `THREADS` in the environment: how many threads answer the kernel. `ROLE=secondary`: read-only. SIGUSR1 changes the role.
+//! `THREADS` in the environment: how many threads answer the kernel. `ROLE=secondary`: read-only. `MIRROR=DIR`: repeats every operation in a second, empty directory. SIGUSR1 changes the role.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
+use hf_fs::backing::Backing;
 use hf_fs::front::{Directory, Front, Opened, Role, protect};
 use hf_fs::keeper::{self, Client};
-use hf_fs::pipeline::{GateState, LocalPipeline, Pipeline};
+use hf_fs::pipeline::{
+    Admission, Completion, DiskFault, Gate, GateState, LocalPipeline, Op, Order, Pipeline, Refusal, Seq,
+};
+use hf_fs::table::Table;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -52,7 +57,8 @@ fn serve(socket: &Path, backing: &str, mountpoint: &str) -> Outcome {
     let opened = Opened::open(&mut client, directory)?;
     let (counter, _) = client.memory(mountpoint, "local", 4096)?;
     let gate = if secondary { GateState::ReadOnly } else { GateState::Open { epoch: 1 } };
-    let pipeline = Arc::new(LocalPipeline::kept(counter, gate)?);
+    let mirror = std::env::var("MIRROR").ok().map(|dir| open_mirror(&dir)).transpose()?;
+    let pipeline = Arc::new(Mirroring { local: LocalPipeline::kept(counter, gate)?, mirror });
     let (front, server) = opened.serve(&mut client, pipeline.clone())?;
     println!("serving {mountpoint}");
     let at = PathBuf::from(mountpoint);
@@ -87,7 +93,7 @@ fn role_signal() -> nix::Result<nix::sys::signal::SigSet> {
     Ok(signals)
 }
 
-fn change_roles(signals: &nix::sys::signal::SigSet, front: &Arc<Front>, pipeline: &LocalPipeline, mountpoint: &Path) {
+fn change_roles(signals: &nix::sys::signal::SigSet, front: &Arc<Front>, pipeline: &Mirroring, mountpoint: &Path) {
     let mut epoch = 1;
     while signals.wait().is_ok() {
         let changed = match front.role() {
@@ -104,6 +110,55 @@ fn change_roles(signals: &nix::sys::signal::SigSet, front: &Arc<Front>, pipeline
             }
         };
         println!("{:?} {changed:?}", front.role());
+    }
+}
+
+/// A pipeline that repeats every operation in a second directory at once, in its order, so that tests can compare the two.
+struct Mirroring {
+    local: LocalPipeline,
+    mirror: Option<Mutex<Backing>>,
+}
+
+fn open_mirror(dir: &str) -> Result<Mutex<Backing>, Box<dyn std::error::Error>> {
+    let control = format!("{dir}.hold");
+    let table = Arc::new(Table::create(3)?);
+    Ok(Mutex::new(Backing::open(Path::new(dir), Path::new(&control), table)?))
+}
+
+impl Pipeline for Mirroring {
+    fn gate(&self) -> &Gate {
+        self.local.gate()
+    }
+
+    fn order(&self) -> &Order {
+        self.local.order()
+    }
+
+    fn append(&self, admission: &Admission<'_>, op: &Op<'_>, mark: Option<&AtomicU64>) -> Result<Seq, Refusal> {
+        let Some(mirror) = &self.mirror else { return self.local.append(admission, op, mark) };
+        let mirror = mirror.lock().expect("no panic under this lock");
+        let seq = self.local.append(admission, op, mark)?;
+        if let Err(error) = mirror.apply(op) {
+            println!("DIVERGED {error}: {op:?} {}", error.source);
+            std::process::exit(3);
+        }
+        Ok(seq)
+    }
+
+    fn last(&self) -> Seq {
+        self.local.last()
+    }
+
+    fn when_received(&self, seq: Seq, done: Completion) {
+        self.local.when_received(seq, done);
+    }
+
+    fn when_durable(&self, seq: Seq, done: Completion) {
+        self.local.when_durable(seq, done);
+    }
+
+    fn disk_fault(&self, fault: DiskFault, answer: Completion) {
+        self.local.disk_fault(fault, answer);
     }
 }
 

@@ -71,7 +71,7 @@ pub struct Attrs {
 /// One modification that succeeded here and is to be repeated there.
 ///
 /// Every value is final: no `umask`, no "now", no "inherit". `stamp` is the parent directory's mtime after the
-/// operation (of both parents after a rename). Names are one component without `/` and NUL, never `.` or `..`.
+/// operation (of both parents after a rename), and the mtime and atime of a file that is new. Names are one component without `/` and NUL, never `.` or `..`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op<'a> {
     /// `data` at `offset`.

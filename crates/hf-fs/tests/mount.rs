@@ -16,7 +16,7 @@ fn errno(error: std::io::Error) -> i32 {
 
 #[test]
 fn files_directories_links_and_names() {
-    let place = Place::new();
+    let place = Place::mirrored();
     fs::create_dir_all(place.at("a/b/c")).unwrap();
     fs::write(place.at("a/f"), b"content").unwrap();
     fs::hard_link(place.at("a/f"), place.at("a/b/g")).unwrap();
@@ -33,13 +33,15 @@ fn files_directories_links_and_names() {
     assert_eq!(errno(fs::write(place.at(&format!("{long}x")), b"1").unwrap_err()), libc::ENAMETOOLONG);
     fs::remove_file(place.at(&long)).unwrap();
     assert_eq!(fs::read(place.backing().join("a/b/c/h")).unwrap(), b"content");
+    place.assert_mirrored();
     fs::remove_dir_all(place.at("a")).unwrap();
     assert_eq!(fs::read_dir(place.backing()).unwrap().count(), 0);
+    place.assert_mirrored();
 }
 
 #[test]
 fn a_large_directory_lists_each_entry_once() {
-    let place = Place::new();
+    let place = Place::mirrored();
     for i in 0..2000 {
         File::create(place.at(&format!("file-with-a-longer-name-{i:05}"))).unwrap();
     }
@@ -47,11 +49,12 @@ fn a_large_directory_lists_each_entry_once() {
         fs::read_dir(place.mount()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2000);
     assert_eq!(fs::read_dir(place.mount()).unwrap().count(), 2000);
+    place.assert_mirrored();
 }
 
 #[test]
 fn appending_from_two_descriptors_loses_nothing() {
-    let place = Place::new();
+    let place = Place::mirrored();
     let threads: Vec<_> = (0..2)
         .map(|n| {
             let path = place.at("log");
@@ -65,11 +68,12 @@ fn appending_from_two_descriptors_loses_nothing() {
     let text = fs::read_to_string(place.at("log")).unwrap();
     assert_eq!(text.lines().count(), 1000);
     assert!(text.lines().all(|line| line.len() == 8));
+    place.assert_mirrored();
 }
 
 #[test]
 fn shared_mappings_reach_the_backing_file() {
-    let place = Place::new();
+    let place = Place::mirrored();
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(place.at("m")).unwrap();
     file.set_len(8192).unwrap();
     // SAFETY: a fresh shared mapping of two pages that exist.
@@ -82,11 +86,12 @@ fn shared_mappings_reach_the_backing_file() {
         libc::munmap(map, 8192);
     }
     assert_eq!(&fs::read(place.backing().join("m")).unwrap()[5000..5006], b"mapped");
+    place.assert_mirrored();
 }
 
 #[test]
 fn an_open_file_lives_on_without_a_name() {
-    let place = Place::new();
+    let place = Place::mirrored();
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(place.at("u")).unwrap();
     file.write_all(b"before").unwrap();
     fs::remove_file(place.at("u")).unwrap();
@@ -100,11 +105,12 @@ fn an_open_file_lives_on_without_a_name() {
     assert_eq!(text, "before and after");
     drop(file);
     wait_until("the file is gone", || fs::read_dir(place.hold()).unwrap().count() == 0);
+    place.assert_mirrored();
 }
 
 #[test]
 fn a_replaced_open_file_lives_on_too() {
-    let place = Place::new();
+    let place = Place::mirrored();
     fs::write(place.at("old"), b"old content").unwrap();
     let old = File::open(place.at("old")).unwrap();
     fs::write(place.at("new"), b"new").unwrap();
@@ -115,6 +121,7 @@ fn a_replaced_open_file_lives_on_too() {
     assert_eq!(fs::read(place.at("old")).unwrap(), b"new");
     drop(old);
     wait_until("the file is gone", || fs::read_dir(place.hold()).unwrap().count() == 0);
+    place.assert_mirrored();
 }
 
 /// Runs as nobody, so that set-id bits are to be cleared.
@@ -129,7 +136,7 @@ fn as_nobody(script: &str, file: &std::path::Path) {
 
 #[test]
 fn writing_and_truncating_clear_set_id_bits() {
-    let place = Place::new();
+    let place = Place::mirrored();
     for script in ["echo x >>\"$1\"", ": >\"$1\"", "truncate -s 1 \"$1\""] {
         let path = place.at("suid");
         fs::write(&path, b"some content").unwrap();
@@ -148,11 +155,12 @@ fn writing_and_truncating_clear_set_id_bits() {
     assert_eq!(fs::metadata(place.at("suid")).unwrap().mode() & 0o7777, 0o4755);
     std::os::unix::fs::chown(place.at("suid"), Some(1), Some(1)).unwrap();
     assert_eq!(fs::metadata(place.at("suid")).unwrap().mode() & 0o7777, 0o755, "chown clears them");
+    place.assert_mirrored();
 }
 
 #[test]
 fn new_files_belong_to_who_makes_them() {
-    let place = Place::new();
+    let place = Place::mirrored();
     let dir = place.at("shared");
     fs::create_dir(&dir).unwrap();
     std::os::unix::fs::chown(&dir, Some(0), Some(77)).unwrap();
@@ -166,11 +174,12 @@ fn new_files_belong_to_who_makes_them() {
     assert_eq!((d.uid(), d.gid(), d.mode() & 0o7777), (65534, 77, 0o2750));
     assert_eq!(fs::symlink_metadata(dir.join("l")).unwrap().uid(), 65534);
     assert_eq!(fs::metadata(dir.join("p")).unwrap().mode() & libc::S_IFMT, libc::S_IFIFO);
+    place.assert_mirrored();
 }
 
 #[test]
 fn holes_allocation_and_extended_attributes() {
-    let place = Place::new();
+    let place = Place::mirrored();
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(place.at("s")).unwrap();
     file.write_all_at(b"end", 1 << 20).unwrap();
     // SAFETY: plain system calls on an open file.
@@ -191,6 +200,8 @@ fn holes_allocation_and_extended_attributes() {
     let mut end = [1; 3];
     file.read_exact_at(&mut end, 1 << 20).unwrap();
     assert_eq!(end, [0; 3]);
+    drop(file);
+    place.assert_mirrored();
 }
 
 #[test]

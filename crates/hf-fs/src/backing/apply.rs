@@ -83,6 +83,7 @@ impl Backing {
     ) -> io::Result<()> {
         let wanted = Inherited { attrs: *attrs, acl: false };
         self.make(parent, &Name::new(name)?, id, new, &wanted)?;
+        self.stamp_new(id, stamp)?;
         self.restamp(parent, stamp)
     }
 
@@ -129,10 +130,6 @@ impl Backing {
     fn expect(&self, parent: FileId, name: &Name, id: FileId) -> io::Result<Found> {
         let found = self.lookup(parent, name)?;
         if found.id == id { Ok(found) } else { Err(errno(libc::EXDEV)) }
-    }
-
-    fn restamp(&self, dir: FileId, stamp: Stamp) -> io::Result<()> {
-        self.set_attr(dir, &Change { mtime: Some(stamp), ..Change::default() })
     }
 }
 

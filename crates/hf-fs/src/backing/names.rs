@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
-use super::attr::{chmod, chown, mtime};
+use super::attr::{chmod, chown, mtime, set_times};
 use super::handle::Handle;
 use super::{Backing, Name, Node, Stat, open_entry};
 use crate::pipeline::{Attrs, FileId, Stamp};
@@ -183,6 +183,16 @@ impl Backing {
     pub fn read_link(&self, id: FileId) -> io::Result<Vec<u8>> {
         let node = self.node(id)?;
         Ok(rustix::fs::readlinkat(&*node, c"", Vec::new())?.into_bytes())
+    }
+
+    /// A new file gets the time of its directory's change, here and on the other copy: one stamp says both.
+    pub(crate) fn stamp_new(&self, id: FileId, stamp: Stamp) -> io::Result<()> {
+        set_times(&*self.node(id)?, Some(stamp), Some(stamp))
+    }
+
+    /// A directory's names changed at this time, here and on the other copy.
+    pub(crate) fn restamp(&self, dir: FileId, stamp: Stamp) -> io::Result<()> {
+        set_times(&*self.node(dir)?, None, Some(stamp))
     }
 
     /// When the names of a directory changed last.

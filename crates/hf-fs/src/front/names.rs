@@ -241,6 +241,12 @@ impl Front {
         made: Option<&Found>,
     ) -> Result<Seq, Failure> {
         let stamp = self.backing.stamp(intent.stamped_dir())?;
+        if made.is_some() {
+            self.backing.stamp_new(intent.id, stamp)?;
+        }
+        if matches!(intent.what, What::Rename | What::Exchange) && intent.new_parent != intent.parent {
+            self.backing.restamp(intent.new_parent, stamp)?;
+        }
         let attrs = made.map_or(intent.wanted.attrs, |found| Attrs {
             mode: found.stat.st_mode & 0o7777,
             uid: found.stat.st_uid,

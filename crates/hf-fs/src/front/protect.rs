@@ -26,6 +26,7 @@ pub struct ProtectError {
 /// (`PR_SET_IO_FLUSHER`). All are tried; what failed is returned. Children don't inherit the lock, but do inherit the score.
 pub fn protect_process() -> Vec<ProtectError> {
     let attempts = [
+        ("PR_SET_THP_DISABLE", control(PR_SET_THP_DISABLE)),
         ("mlockall", lock_memory()),
         ("oom_score_adj", spare_from_oom(-1000)),
         ("PR_SET_THP_DISABLE", control(PR_SET_THP_DISABLE)),

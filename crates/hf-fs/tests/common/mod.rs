@@ -1,6 +1,8 @@
 //! A keeper, a server and a mount in a directory of their own. Needs root and a file system with file handles under TMPDIR.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,14 +23,28 @@ impl Place {
         Place::with_role("primary")
     }
 
+    /// With a second directory, in which every operation is repeated.
+    pub fn mirrored() -> Place {
+        Place::start("primary", true)
+    }
+
     pub fn with_role(role: &'static str) -> Place {
+        Place::start(role, false)
+    }
+
+    fn start(role: &'static str, mirrored: bool) -> Place {
         let dir = tempfile::Builder::new().prefix("hf-front-").tempdir().unwrap();
         std::fs::create_dir(dir.path().join("data")).unwrap();
         std::fs::create_dir(dir.path().join("mnt")).unwrap();
         let socket = dir.path().join("keeper.sock");
         let keeper = Command::new(program()).arg("keeper").arg(&socket).spawn().unwrap();
         wait_until("the keeper listens", || socket.exists());
-        let mut supervisor = Command::new(program())
+        let mut supervisor = Command::new(program());
+        if mirrored {
+            std::fs::create_dir(dir.path().join("mirror")).unwrap();
+            supervisor.env("MIRROR", dir.path().join("mirror"));
+        }
+        let mut supervisor = supervisor
             .arg("supervise")
             .args([&socket, &dir.path().join("data"), &dir.path().join("mnt")])
             .env("ROLE", role)
@@ -77,9 +93,64 @@ impl Place {
         self.dir.path().join("data.hold/open")
     }
 
+    /// Both directories are the same in everything that is replicated. Closes nothing: call it when files are closed.
+    pub fn assert_mirrored(&self) {
+        let (here, there) = (self.backing(), self.dir.path().join("mirror"));
+        let (mut a, mut b) = (BTreeMap::new(), BTreeMap::new());
+        describe(&here, &here, &mut a);
+        describe(&there, &there, &mut b);
+        let paths: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
+        let differ = paths.iter().filter(|path| a.get(**path) != b.get(**path));
+        let text: Vec<_> = differ.take(5).map(|p| format!("{p:?}\n  {:?}\n  {:?}", a.get(*p), b.get(*p))).collect();
+        assert!(text.is_empty(), "the copies differ:\n{}", text.join("\n"));
+    }
+
     pub fn at(&self, name: &str) -> PathBuf {
         self.mount().join(name)
     }
+}
+
+/// Everything of a tree that is replicated, by path.
+fn describe(root: &Path, at: &Path, all: &mut BTreeMap<PathBuf, String>) {
+    let meta = std::fs::symlink_metadata(at).unwrap();
+    let mut text = format!(
+        "mode {:o} owner {}:{} size {} mtime {}.{:09} links {} rdev {:x} xattrs {:?}",
+        meta.mode(),
+        meta.uid(),
+        meta.gid(),
+        if meta.is_dir() { 0 } else { meta.len() },
+        meta.mtime(),
+        meta.mtime_nsec(),
+        meta.nlink(),
+        meta.rdev(),
+        xattrs(at),
+    );
+    if meta.is_symlink() {
+        text += &format!(" -> {:?}", std::fs::read_link(at).unwrap());
+    } else if meta.is_file() {
+        text += &format!(" {}", blake3::hash(&std::fs::read(at).unwrap()));
+    } else if meta.is_dir() {
+        for entry in std::fs::read_dir(at).unwrap() {
+            describe(root, &entry.unwrap().path(), all);
+        }
+    }
+    all.insert(at.strip_prefix(root).unwrap().to_owned(), text);
+}
+
+fn xattrs(at: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut names = vec![0; 4096];
+    let n = rustix::fs::llistxattr(at, names.as_mut_slice()).unwrap();
+    let names = names[..n].split(|b| *b == 0).filter(|name| !name.is_empty());
+    let mut all: Vec<_> = names
+        .map(|name| {
+            let mut value = vec![0; 4096];
+            let n = rustix::fs::lgetxattr(at, name, value.as_mut_slice()).unwrap();
+            value.truncate(n);
+            (name.to_vec(), value)
+        })
+        .collect();
+    all.sort();
+    all
 }
 
 impl Drop for Place {

@@ -50,8 +50,11 @@ enum LabCommand {
     Shell { node: String },
     /// Nodes, addresses, power, cables, disks, modules.
     Status,
-    /// Cut a node's power: what its disk did not flush is lost.
-    PowerOff { node: String },
+    /// Cut the power of a node, or of several in the same moment: what their disks did not flush is lost.
+    PowerOff {
+        #[arg(required = true)]
+        nodes: Vec<String>,
+    },
     /// Boot a node that is off.
     PowerOn { node: String },
     /// Shut a node down in order, then boot it.
@@ -177,15 +180,46 @@ fn dispatch(args: LabArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// Commands that change a lab that is up: one at a time.
+/// What a command changes: these machines, or (none named) the lab.
+fn machines_of(command: &LabCommand) -> Vec<String> {
+    match command {
+        LabCommand::PowerOff { nodes } => nodes.clone(),
+        LabCommand::PowerOn { node }
+        | LabCommand::Reboot { node }
+        | LabCommand::Kill { node, .. }
+        | LabCommand::Unplug { node, .. }
+        | LabCommand::Plug { node, .. }
+        | LabCommand::Freeze { node, .. }
+        | LabCommand::Thaw { node }
+        | LabCommand::Disk { node, .. }
+        | LabCommand::Fill { node, .. }
+        | LabCommand::Unfill { node } => vec![node.clone()],
+        _ => Vec::new(),
+    }
+}
+
+/// Commands that change a lab that is up: one at a time for the lab, and one at a time for each machine.
 fn change_lab(name: &str, command: LabCommand) -> Result<()> {
-    Lab::load(name)?;
-    let _lock = Lock::take(name)?;
+    let lab = Lab::load(name)?;
+    let mut machines = machines_of(&command);
+    // Everybody in the same order, or two commands could wait for each other.
+    machines.sort();
+    if machines.windows(2).any(|two| two[0] == two[1]) {
+        return Err(LabError::Usage("a node is named twice".to_owned()));
+    }
+    let mut locks = Vec::new();
+    for machine in &machines {
+        lab.check_machine(machine)?;
+        locks.push(Lock::machine(name, machine)?);
+    }
+    if locks.is_empty() {
+        locks.push(Lock::lab(name)?);
+    }
     let mut lab = Lab::load(name)?;
     match command {
-        LabCommand::PowerOff { node } => {
-            lab.check_node(&node)?;
-            power::cut(&lab, &node)
+        LabCommand::PowerOff { nodes } => {
+            nodes.iter().try_for_each(|node| lab.check_node(node))?;
+            power::cut(&lab, &nodes)
         }
         LabCommand::PowerOn { node } => {
             lab.check_node(&node)?;

@@ -55,6 +55,11 @@ impl Cgroup {
         write(&self.procs_file(), "0")
     }
 
+    /// Asks for a freeze and doesn't wait for it.
+    pub fn start_freezing(&self) -> Result<()> {
+        write(&self.path.join("cgroup.freeze"), "1")
+    }
+
     /// Freezes or thaws; false if not everything stood still in time: a process in the middle of a file system request
     /// can't be frozen before it is answered.
     pub fn freeze(&self, frozen: bool, limit: Duration) -> Result<bool> {

@@ -57,14 +57,14 @@ pub fn partition(lab: &mut Lab, machines: &[String], lan: Option<&str>, one_way:
         }
     }
     lab.save()?;
-    apply_rules(lab)
+    apply_rules(&lab.name)
 }
 
 /// Undoes every partition.
 pub fn heal(lab: &mut Lab) -> Result<()> {
     lab.drops.clear();
     lab.save()?;
-    apply_rules(lab)
+    apply_rules(&lab.name)
 }
 
 /// Stops every process of a node; its frames are dropped too unless `process_only`.
@@ -78,7 +78,7 @@ pub fn freeze(lab: &Lab, node: &str, process_only: bool) -> Result<()> {
     if !process_only {
         state.frames_dropped = true;
         lab.save_machine(node, &state)?;
-        apply_rules(lab)?;
+        apply_rules(&lab.name)?;
     }
     let group = Cgroup::lab(&lab.name)?.child(node);
     if group.freeze(true, Duration::from_secs(2))? {
@@ -95,7 +95,7 @@ pub fn thaw(lab: &Lab, node: &str) -> Result<()> {
     if state.frames_dropped {
         state.frames_dropped = false;
         lab.save_machine(node, &state)?;
-        apply_rules(lab)?;
+        apply_rules(&lab.name)?;
     }
     let group = Cgroup::lab(&lab.name)?.child(node);
     group.freeze(false, Duration::from_secs(2))?;

@@ -26,9 +26,9 @@ impl Paths {
         self.run.join("lab.json")
     }
 
-    /// Held by every command that changes the lab.
-    pub fn lock(&self) -> PathBuf {
-        self.run.join("lock")
+    /// Held by every command that changes the lab, a machine, or the rules.
+    pub fn lock(&self, what: &str) -> PathBuf {
+        self.run.join(format!("{what}.lock"))
     }
 
     /// What one machine is now.

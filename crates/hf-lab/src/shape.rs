@@ -41,7 +41,7 @@ pub fn shape(lab: &mut Lab, args: &ShapeArgs) -> Result<()> {
     queue(lab, &shape)?;
     lab.shapes.push(shape);
     lab.save()?;
-    apply_rules(lab)
+    apply_rules(&lab.name)
 }
 
 /// Makes the link good again.
@@ -50,7 +50,7 @@ pub fn unshape(lab: &mut Lab, machine: &str, lan: &str) -> Result<()> {
     lab.lan(lan)?;
     forget(lab, machine, lan)?;
     lab.save()?;
-    apply_rules(lab)
+    apply_rules(&lab.name)
 }
 
 /// Drops what was there before.

@@ -201,15 +201,30 @@ pub struct Lock {
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 
 impl Lock {
-    pub fn take(name: &str) -> Result<Self> {
-        let path = Paths::new(name).lock();
+    /// For what concerns the whole lab: making it, partitions, shapes.
+    pub fn lab(name: &str) -> Result<Self> {
+        Self::take(name, "lab")
+    }
+
+    /// For one machine's power, cables and disk: two machines can be hit in the same moment.
+    pub fn machine(name: &str, machine: &str) -> Result<Self> {
+        Self::take(name, machine)
+    }
+
+    /// For looking at the state and making the switches follow it.
+    pub fn rules(name: &str) -> Result<Self> {
+        Self::take(name, "rules")
+    }
+
+    fn take(name: &str, what: &str) -> Result<Self> {
+        let path = Paths::new(name).lock(what);
         let file = File::create(&path).context(|| format!("opening {}", path.display()))?;
         let deadline = Instant::now() + LOCK_WAIT;
         // SAFETY: flock on a descriptor that we own.
         while unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
             if Instant::now() > deadline {
                 return Err(LabError::Timeout {
-                    what: format!("another command holds lab {name}"),
+                    what: format!("another command holds {what} of lab {name}"),
                     waited_ms: LOCK_WAIT.as_millis() as u64,
                     hint: String::new(),
                 });

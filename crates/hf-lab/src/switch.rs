@@ -12,7 +12,7 @@ use crate::addr;
 use crate::cgroup::Cgroup;
 use crate::error::{Context, LabError, Result};
 use crate::process::{ProcessId, check, run_tool, spawn_helper};
-use crate::state::{Lab, Lan};
+use crate::state::{Lab, Lan, Lock};
 
 /// The whole life of `holdfast lab hold-switch`: a namespace, a line to say so, and waiting to be killed.
 pub fn hold() -> Result<()> {
@@ -204,8 +204,12 @@ fn ruleset(lab: &Lab, lan: &str, silent: &[String]) -> String {
     )
 }
 
-/// Makes every switch drop exactly what the lab's state says, in one transaction a switch.
-pub fn apply_rules(lab: &Lab) -> Result<()> {
+/// Makes every switch drop exactly what the lab's state says now, in one transaction a switch.
+///
+/// The state is read under the lock: whoever comes last applies what all before have saved.
+pub fn apply_rules(name: &str) -> Result<()> {
+    let _lock = Lock::rules(name)?;
+    let lab = Lab::load_raw(name)?;
     let mut silent = Vec::new();
     for machine in lab.machines() {
         if lab.machine(machine)?.frames_dropped {
@@ -213,7 +217,7 @@ pub fn apply_rules(lab: &Lab) -> Result<()> {
         }
     }
     for lan in &lab.lans {
-        run_tool("nft", &["-f", "-"], &ruleset(lab, &lan.name, &silent), Some(&lan.namespace()?))?;
+        run_tool("nft", &["-f", "-"], &ruleset(&lab, &lan.name, &silent), Some(&lan.namespace()?))?;
     }
     Ok(())
 }

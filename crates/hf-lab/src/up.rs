@@ -114,7 +114,7 @@ fn keep_consoles(name: &str, paths: &Paths) -> String {
 fn make(name: &str, args: &UpArgs, binary: &Path, packages: Option<&Path>, paths: &Paths) -> Result<Lab> {
     mkdir(&paths.run)?;
     mkdir(&paths.images)?;
-    let _lock = Lock::take(name)?;
+    let _lock = Lock::lab(name)?;
     let helpers = switch::helpers(name)?;
     helpers.create()?;
     // From now on all we start can be found, even if this process is killed.

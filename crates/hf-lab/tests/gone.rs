@@ -12,6 +12,9 @@ use common::{Lab, eventually};
 struct Traces {
     pids: Vec<i32>,
     namespaces: BTreeSet<PathBuf>,
+    /// Every process of the host that is in one of those namespaces, wherever its cgroup: `/proc/PID` and its start time. Numbers of
+    /// namespaces are used again at once, so that later the number alone would say nothing.
+    members: BTreeSet<(i32, String)>,
     fuse_minors: BTreeSet<String>,
     links: BTreeSet<String>,
 }
@@ -22,12 +25,8 @@ impl Traces {
         let mine = namespaces_of(std::process::id() as i32);
         let namespaces = pids.iter().flat_map(|p| namespaces_of(*p));
         let fuse_minors = pids.iter().flat_map(|p| fuse_minors(*p));
-        Self {
-            namespaces: namespaces.filter(|n| !mine.contains(n)).collect(),
-            fuse_minors: fuse_minors.collect(),
-            pids,
-            links: links(),
-        }
+        let namespaces: BTreeSet<PathBuf> = namespaces.filter(|n| !mine.contains(n)).collect();
+        Self { members: members(&namespaces), namespaces, fuse_minors: fuse_minors.collect(), pids, links: links() }
     }
 
     fn assert_gone(&self, lab: &Lab) {
@@ -38,8 +37,9 @@ impl Traces {
             assert!(!Path::new(&format!("/proc/{pid}/exe")).exists(), "process {pid}");
         }
         // The host's init collects the dead in its own time, and their namespaces with them.
-        let still = || held_namespaces(&self.namespaces);
-        eventually("no namespace is held", Duration::from_secs(5), || still().is_empty());
+        eventually("nobody is left in a namespace", Duration::from_secs(10), || {
+            self.members.iter().all(|(pid, start)| start_time(*pid).as_ref() != Some(start))
+        });
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(&lab.name), "{mounts}");
         for entry in std::fs::read_dir("/sys/block").unwrap().flatten() {
@@ -53,15 +53,21 @@ impl Traces {
     }
 }
 
-/// Those of `wanted` in which a process of this machine still is.
-fn held_namespaces(wanted: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+fn members(namespaces: &BTreeSet<PathBuf>) -> BTreeSet<(i32, String)> {
     std::fs::read_dir("/proc")
         .unwrap()
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .flat_map(namespaces_of)
-        .filter(|namespace| wanted.contains(namespace))
+        .filter(|pid| !namespaces_of(*pid).is_disjoint(namespaces))
+        .filter_map(|pid| Some((pid, start_time(pid)?)))
         .collect()
+}
+
+/// Tells processes with the same number apart.
+fn start_time(pid: i32) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields = &text[text.rfind(')')? + 2..];
+    fields.split(' ').nth(19).map(str::to_owned)
 }
 
 fn namespaces_of(pid: i32) -> BTreeSet<PathBuf> {
@@ -85,7 +91,7 @@ fn links() -> BTreeSet<String> {
 fn fuse_minors(pid: i32) -> Vec<String> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
     text.lines()
-        .filter(|l| l.contains(" - fuse"))
+        .filter(|l| l.contains(" - fuse.holdfast-lab "))
         .filter_map(|l| Some(l.split(' ').nth(2)?.split_once(':')?.1.to_owned()))
         .collect()
 }
@@ -97,10 +103,6 @@ fn live_fuse_connections() -> BTreeSet<String> {
         .unwrap()
         .flatten()
         .filter_map(|e| e.file_name().to_str()?.parse().ok())
-        .filter(|pid: &i32| {
-            let text = std::fs::read_to_string(format!("/proc/{pid}/mountinfo"));
-            text.is_ok_and(|t| t.contains("holdfast-lab"))
-        })
         .flat_map(fuse_minors)
         .collect()
 }

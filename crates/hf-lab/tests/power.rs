@@ -176,3 +176,25 @@ fn a_file_system_that_nobody_answers_does_not_hold_up_the_cut() {
         hung.wait().unwrap();
     }
 }
+
+#[test]
+fn two_nodes_lose_power_in_the_same_moment_and_commands_for_two_nodes_run_at_once() {
+    let lab = Lab::up("both", &[]);
+    lab.ok(&["power-off", "node2", "node1"]);
+    let powers = || -> Vec<String> {
+        let status = lab.status();
+        let machines = status["machines"].as_array().unwrap().clone();
+        machines.iter().map(|m| m["power"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(powers(), ["off", "off", "on"]);
+    std::thread::scope(|scope| {
+        for node in ["node1", "node2"] {
+            scope.spawn(|| lab.ok(&["power-on", node]));
+        }
+    });
+    assert_eq!(powers(), ["on", "on", "on"]);
+    assert!(lab.reaches("node1", "node2"));
+    assert_eq!(lab.run(&["power-off", "node1", "node1"]).status.code(), Some(2));
+    assert_eq!(lab.run(&["power-off", "node1", "nobody"]).status.code(), Some(2));
+    assert_eq!(powers(), ["on", "on", "on"]);
+}

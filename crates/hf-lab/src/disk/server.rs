@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use nix::mount::MsFlags;
+
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
     LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, Session,
@@ -20,6 +22,7 @@ use super::cache::Cache;
 use super::control::{Ask, Mode, Report, answer, receive};
 use super::loopdev;
 use crate::error::{Context, LabError, Result, mkdir};
+use crate::node::root::{mount_fs, pivot, private_mounts};
 use crate::process::check;
 
 const NAME: &str = "disk";
@@ -252,8 +255,12 @@ fn mount(at: &Path) -> Result<OwnedFd> {
 /// Serves one disk until it is told to end. Prints the loop device's number once it is there.
 pub fn serve(lab: &str, args: &ServeDiskArgs) -> Result<()> {
     stay_out_of_reclaim();
-    crate::node::root::private_mounts()?;
+    private_mounts()?;
+    // A root of its own for later, with nothing in it but the mount: this namespace must not keep alive what the host unmounts.
     mkdir(&args.mount)?;
+    mount_fs(Path::new("none"), &args.mount, "tmpfs", MsFlags::MS_NODEV, "mode=0700")?;
+    let at = args.mount.join("fuse");
+    mkdir(&at)?;
     let image = File::options()
         .read(true)
         .write(true)
@@ -267,7 +274,7 @@ pub fn serve(lab: &str, args: &ServeDiskArgs) -> Result<()> {
         inner: Mutex::default(),
         mode_changed: Condvar::new(),
     });
-    let device = mount(&args.mount)?;
+    let device = mount(&at)?;
     let session = Session::from_fd(Disk(shared.clone()), device, SessionACL::Owner, fuser::Config::default())
         .context(|| "shaking hands with FUSE".to_owned())?;
     std::thread::spawn(move || session.run());
@@ -275,24 +282,25 @@ pub fn serve(lab: &str, args: &ServeDiskArgs) -> Result<()> {
     let file = File::options()
         .read(true)
         .write(true)
-        .open(args.mount.join(NAME))
+        .open(at.join(NAME))
         .context(|| "opening the disk through FUSE".to_owned())?;
     let device = loopdev::attach(&file, &loopdev::mark(lab, &args.machine))?;
     drop(file);
-    obey(&shared, device, &args.socket)
+    let _ = std::fs::remove_file(&args.socket);
+    let listener = UnixListener::bind(&args.socket).context(|| format!("listening at {}", args.socket.display()))?;
+    pivot(&args.mount)?;
+    obey(&shared, device, &listener)
 }
 
 /// The control loop, on the main thread.
-fn obey(shared: &Shared, device: loopdev::Loop, socket: &Path) -> Result<()> {
-    let _ = std::fs::remove_file(socket);
-    let listener = UnixListener::bind(socket).context(|| format!("listening at {}", socket.display()))?;
+fn obey(shared: &Shared, device: loopdev::Loop, listener: &UnixListener) -> Result<()> {
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{}", device.number)
         .and_then(|()| stdout.flush())
         .context(|| "saying that the disk is ready".to_owned())?;
     let mut device = Some(device);
     loop {
-        let (stream, _) = listener.accept().context(|| format!("listening at {}", socket.display()))?;
+        let (stream, _) = listener.accept().context(|| "listening for commands".to_owned())?;
         let Some(ask) = receive(&stream) else {
             continue;
         };

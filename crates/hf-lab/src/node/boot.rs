@@ -56,7 +56,7 @@ pub fn boot(lab: &Lab, machine: &str) -> Result<()> {
         lan.connect(machine, card, &init)?;
         lan.set_port(machine, !state.unplugged.contains(&lan.name))?;
     }
-    switch::apply_rules(lab)?;
+    switch::apply_rules(&lab.name)?;
     shape::reapply(lab, machine)?;
     // If it has died, what it said tells more than the broken pipe.
     let _ = go.write_all(b"g");

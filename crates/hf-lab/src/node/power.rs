@@ -23,25 +23,40 @@ const UNMOUNT_WITHIN: Duration = Duration::from_secs(10);
 /// How long an orderly shutdown may take: the init's own limits, and some.
 const SHUT_DOWN_WITHIN: Duration = Duration::from_secs(100);
 
-/// The mains cut. Nothing that was not flushed survives, and no frame leaves after the ports are down.
+/// The mains cut, of one machine or of several in the same moment. Nothing that was not flushed survives, and no frame leaves after
+/// the ports are down.
 ///
 /// Order: ports (a real machine sends no FIN), processes, disk, and only then anything that might flush or say goodbye.
-pub fn cut(lab: &Lab, machine: &str) -> Result<()> {
-    let mut state = lab.machine(machine)?;
-    let Some(init) = state.alive() else {
-        return Err(LabError::Failed(format!("{machine} is powered off already")));
-    };
-    for lan in &lab.lans {
-        lan.set_port(machine, false)?;
+pub fn cut(lab: &Lab, machines: &[String]) -> Result<()> {
+    let mut victims = Vec::new();
+    for machine in machines {
+        let state = lab.machine(machine)?;
+        let Some(init) = state.alive() else {
+            return Err(LabError::Failed(format!("{machine} is powered off already")));
+        };
+        let group = Cgroup::lab(&lab.name)?.child(machine);
+        victims.push((machine, state, init, group));
     }
-    let group = Cgroup::lab(&lab.name)?.child(machine);
-    group.freeze(true, FREEZE_WITHIN)?;
-    if lab.disk == DiskKind::Volatile {
-        ask(&lab.paths().disk_socket(machine), &Ask::Cut)?;
+    for (machine, ..) in &victims {
+        for lan in &lab.lans {
+            lan.set_port(machine, false)?;
+        }
     }
-    shut_down_file_system(&init.proc("root"))?;
-    kill_all(&group, &init)?;
-    settle(lab, machine, &mut state)
+    for (.., group) in &victims {
+        group.start_freezing()?;
+    }
+    for (machine, _, init, group) in &victims {
+        group.freeze(true, FREEZE_WITHIN)?;
+        if lab.disk == DiskKind::Volatile {
+            ask(&lab.paths().disk_socket(machine), &Ask::Cut)?;
+        }
+        shut_down_file_system(&init.proc("root"))?;
+    }
+    for (machine, mut state, init, group) in victims {
+        kill_all(&group, &init)?;
+        settle(lab, machine, &mut state)?;
+    }
+    Ok(())
 }
 
 /// Kills every process of a machine, and frees those that wait in a FUSE request nobody will answer.

@@ -86,8 +86,9 @@ fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// The source tree (or at least the directory) of the binary, if it lies where machines have directories of their own: what was built
-/// beside it can be run in every machine, wherever it was built.
+/// What of the host a machine must see besides: the source tree (or at least the directory) of the binary, if it lies where machines have
+/// directories of their own, and the file system that it is on, if that is mounted deeper than at the top. So what was built beside the
+/// binary can be run in every machine, wherever it was built.
 pub fn also_visible(binary: &Path) -> Vec<PathBuf> {
     let Some(dir) = binary.parent() else {
         return Vec::new();
@@ -96,11 +97,26 @@ pub fn also_visible(binary: &Path) -> Vec<PathBuf> {
     let dir = source.unwrap_or(dir);
     let top = dir.components().nth(1).map(|c| c.as_os_str().to_owned());
     let own = top.is_some_and(|top| OWN.iter().any(|name| *name == top));
-    let hides_ours = SKELETON.iter().any(|made| Path::new("/").join(made).starts_with(dir));
-    if own && !hides_ours { vec![dir.to_owned()] } else { Vec::new() }
+    let wanted = if own { dir.to_owned() } else { mount_point_of(dir) };
+    let hides_ours = SKELETON.iter().any(|made| Path::new("/").join(made).starts_with(&wanted));
+    let at_top = wanted.components().count() <= 2;
+    if hides_ours || (at_top && !own) { Vec::new() } else { vec![wanted] }
 }
 
-fn mount_fs(source: &Path, target: &Path, fs: &str, flags: MsFlags, options: &str) -> Result<()> {
+/// Where the file system that `path` is on is mounted.
+fn mount_point_of(path: &Path) -> PathBuf {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(PathBuf::from)
+        .filter(|point| path.starts_with(point))
+        .max_by_key(|point| point.components().count())
+        .unwrap_or_else(|| PathBuf::from("/"))
+}
+
+/// Mounts a file system.
+pub fn mount_fs(source: &Path, target: &Path, fs: &str, flags: MsFlags, options: &str) -> Result<()> {
     mount(Some(source), target, Some(fs), flags, (!options.is_empty()).then_some(options))
         .context(|| format!("mounting {fs} on {}", target.display()))
 }
@@ -110,25 +126,17 @@ fn bind(source: &Path, target: &Path) -> Result<()> {
         .context(|| format!("binding {} to {}", source.display(), target.display()))
 }
 
-/// A bind of a whole tree, with everything mounted in it, read-only.
+/// A bind of one mount, read-only. Without what is mounted in it: a machine must not keep alive what the host unmounts.
 fn bind_read_only(source: &Path, target: &Path) -> Result<()> {
-    let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
     let what = || format!("binding {} to {}", source.display(), target.display());
-    mount(Some(source), target, None::<&str>, flags, None::<&str>).context(what)?;
+    bind(source, target)?;
     // SAFETY: mount_attr is plain data, for which all zeroes is valid.
     let mut attr: libc::mount_attr = unsafe { std::mem::zeroed() };
     attr.attr_set = libc::MOUNT_ATTR_RDONLY;
     let path = CString::new(target.as_os_str().as_encoded_bytes()).map_err(std::io::Error::from).context(what)?;
     // SAFETY: a C string and a mount_attr of the size given.
     let done = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            libc::AT_RECURSIVE,
-            &attr,
-            size_of::<libc::mount_attr>(),
-        )
+        libc::syscall(libc::SYS_mount_setattr, libc::AT_FDCWD, path.as_ptr(), 0, &attr, size_of::<libc::mount_attr>())
     };
     check(done as i32).context(what)
 }
@@ -288,8 +296,8 @@ fn sync(root: &Path) -> Result<()> {
     check(unsafe { libc::syncfs(std::os::fd::AsRawFd::as_raw_fd(&dir)) }).context(what)
 }
 
-/// Makes `root` the root and lets go of the host's.
-fn pivot(root: &Path) -> Result<()> {
+/// Makes `root` (a mount) the root and lets go of the host's.
+pub fn pivot(root: &Path) -> Result<()> {
     let what = || format!("entering {}", root.display());
     std::env::set_current_dir(root).context(what)?;
     nix::unistd::pivot_root(".", ".").context(what)?;

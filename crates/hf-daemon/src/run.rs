@@ -5,6 +5,7 @@ use hf_host::Paths;
 use hf_host::files::{make_dir, with_causes};
 use hf_store::{Limits, Store};
 use hf_types::NodeName;
+use rustix::mm::{MlockAllFlags, mlockall};
 use std::io;
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ fn start(args: DaemonArgs) -> Result<(), StartError> {
     make_dir(&paths.run(), 0o755)?;
     make_dir(&paths.safevar().join("db"), 0o750)?;
     let _alone = PidFile::acquire(&paths.daemon_pid())?;
+    stay_alive();
     let store = Store::open(&paths.database(), Limits::default(), |notice| {
         tracing::warn!("{}", notice.0);
     })?;
@@ -53,4 +55,16 @@ fn start(args: DaemonArgs) -> Result<(), StartError> {
     // Hearts' children and hung disks don't hold the end up.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Last in line for the OOM killer, and never swapped out: who supervises must not be the first to suffer. What fails is told and gone without.
+fn stay_alive() {
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "-1000") {
+        tracing::warn!("not protected from the OOM killer: {error}");
+    }
+    // Only what is touched: thread stacks are mostly not.
+    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+    if let Err(error) = mlockall(flags) {
+        tracing::warn!("memory not locked: {error}");
+    }
 }

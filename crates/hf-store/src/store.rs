@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,6 +18,9 @@ const BATCH: usize = 1000;
 const TRIM_EVERY: u64 = 1000;
 /// After a failure the database is tried again this much later.
 const RETRY: Duration = Duration::from_secs(5);
+/// What was written is on the disk this much later: a power cut costs no more of the log. Not at once, because the disk is the
+/// application's too, and has other things to do just when there is much to log.
+const SYNC_AFTER: Duration = Duration::from_secs(1);
 /// How long closing waits for the jobs that are queued.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -91,6 +94,7 @@ impl Store {
             connection: None,
             retry_at: None,
             written: 0,
+            unsynced_since: None,
             lost: 0,
         };
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(&jobs))?;
@@ -208,6 +212,7 @@ struct Writer {
     connection: Option<Connection>,
     retry_at: Option<Instant>,
     written: u64,
+    unsynced_since: Option<Instant>,
     /// Rows that could not be stored since the last notice.
     lost: u64,
 }
@@ -223,11 +228,32 @@ enum WriteError {
 impl Writer {
     fn run(&mut self, jobs: &Receiver<Job>) {
         self.ready();
-        while let Ok(first) = jobs.recv() {
-            for job in std::iter::once(first).chain(jobs.try_iter().take(BATCH)) {
-                self.do_job(job);
+        loop {
+            match jobs.recv_timeout(SYNC_AFTER) {
+                Ok(first) => {
+                    for job in std::iter::once(first).chain(jobs.try_iter().take(BATCH)) {
+                        self.do_job(job);
+                    }
+                    self.trim_sometimes();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.sync(),
             }
-            self.trim_sometimes();
+            if self.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_AFTER) {
+                self.sync();
+            }
+        }
+    }
+
+    /// A checkpoint syncs the write-ahead log, then the database.
+    fn sync(&mut self) {
+        self.unsynced_since = None;
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        let done = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = done {
+            self.failed(&WriteError::Db(error));
         }
     }
 
@@ -253,6 +279,7 @@ impl Writer {
 
     fn perform(&mut self, connection: &mut Connection, job: Job) -> Result<(), WriteError> {
         self.written += 1;
+        self.unsynced_since.get_or_insert_with(Instant::now);
         match job {
             Job::Line(module, line) => db::add_line(connection, module.as_str(), &line)?,
             Job::Resource(module, row) => db::add_resource(connection, module.as_str(), &row)?,

@@ -195,3 +195,22 @@ fn a_place_that_can_not_be_written_stops_nobody_and_is_told() {
     assert!(notice.0.contains("can't be opened"), "{notice:?}");
     assert!(place.store.log(&module(), 1, &ALL).is_err());
 }
+
+#[test]
+fn what_was_written_is_in_the_database_itself_a_little_later_without_the_log_beside_it() {
+    let place = fresh();
+    place.store.add_line(&module(), line(1, "heart", Level::E));
+    assert!(place.store.flush(PATIENCE));
+    let copied = place.dir.path().join("copy.db");
+    let found = || {
+        std::fs::copy(place.dir.path().join("holdfast.db"), &copied).unwrap();
+        let copy = Connection::open(&copied).unwrap();
+        copy.query_row("SELECT count(*) FROM log", [], |row| row.get::<_, i64>(0)).unwrap_or(0) == 1
+    };
+    assert!(!found(), "only beside it at first");
+    let started = Instant::now();
+    while !found() {
+        assert!(started.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,6 +1,6 @@
 use crate::event::Event;
 use crate::fence::Orphan;
-use crate::marker;
+use crate::marker::Marker;
 use crate::shell::Shell;
 use hf_host::files::with_causes;
 use hf_node::daemon::{DaemonEffect, DaemonInput, HeartExit};
@@ -50,7 +50,7 @@ impl Shell {
     }
 
     fn spawn_heart(&mut self, module: ModuleName, first: Command, by: &Caller) {
-        self.keep(marker::set_running(&self.paths, &module, &hf_host::clock::boot_id()));
+        self.notes.mark(&module, Some(Marker::Running { boot: hf_host::clock::boot_id() }));
         let Err(error) = self.hearts.spawn(&self.me.clone(), &module, first, by) else {
             return;
         };

@@ -4,7 +4,7 @@ use crate::event::{Event, Events, HeartEvent};
 use hf_bus::{BusError, Outbox, Reader, connect};
 use hf_exec::{Identity, Liveness, PidFile, PidFileError, ProcessWatch, WatchError, own_cgroup};
 use hf_host::Paths;
-use hf_host::files::{FileError, failed, make_dir, remove_if_there, with_causes, write_durably};
+use hf_host::files::{FileError, failed, make_dir, remove_if_there, with_causes};
 use hf_types::{Caller, Command, ModuleName, NodeName};
 use hf_wire::bus::{HeartToDaemon, Role};
 use std::io;
@@ -106,7 +106,8 @@ fn make_cgroup(paths: &Paths, module: &ModuleName) -> Result<Option<PathBuf>, Fi
         return Ok(None);
     }
     let note = paths.cgroup_note(module);
-    write_durably(&note, group.to_string_lossy().as_bytes(), 0o644)?;
+    // Of no use after the next boot: it needn't reach the disk.
+    std::fs::write(&note, group.to_string_lossy().as_bytes()).map_err(failed("write", &note))?;
     Ok(Some(group))
 }
 

@@ -6,7 +6,7 @@ use crate::heart::own_program;
 use crate::hearts::Hearts;
 use crate::lanes::{Datagram, Lanes, Refused};
 use crate::load::{Stamp, load};
-use crate::marker::{self, Marker};
+use crate::marker::{self, Marker, Notes};
 use crate::modules::{Configured, OWN_LOG};
 use crate::watchdog::Watchdog;
 use hf_config::Boot;
@@ -47,6 +47,7 @@ pub struct Shell {
     pub(crate) lanes: Lanes,
     pub(crate) hearts: Hearts,
     pub(crate) store: Store,
+    pub(crate) notes: Notes,
     pub(crate) events: Events,
     pub(crate) answers: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
     /// Modules that the actor was told to take down with the machine.
@@ -93,6 +94,7 @@ impl Shell {
         let unconfigured = config(&me, None, &BTreeMap::new(), Vec::new());
         let now = clock::now();
         Ok(Shell {
+            notes: Notes::start(paths.clone())?,
             hearts: Hearts::new(paths.clone(), own_program(&paths), events.clone()),
             actor: DaemonActor::new(unconfigured),
             modules: BTreeMap::new(),
@@ -167,10 +169,7 @@ impl Shell {
                 self.boot_module(&module, &configured, &boot);
             }
         }
-        let file = self.paths.daemon_boot();
-        if let Err(error) = hf_host::files::write_durably(&file, boot.as_bytes(), 0o644) {
-            self.tell(&with_causes(&error));
-        }
+        self.notes.booted(&boot);
     }
 
     /// First start after a boot (reference 004, 13.2.3 `boot`).
@@ -178,7 +177,7 @@ impl Shell {
         let marker = self.marker(module);
         if matches!(&marker, Some(Marker::Running { boot: of }) if of != boot) {
             self.log(Some(module), &LogEvent::PreviousHaltUnexpected);
-            self.keep(marker::set_halted(&self.paths, module));
+            self.notes.mark(module, Some(Marker::Halted));
         }
         let wanted = match configured.boot() {
             Boot::On => true,
@@ -186,7 +185,7 @@ impl Shell {
             Boot::Off | Boot::Ignore => false,
         };
         if !wanted {
-            return self.keep(marker::clear(&self.paths, module));
+            return self.notes.mark(module, None);
         }
         let (events, module) = (self.events.clone(), module.clone());
         let delay = Duration::from_millis(configured.config.service.boot_delay_ms);
@@ -211,7 +210,7 @@ impl Shell {
             .cloned()
             .partition(|module| self.paths.heart_socket(module).exists());
         for module in stopped {
-            self.keep(marker::clear(&self.paths, &module));
+            self.notes.mark(&module, None);
         }
         dead
     }
@@ -331,12 +330,7 @@ impl Shell {
         match message {
             HeartToDaemon::Status { status, .. } => self.note_resources(module, &status.resources),
             HeartToDaemon::Stopped { restart: None } => {
-                let result = if self.shutting_down {
-                    marker::set_halted(&self.paths, module)
-                } else {
-                    marker::clear(&self.paths, module)
-                };
-                self.keep(result);
+                self.notes.mark(module, self.shutting_down.then_some(Marker::Halted));
             }
             HeartToDaemon::Stopped { .. } | HeartToDaemon::Bell | HeartToDaemon::Answer { .. } => {}
         }
@@ -446,13 +440,6 @@ impl Shell {
             "refused datagrams of the membership so far: {} with a bad seal or replayed, {} from addresses that are no node's",
             refused.bad, refused.strangers
         ));
-    }
-
-    /// A result that the loop can't do anything about but tell.
-    pub(crate) fn keep<E: std::error::Error>(&self, result: Result<(), E>) {
-        if let Err(error) = result {
-            self.tell(&with_causes(&error));
-        }
     }
 
     /// A line in the daemon's own log.

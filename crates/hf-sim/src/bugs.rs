@@ -66,13 +66,13 @@ impl FromStr for Bug {
 /// What became of an input.
 pub enum Altered {
     Dropped,
-    As(Input),
+    As(Box<Input>),
 }
 
 impl World {
     pub(crate) fn alter_input(&mut self, node: usize, input: Input) -> Altered {
         let Some(bug) = self.bug else {
-            return Altered::As(input);
+            return Altered::As(Box::new(input));
         };
         match (bug, &input) {
             (Bug::FenceIgnored, Input::Rfs(RfsInput::HeartGone))
@@ -81,12 +81,12 @@ impl World {
             | (Bug::StallUnnoticed, Input::Rfs(RfsInput::Stalled { .. })) => Altered::Dropped,
             (Bug::GrantForNothing, Input::Heart(HeartInput::Rfs(RfsToHeart::AskAlone { epoch, .. }))) => {
                 self.grant_for_nothing(node, *epoch);
-                Altered::As(input)
+                Altered::As(Box::new(input))
             }
             (Bug::AlwaysUpToDate, Input::Rfs(RfsInput::Engine(EngineEvent::Started { .. }))) => {
-                Altered::As(whitewashed(input))
+                Altered::As(Box::new(whitewashed(input)))
             }
-            _ => Altered::As(input),
+            _ => Altered::As(Box::new(input)),
         }
     }
 

@@ -34,7 +34,7 @@ impl World {
         if left_over {
             self.heart_gone(node, pid, HeartExit::Died);
         } else if let Some(message) = self.nodes[node].last_status.clone().filter(|_| alive) {
-            self.to_daemon(node, message);
+            self.tell_daemon(node, message);
         }
     }
 
@@ -74,7 +74,7 @@ impl World {
             boot_id: self.nodes[node].boot_id.clone(),
             takeover,
         };
-        self.to_core(node, event);
+        self.tell_core(node, event);
     }
 
     /// Gives an input to the process that it was meant for, if that still lives, and does what it wants done.
@@ -90,7 +90,7 @@ impl World {
         }
         match self.alter_input(node, input) {
             Altered::Dropped => {}
-            Altered::As(input) => self.handle(node, input),
+            Altered::As(input) => self.handle(node, *input),
         }
         self.arm(node, part);
     }

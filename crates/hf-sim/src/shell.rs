@@ -14,6 +14,14 @@ use hf_types::{Event as Log, RunId, Script, ScriptOutcome};
 use hf_wire::bus::{HeartToDaemon, HeartToRfs, RfsToHeart};
 use std::time::Duration;
 
+/// A script that is to run.
+struct Order {
+    run: RunId,
+    script: Script,
+    args: Vec<String>,
+    timeout: Option<Duration>,
+}
+
 impl World {
     pub(crate) fn heart_effect(&mut self, node: usize, effect: HeartEffect) {
         if let Some(text) = show::heart_effect(&effect) {
@@ -72,10 +80,10 @@ impl World {
             }
             HeartToDaemon::Bell | HeartToDaemon::Answer { .. } => {}
         }
-        self.to_daemon(node, message);
+        self.tell_daemon(node, message);
     }
 
-    pub(crate) fn to_daemon(&mut self, node: usize, message: HeartToDaemon) {
+    pub(crate) fn tell_daemon(&mut self, node: usize, message: HeartToDaemon) {
         let module = self.setup.module.clone();
         if let Some(daemon) = self.pid(node, Part::Daemon) {
             let input = DaemonInput::Heart { module, message };
@@ -223,22 +231,20 @@ impl World {
         self.tell(node, daemon, Input::Daemon(DaemonInput::Killed { module }));
     }
 
-    fn run_script(
-        &mut self,
-        node: usize,
-        owner: Part,
-        run: RunId,
-        script: Script,
-        args: &[String],
-        timeout: Option<Duration>,
-    ) {
+    fn run_script(&mut self, node: usize, owner: Part, order: Order) {
         let Some(pid) = self.pid(node, owner) else {
             return;
         };
         let serial = self.fresh();
-        let force = args.iter().any(|a| a == "force");
-        self.nodes[node].scripts.push(RunningScript { serial, run, script, owner, pid, force });
-        let (after, outcome) = self.script_course(node, script, timeout);
+        let (after, outcome) = self.script_course(node, order.script, order.timeout);
+        self.nodes[node].scripts.push(RunningScript {
+            serial,
+            run: order.run,
+            script: order.script,
+            owner,
+            pid,
+            force: order.args.iter().any(|arg| arg == "force"),
+        });
         self.on_node(node, after, OnNode::ScriptEnd { serial, outcome });
     }
 

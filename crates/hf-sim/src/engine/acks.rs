@@ -100,7 +100,7 @@ impl World {
         engine.faulty = true;
         let (primary, link) = (acknowledges(engine.gate).is_some(), engine.link);
         self.note(Some(node), || "disk: fsync failed".to_owned());
-        self.to_core(node, EngineEvent::Fault(RfsFault::LocalDisk("input/output error".to_owned())));
+        self.tell_core(node, EngineEvent::Fault(RfsFault::LocalDisk("input/output error".to_owned())));
         if !primary && link.is_some() {
             self.send_frame(node, Frame::Nack);
         }
@@ -170,7 +170,7 @@ impl World {
             engine.unanswered_since = Some(now);
             if up {
                 let for_ms = waited / MS;
-                self.to_core(node, EngineEvent::Unanswered { for_ms });
+                self.tell_core(node, EngineEvent::Unanswered { for_ms });
             }
             self.on_node(node, patience, OnNode::Unanswered { rfs });
         } else {

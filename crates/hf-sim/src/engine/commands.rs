@@ -11,7 +11,7 @@ use hf_types::Seq;
 
 impl World {
     /// Tells the core of a node's rfs what its data plane saw.
-    pub(crate) fn to_core(&mut self, node: usize, event: EngineEvent) {
+    pub(crate) fn tell_core(&mut self, node: usize, event: EngineEvent) {
         if let Some(rfs) = self.nodes[node].rfs.as_ref().map(|p| p.pid) {
             self.send(node, Queue::EngineToRfs, rfs, Input::Rfs(RfsInput::Engine(event)));
         }
@@ -24,7 +24,7 @@ impl World {
         match command {
             EngineCommand::Mount => {
                 self.nodes[node].mount.mounted = true;
-                self.to_core(node, EngineEvent::Mounted);
+                self.tell_core(node, EngineEvent::Mounted);
             }
             EngineCommand::Unmount => self.unmount(node),
             EngineCommand::SetGate(gate) => self.set_gate(node, gate),
@@ -55,7 +55,7 @@ impl World {
         mount.pending.clear();
         let mark = self.nodes[node].disk.data.mark();
         self.nodes[node].disk.data.synced(mark);
-        self.to_core(node, EngineEvent::Unmounted);
+        self.tell_core(node, EngineEvent::Unmounted);
     }
 
     fn hang_up(&mut self, node: usize) {
@@ -126,8 +126,8 @@ impl World {
         };
         if state.mount.out.epoch != epoch {
             state.mount.out = Stream::begin(epoch);
-            engine.flowing = engine.handed && engine.link.is_some();
-            engine.handed = false;
+            // A stream that begins where the other copy says it is (a swap) flows at once.
+            engine.flowing = engine.link.is_some() && engine.position == Some((epoch, 0));
         }
         if matches!(gate, Gate::Alone { .. }) {
             state.mount.out.floor = None;
@@ -169,7 +169,7 @@ impl World {
             _ => state.mount.out.last,
         };
         self.with(node, |e| e.drain = None);
-        self.to_core(node, EngineEvent::Drained { seq: Seq(seq) });
+        self.tell_core(node, EngineEvent::Drained { seq: Seq(seq) });
     }
 
     /// Tries to connect in a while.

@@ -30,8 +30,8 @@ pub struct Engine {
     pub link: Option<u64>,
     /// Operations go out as they come: the other copy is at a known position of this stream.
     pub flowing: bool,
-    /// The other side handed its role over on this link.
-    pub handed: bool,
+    /// Where the other copy said that it is, on this link.
+    pub position: Option<(Epoch, u64)>,
     /// A synchronisation that this side runs: its number, and where it ends once everything was sent.
     pub sync: Option<u64>,
     /// Where the last synchronisation ended in the stream.
@@ -56,7 +56,7 @@ impl Engine {
             connecting: false,
             link: None,
             flowing: false,
-            handed: false,
+            position: None,
             sync: None,
             sync_seq: 0,
             drain: None,

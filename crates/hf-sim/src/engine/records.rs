@@ -66,7 +66,7 @@ impl World {
         } else {
             EngineEvent::RecordsWritten { token }
         };
-        self.to_core(node, event);
+        self.tell_core(node, event);
         self.next_records(node);
     }
 

@@ -4,7 +4,7 @@ use crate::facts::acknowledges;
 use crate::link::{Frame, Link};
 use crate::show;
 use crate::world::World;
-use hf_replica::engine::{EngineEvent, Gate, PeerMessage};
+use hf_replica::engine::{EngineEvent, Gate};
 use hf_types::{Epoch, RfsFault, Seq};
 
 /// The lane that carries the link.
@@ -35,10 +35,10 @@ impl World {
             self.with(end, |e| {
                 e.link = Some(id);
                 e.flowing = false;
-                e.handed = false;
+                e.position = None;
                 e.unanswered_since = None;
             });
-            self.to_core(end, EngineEvent::LinkUp);
+            self.tell_core(end, EngineEvent::LinkUp);
         }
         for end in [node, peer] {
             let (epoch, applied) = self.nodes[end].mount.applied;
@@ -113,11 +113,11 @@ impl World {
         };
         engine.link = None;
         engine.flowing = false;
-        engine.handed = false;
+        engine.position = None;
         engine.sync = None;
         let connecting = engine.connecting;
         self.note(Some(node), || format!("link {id}: down, {why}"));
-        self.to_core(node, EngineEvent::LinkDown { why: why.to_owned() });
+        self.tell_core(node, EngineEvent::LinkDown { why: why.to_owned() });
         if connecting {
             self.connect_soon(node);
         }
@@ -140,21 +140,15 @@ impl World {
             Frame::Nack => {
                 self.with(node, |e| e.flowing = false);
                 let fault = RfsFault::RemoteDisk("input/output error".to_owned());
-                self.to_core(node, EngineEvent::Fault(fault));
+                self.tell_core(node, EngineEvent::Fault(fault));
             }
-            Frame::Core(message) => self.message_in(node, message),
+            Frame::Core(message) => self.tell_core(node, EngineEvent::Received(message)),
         }
-    }
-
-    fn message_in(&mut self, node: usize, message: PeerMessage) {
-        if matches!(message, PeerMessage::Handover { .. }) {
-            self.with(node, |e| e.handed = true);
-        }
-        self.to_core(node, EngineEvent::Received(message));
     }
 
     /// The other copy says where it is: if the ring goes back that far, the stream goes on from there.
     fn resume(&mut self, node: usize, epoch: Epoch, applied: u64) {
+        self.with(node, |e| e.position = Some((epoch, applied)));
         let out = &mut self.nodes[node].mount.out;
         let fits = out.epoch == epoch && out.floor.is_some_and(|floor| floor <= applied) && applied <= out.last;
         if !fits || epoch == Epoch(0) {
@@ -207,7 +201,7 @@ impl World {
         self.answer_came(node);
         if durable > before + 50 {
             let seq = Seq(durable);
-            self.to_core(node, EngineEvent::Watermark { seq });
+            self.tell_core(node, EngineEvent::Watermark { seq });
         }
         self.settle(node);
     }

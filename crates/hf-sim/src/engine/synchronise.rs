@@ -41,7 +41,7 @@ impl World {
         }
         if left > 0 {
             self.send_frame(node, Frame::Zone);
-            self.to_core(node, EngineEvent::SyncProgress(SyncCount::default()));
+            self.tell_core(node, EngineEvent::SyncProgress(SyncCount::default()));
             self.next_step(node, run, left - 1);
             return;
         }
@@ -59,7 +59,7 @@ impl World {
         self.send_frame(node, Frame::LastZone { epoch, seq, ops });
         self.watch_answer(node);
         let count = SyncCount::default();
-        self.to_core(node, EngineEvent::SyncSent { seq: Seq(seq), count });
+        self.tell_core(node, EngineEvent::SyncSent { seq: Seq(seq), count });
     }
 
     fn is_secondary(&self, node: usize) -> bool {

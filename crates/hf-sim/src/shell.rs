@@ -39,7 +39,8 @@ impl World {
                 }
             }
             HeartEffect::RunScript { run, script, args, timeout } => {
-                self.run_script(node, Part::Heart, run, script, &args, timeout)
+                let order = Order { run, script, args, timeout };
+                self.run_script(node, Part::Heart, order);
             }
             HeartEffect::KillScript { run } => self.kill_script(node, run),
             HeartEffect::SetVip { lifetime, .. } => {
@@ -185,7 +186,9 @@ impl World {
             DaemonEffect::FenceRfs { .. } => self.fence_rfs(node),
             DaemonEffect::ClearVips { .. } => self.vip_op(node, Part::Daemon, false),
             DaemonEffect::RunScript { run, script, args, timeout, .. } => {
-                self.run_script(node, Part::Daemon, run, script, &args, Some(timeout))
+                let timeout = Some(timeout);
+                let order = Order { run, script, args, timeout };
+                self.run_script(node, Part::Daemon, order);
             }
             DaemonEffect::KillModule { .. } => {
                 if let Some(daemon) = self.pid(node, Part::Daemon) {

@@ -5,6 +5,8 @@ use crate::link::Frame;
 use hf_node::daemon::{DaemonEffect, DaemonInput};
 use hf_node::heart::{HeartEffect, HeartInput};
 use hf_node::rfs::RfsEffect;
+use hf_types::GenerationId;
+use hf_wire::heartbeat::{Heartbeat, SwapPhase};
 
 /// An input of an actor.
 pub fn input(input: &Input) -> String {
@@ -19,9 +21,38 @@ pub fn input(input: &Input) -> String {
     }
 }
 
-/// What a heartbeat says, as far as it can be read.
+/// What a heartbeat says, in short.
 pub fn heartbeat(body: &[u8]) -> String {
-    String::from_utf8(body.to_vec()).unwrap_or_else(|_| format!("{} bytes", body.len()))
+    let Ok(beat) = Heartbeat::decode(body) else {
+        return format!("{} bytes that can't be read", body.len());
+    };
+    let copy = beat.copy.map_or("no copy".to_owned(), |c| {
+        format!(
+            "{} {:?}{}{}{}",
+            short(c.generation),
+            c.standing,
+            if c.consistent { "" } else { " HALF" },
+            if c.up_to_date { " up-to-date" } else { " old" },
+            if c.was_primary { " was-primary" } else { "" }
+        )
+    });
+    let mut text = format!("#{} {} {} e{} {copy}", beat.counter, beat.state, beat.colour, beat.epoch);
+    let flags = [(beat.in_step, " in-step"), (beat.stopping, " stopping")];
+    flags.iter().filter(|(on, _)| *on).for_each(|(_, word)| text += word);
+    if let Some(outdated) = beat.outdated {
+        text += &format!(" outdated({},e{})", short(outdated.since), outdated.epoch);
+    }
+    if let Some(please) = beat.please_outdate {
+        text += &format!(" please-outdate({},e{})", short(please.since), please.epoch);
+    }
+    if beat.swap != SwapPhase::None {
+        text += &format!(" swap {:?}", beat.swap);
+    }
+    text
+}
+
+fn short(generation: GenerationId) -> String {
+    generation.to_string()[..4].to_owned()
 }
 
 /// An effect of the heart; the ones that come all the time give nothing.

@@ -14,7 +14,10 @@ impl World {
         };
         let after = self.dice.shell.range(MS / 5, 5 * MS);
         let what = if set { OnNode::VipSet { heart: pid } } else { OnNode::VipCleared { by, pid } };
-        self.on_node(node, after, what);
+        // One after the other, in the order in which they were asked for.
+        let at = (self.now + after).max(self.nodes[node].vip_ops_until);
+        self.nodes[node].vip_ops_until = at;
+        self.on_node(node, at - self.now, what);
     }
 
     pub(crate) fn vip_is_set(&mut self, node: usize, heart: Pid) {

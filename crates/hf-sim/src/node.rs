@@ -70,6 +70,8 @@ pub struct Node {
     pub snapshot: Option<Disk>,
     /// Until when the kernel keeps the virtual address.
     pub vip_until: Option<Time>,
+    /// When the last change of the address that was asked for is done.
+    pub vip_ops_until: Time,
     /// The lifetime that the heart asked for.
     pub vip_lifetime: Time,
     /// The application serves clients.
@@ -105,6 +107,7 @@ impl Node {
             disk: Disk { records, data: Data::default(), slow: false, bad: false },
             snapshot: None,
             vip_until: None,
+            vip_ops_until: 0,
             vip_lifetime: 0,
             application: false,
             scripts: Vec::new(),

@@ -22,7 +22,9 @@ pub struct Administrator {
     pub busy: bool,
     /// When the last command was given.
     pub last: Time,
-    /// `prim` was said in the calm: the copies had gone apart.
+    /// What a stopped module is to be started with, if not `start`: `prim` is for a stopped module (reference 004, 5.5).
+    pub then: [Option<Command>; 2],
+    /// `prim` was said because nobody else would decide.
     pub decided: u32,
 }
 
@@ -59,8 +61,7 @@ impl World {
             }
         }
         if self.first_start() {
-            self.command_soon(0, Command::Prim);
-            return;
+            self.stop_then(0, Command::Prim);
         }
         for node in 0..2 {
             self.start_what_is_stopped(node);
@@ -86,14 +87,16 @@ impl World {
     fn first_start(&self) -> bool {
         let new = self.nodes.iter().all(|n| n.disk.records.iter().all(|r| r.standing == Standing::New));
         let waited = self.admin.waits_since[0].is_some_and(|at| self.now - at > SEC);
-        new && waited && self.now - self.admin.last > 3 * SEC
+        new && waited && self.now - self.admin.last > 5 * SEC
     }
 
     fn start_what_is_stopped(&mut self, node: usize) {
-        let patience = if self.calm { 5 * SEC } else { 2 * SEC + self.dice.admin.below(20 * SEC) };
+        let at_once = self.calm || self.admin.then[node].is_some();
+        let patience = if at_once { 2 * SEC } else { 2 * SEC + self.dice.admin.below(20 * SEC) };
         if self.admin.stopped_since[node].is_some_and(|at| self.now - at > patience) {
             self.admin.stopped_since[node] = Some(self.now);
-            self.command_soon(node, Command::Start);
+            let first = self.admin.then[node].take().unwrap_or(Command::Start);
+            self.command_soon(node, first);
         }
     }
 
@@ -141,9 +144,14 @@ impl World {
             if inconsistent && other_better {
                 continue;
             }
-            self.command_soon(node, if inconsistent { Command::Primforce } else { Command::Prim });
+            self.stop_then(node, if inconsistent { Command::Primforce } else { Command::Prim });
             return;
         }
+    }
+
+    fn stop_then(&mut self, node: usize, then: Command) {
+        self.admin.then[node] = Some(then);
+        self.command_soon(node, Command::Stop);
     }
 
     fn command_soon(&mut self, node: usize, command: Command) {

@@ -12,6 +12,7 @@ use hf_node::heart::{HeartActor, HeartInput};
 use hf_node::rfs::{RfsActor, RfsInput};
 use hf_replica::engine::{EngineEvent, Gate};
 use hf_types::{Caller, Command, Incarnation, Instant, LanName};
+use hf_wire::bus::RfsRole;
 
 /// More deadlines than this in one moment are a loop.
 const SPINS: u32 = 1000;
@@ -253,6 +254,8 @@ impl World {
             return;
         };
         self.note(Some(node), || "rfs is gone".to_owned());
+        let role = RfsRole::Idle;
+        self.fact(Fact::Role { node, role });
         self.engine_ends(node);
         let told = told && !rfs.orderly;
         if let Some(heart) = self.pid(node, Part::Heart).filter(|_| told) {

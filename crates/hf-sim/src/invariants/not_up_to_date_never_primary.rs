@@ -1,6 +1,6 @@
 use super::Invariant;
 use crate::facts::{Fact, View, acknowledges};
-use hf_types::{GrantReason, Record, UpToDate};
+use hf_types::{GrantReason, Record, Standing, UpToDate};
 use hf_wire::bus::RfsRole;
 
 /// Who is not up to date does not become primary.
@@ -29,10 +29,18 @@ impl Invariant for NotUpToDateNeverPrimary {
         match fact {
             Fact::Role { node, role } => {
                 let primary = matches!(role, RfsRole::Primary { .. });
-                if primary && !self.primary[*node] {
+                if primary && !self.primary[*node] && !resigned_together(view) {
                     self.flaw[*node] = flaw(view.records[*node], view.boot_id[*node]);
                 }
                 self.primary[*node] = primary;
+                Ok(())
+            }
+            Fact::Granted {
+                node,
+                why: GrantReason::Administrator,
+                ..
+            } => {
+                self.flaw[*node] = None;
                 Ok(())
             }
             Fact::PowerCut { node } => {
@@ -56,6 +64,20 @@ impl NotUpToDateNeverPrimary {
             _ => Ok(()),
         }
     }
+}
+
+/// Both copies were stopped in the same generation at the same moment: each says "outdated", neither went on, and both are
+/// whole (the content is checked apart from that).
+fn resigned_together(view: &View<'_>) -> bool {
+    let mut records = view.records[0].iter().zip(view.records[1]);
+    let resigned = |record: &Record| {
+        record.consistent
+            && record.standing
+                == (Standing::Outdated {
+                    since: record.generation,
+                })
+    };
+    records.all(|(a, b)| a.generation == b.generation && resigned(a) && resigned(b))
 }
 
 fn flaw(records: &[Record], boot_id: &str) -> Option<String> {

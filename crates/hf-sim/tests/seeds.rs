@@ -1,0 +1,44 @@
+//! Seeds that must pass, of all classes of faults together and of each alone.
+
+use hf_sim::faults::Class;
+use hf_sim::{Options, run};
+
+fn all_pass(seeds: std::ops::Range<u64>, options: &Options) {
+    for seed in seeds {
+        if let Err(failure) = run(seed, options) {
+            panic!(
+                "seed {seed} violates {}: {}\n{}\nagain: cargo run --release -p hf-sim -- --seeds {seed} --ops {} --history",
+                failure.violation.invariant, failure.violation.what, failure.history, options.ops
+            );
+        }
+    }
+}
+
+#[test]
+fn without_faults_both_nodes_come_together_and_stay() {
+    let quiet = Options { faults: Vec::new(), ops: 300, ..Options::default() };
+    all_pass(1..6, &quiet);
+}
+
+#[test]
+fn with_faults_of_all_classes() {
+    all_pass(1..41, &Options { ops: 600, ..Options::default() });
+}
+
+#[test]
+fn with_faults_of_one_class_at_a_time() {
+    for (n, class) in Class::ALL.into_iter().enumerate() {
+        let options = Options { faults: vec![class, Class::Admin], ops: 400, ..Options::default() };
+        let first = 1000 + 10 * n as u64;
+        all_pass(first..first + 3, &options);
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_run_again() {
+    let options = Options::default();
+    for seed in 50..53 {
+        let once = run(seed, &options).map_err(|f| f.violation);
+        assert_eq!(once, run(seed, &options).map_err(|f| f.violation));
+    }
+}

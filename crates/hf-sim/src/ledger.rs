@@ -111,7 +111,11 @@ impl Ledger {
                 let rolled_back = self.nodes[*node].rolled_back;
                 self.nodes[*node] = Seen { rolled_back, ..Seen::default() };
             }
-            Fact::RolledBack { node } => self.nodes[*node].rolled_back = true,
+            Fact::RolledBack { node } => {
+                self.nodes[*node].rolled_back = true;
+                // What was on that disk only is on none now.
+                self.give_up(&beside.copies.concat());
+            }
             Fact::Fenced { .. }
             | Fact::RfsFenced { .. }
             | Fact::Record { .. }

@@ -40,8 +40,23 @@ impl Trace {
         self.lines.push_back(Line { at, node, text });
     }
 
-    /// The history as text: time in milliseconds, node 0 left, node 1 right.
+    /// The history as text: time in milliseconds; in columns (node 0 left, node 1 right), or, the whole of it, a line an
+    /// event with the node's number, for tools.
     pub fn render(&self) -> String {
+        if self.all { self.lines() } else { self.columns() }
+    }
+
+    fn lines(&self) -> String {
+        let mut out = String::new();
+        for line in &self.lines {
+            let ms = line.at as f64 / MS as f64;
+            let who = line.node.map_or("*".to_owned(), |n| (n + 1).to_string());
+            let _ = writeln!(out, "{ms:>12.3} {who} {}", line.text);
+        }
+        out
+    }
+
+    fn columns(&self) -> String {
         let mut out = String::new();
         for line in &self.lines {
             let ms = line.at as f64 / MS as f64;

@@ -1,6 +1,6 @@
 use crate::bugs::Bug;
 use crate::clock::{MS, SEC, Time};
-use crate::engine::Engine;
+use crate::engine::{Engine, LANE, TIMED_OUT};
 use crate::event::{Due, Event, Input, OnNode, Part, Pid};
 use crate::facts::{Fact, View};
 use crate::faults::Fault;
@@ -243,6 +243,8 @@ impl World {
     fn run_engine(&mut self, node: usize, what: OnNode) {
         match what {
             OnNode::Frame { link, frame } => self.frame_in(node, link, frame),
+            // A connection times out only if the lane is still shut.
+            OnNode::LinkGone { why: TIMED_OUT, .. } if !self.net.stream_blocked(LANE) => {}
             OnNode::LinkGone { link, why } => self.link_gone(node, link, why),
             OnNode::Connect { rfs } if self.runs(node, rfs) => self.try_connect(node),
             OnNode::Fsynced { rfs, mark, failed } if self.runs(node, rfs) => {

@@ -13,6 +13,10 @@ mod synchronise;
 mod tests;
 
 pub use data::Data;
+pub use stream::LANE;
+
+/// Why a connection ends that a partition held for too long.
+pub const TIMED_OUT: &str = "timed out";
 
 use crate::clock::Time;
 use crate::event::Pid;

@@ -1,5 +1,6 @@
 use super::Kind;
 use crate::clock::{MS, SEC, Time};
+use crate::engine::TIMED_OUT;
 use crate::event::{Event, Input, OnNode, Part};
 use crate::facts::Fact;
 use crate::world::World;
@@ -63,7 +64,7 @@ impl World {
             for link in ids {
                 let after = self.dice.net.range(SEC, 15 * SEC);
                 for node in 0..2 {
-                    self.on_node(node, after, OnNode::LinkGone { link, why: "timed out" });
+                    self.on_node(node, after, OnNode::LinkGone { link, why: TIMED_OUT });
                 }
             }
         }

@@ -27,6 +27,10 @@ impl Invariant for OneAcknowledges {
     }
 
     fn see(&mut self, fact: &Fact, view: &View<'_>) -> Result<(), String> {
+        if matches!(fact, Fact::RolledBack { .. }) {
+            // Disks forgot epochs, and so do we.
+            *self = OneAcknowledges::default();
+        }
         let Fact::Acked { node, epoch, op } = *fact else {
             return Ok(());
         };

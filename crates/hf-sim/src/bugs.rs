@@ -18,7 +18,7 @@ pub enum Bug {
     RecordLost,
     /// A record is said to be written before it is: what follows from it happens too early.
     RecordEarly,
-    /// Rfs does not take its heart's fences, nor sees that its heart is gone.
+    /// Rfs does not take its heart's fences nor sees that its heart is gone, and the daemon is told that it did.
     FenceIgnored,
     /// Who asks for a permission gets it at once, without outdating and without silence.
     GrantForNothing,

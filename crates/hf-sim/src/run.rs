@@ -123,11 +123,7 @@ fn come_to_rest(world: &mut World) {
     while world.violation.is_none() {
         world.run_until(world.now + 100 * MS);
         let now = world.now;
-        good_since = if in_step(world) {
-            good_since.or(Some(now))
-        } else {
-            None
-        };
+        good_since = if in_step(world) { good_since.or(Some(now)) } else { None };
         let good_for = good_since.map_or(0, |since| now - since);
         if good_for > 3 * SEC {
             world.stop_clients();

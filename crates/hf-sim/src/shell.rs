@@ -1,5 +1,6 @@
 //! What the loops of daemon, heart and rfs do with effects.
 
+use crate::bugs::Bug;
 use crate::clock::{MS, nanos};
 use crate::event::{Event, Input, OnNode, Part, RunningScript};
 use crate::facts::{Fact, acknowledges};
@@ -217,7 +218,7 @@ impl World {
         let Some(daemon) = self.pid(node, Part::Daemon) else {
             return;
         };
-        if !closed {
+        if !closed && self.bug != Some(Bug::FenceIgnored) {
             // A process that does not stop acknowledging by itself is ended: its successor begins closed.
             self.rfs_ends(node, false);
         }

@@ -40,26 +40,16 @@ fn from_heart(message: &HeartToDaemon) -> String {
 
 fn from_rfs(message: &RfsToHeart) -> String {
     match message {
-        RfsToHeart::Status {
-            role,
-            records,
-            link_up,
-            in_step,
-            alone,
-            ..
-        } => format!(
-            "rfs status {role:?} link {link_up} in step {in_step} alone {alone:?} {}",
-            all(records)
-        ),
+        RfsToHeart::Status { role, records, link_up, in_step, alone, .. } => {
+            format!("rfs status {role:?} link {link_up} in step {in_step} alone {alone:?} {}", all(records))
+        }
         other => format!("rfs {other:?}"),
     }
 }
 
 fn engine_event(event: &EngineEvent) -> String {
     match event {
-        EngineEvent::Started {
-            records, boot_id, ..
-        } => format!("started on {boot_id}: {}", all(records)),
+        EngineEvent::Started { records, boot_id, .. } => format!("started on {boot_id}: {}", all(records)),
         EngineEvent::Received(message) => format!("received {}", peer_message(message)),
         other => format!("{other:?}"),
     }
@@ -67,12 +57,9 @@ fn engine_event(event: &EngineEvent) -> String {
 
 fn peer_message(message: &PeerMessage) -> String {
     match message {
-        PeerMessage::Hello {
-            primary,
-            epoch,
-            records,
-            ..
-        } => format!("Hello primary {primary} e{epoch} {}", all(records)),
+        PeerMessage::Hello { primary, epoch, records, .. } => {
+            format!("Hello primary {primary} e{epoch} {}", all(records))
+        }
         other => format!("{other:?}"),
     }
 }

@@ -28,7 +28,8 @@ impl World {
             return;
         };
         let rfs = engine.pid;
-        let mut after = 0;
+        let early = self.bug == Some(Bug::RecordEarly);
+        let mut after = if early { 400 * MS } else { 0 };
         for (dir, record) in records.into_iter().enumerate() {
             let dice = &mut self.dice.disk;
             after += if slow && dice.chance(300) { dice.range(50 * MS, 1500 * MS) } else { dice.range(MS / 2, 8 * MS) };
@@ -41,7 +42,7 @@ impl World {
                 self.on_node(node, after, OnNode::RecordStored { rfs, dir, record });
             }
         }
-        let answered = if self.bug == Some(Bug::RecordEarly) { 0 } else { after };
+        let answered = if early { 0 } else { after };
         self.on_node(node, answered, OnNode::RecordsDone { rfs, token, failed: false });
     }
 

@@ -35,11 +35,7 @@ impl Invariant for NotUpToDateNeverPrimary {
                 self.primary[*node] = primary;
                 Ok(())
             }
-            Fact::Granted {
-                node,
-                why: GrantReason::Administrator,
-                ..
-            } => {
+            Fact::Granted { node, why: GrantReason::Administrator, .. } => {
                 self.flaw[*node] = None;
                 Ok(())
             }
@@ -70,13 +66,8 @@ impl NotUpToDateNeverPrimary {
 /// whole (the content is checked apart from that).
 fn resigned_together(view: &View<'_>) -> bool {
     let mut records = view.records[0].iter().zip(view.records[1]);
-    let resigned = |record: &Record| {
-        record.consistent
-            && record.standing
-                == (Standing::Outdated {
-                    since: record.generation,
-                })
-    };
+    let resigned =
+        |record: &Record| record.consistent && record.standing == (Standing::Outdated { since: record.generation });
     records.all(|(a, b)| a.generation == b.generation && resigned(a) && resigned(b))
 }
 

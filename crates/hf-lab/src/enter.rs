@@ -87,9 +87,9 @@ fn cannot_run(machine: &str, program: &str, e: &std::io::Error) -> LabError {
     LabError::Tool { program: program.to_owned(), detail: format!("can't be run in {machine}: {e}") }
 }
 
-/// A login shell.
+/// An interactive shell. Not a login shell: that would set PATH anew, without SAFE.
 pub fn shell(lab: &Lab, machine: &str) -> Result<ExitStatus> {
-    exec(lab, machine, &["/bin/bash".into(), "-l".into()])
+    exec(lab, machine, &["/bin/bash".into()])
 }
 
 /// The exit code that a shell would give.

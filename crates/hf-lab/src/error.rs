@@ -13,7 +13,7 @@ pub enum LabError {
     #[error("`holdfast lab {0}`: not yet")]
     NotYet(&'static str),
     /// Namespaces, mounts and loop devices are root's.
-    #[error("`holdfast lab` makes namespaces, mounts and loop devices: run it as root")]
+    #[error("namespaces, mounts and loop devices are made by root only: run it as root")]
     NotRoot,
     /// A program that the lab needs is missing or failed.
     #[error("{program}: {detail}")]

@@ -226,3 +226,60 @@ pub fn apply_rules(name: &str) -> Result<()> {
 pub fn helpers(lab: &str) -> Result<Cgroup> {
     Ok(Cgroup::lab(lab)?.child("host"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{DiskKind, Drop, Shape};
+
+    fn lab() -> Lab {
+        let nobody = ProcessId { pid: 0, start_ticks: 0 };
+        let lan = |name: &str, number| Lan { name: name.to_owned(), number, holder: nobody };
+        Lab {
+            name: "x".to_owned(),
+            nodes: vec!["node1".to_owned(), "node2".to_owned()],
+            lans: vec![lan("default", 1), lan("repli", 2)],
+            disk: DiskKind::Volatile,
+            daemon: false,
+            visible: Vec::new(),
+            complete: true,
+            drops: Default::default(),
+            shapes: Vec::new(),
+        }
+    }
+
+    /// The lines that drop something.
+    fn drops(lab: &Lab, lan: &str, silent: &[String]) -> Vec<String> {
+        let text = ruleset(lab, lan, silent);
+        text.lines().filter(|l| l.ends_with(" drop")).map(|l| l.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn without_faults_nothing_is_dropped_and_old_rules_go() {
+        assert!(drops(&lab(), "default", &[]).is_empty());
+        assert!(ruleset(&lab(), "default", &[]).contains("delete table bridge lab\n"));
+    }
+
+    #[test]
+    fn each_fault_drops_on_its_lan_only() {
+        let mut lab = lab();
+        lab.drops.insert(Drop { lan: "repli".into(), from: "node1".into(), to: "node2".into() });
+        lab.shapes.push(Shape {
+            machine: "client".into(),
+            lan: "default".into(),
+            rate: None,
+            delay: None,
+            loss_percent: Some(2.5),
+        });
+        assert_eq!(drops(&lab, "repli", &[]), ["iifname \"node1\" oifname \"node2\" drop"]);
+        assert_eq!(
+            drops(&lab, "default", &["node2".to_owned()]),
+            [
+                "iifname \"node2\" drop",
+                "oifname \"node2\" drop",
+                "iifname \"client\" numgen random mod 10000 < 250 drop",
+                "oifname \"client\" numgen random mod 10000 < 250 drop",
+            ]
+        );
+    }
+}

@@ -5,6 +5,8 @@
 //! in sessions and cgroups of their own, and the next daemon finds them by their pid files (docs/internals/processes.md).
 
 mod admin;
+mod boot;
+mod configure;
 mod copy;
 mod credentials;
 mod effects;
@@ -14,6 +16,7 @@ mod heart;
 mod hearts;
 mod lanes;
 mod load;
+mod log;
 mod marker;
 mod modules;
 mod run;

@@ -1,23 +1,19 @@
 //! The daemon's loop: one place waits, one place changes anything.
 
 use crate::admin::{self, Admin};
-use crate::event::{Event, Events, HeartEvent, Loaded, Snapshot};
+use crate::configure::{self, STALL_MIN};
+use crate::event::{Event, Events, HeartEvent, Snapshot};
 use crate::heart::own_program;
 use crate::hearts::Hearts;
 use crate::lanes::{Datagram, Lanes, Refused};
-use crate::load::{Stamp, load};
-use crate::marker::{self, Marker, Notes};
-use crate::modules::{Configured, OWN_LOG};
+use crate::load::Stamp;
+use crate::marker::{Marker, Notes};
+use crate::modules::Configured;
 use crate::watchdog::Watchdog;
-use hf_config::Boot;
-use hf_host::files::with_causes;
-use hf_host::{Paths, clock, random};
-use hf_node::daemon::{DaemonActor, DaemonConfig, DaemonInput, HeartExit};
+use hf_host::{Paths, clock};
+use hf_node::daemon::{DaemonActor, DaemonInput, HeartExit};
 use hf_store::{ResourceRow, Store};
-use hf_types::{
-    Caller, Command, Event as LogEvent, Incarnation, Instant, LanName, Level, LogLine, ModuleName, NodeName, Resource,
-    Ticket,
-};
+use hf_types::{Instant, ModuleName, NodeName, Resource, Ticket};
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,11 +28,7 @@ const TICK: Duration = Duration::from_millis(250);
 const ROUND: Duration = Duration::from_secs(1);
 /// Refused datagrams are told at most this often.
 const TELL_REFUSED: Duration = Duration::from_secs(60);
-/// A standstill shorter than this is not worth a word, whatever the time-outs.
-const STALL_MIN: Duration = Duration::from_millis(300);
 const EVENTS: usize = 1024;
-/// Reference 004, 12.1.3, while no cluster is configured.
-const PULSE: Duration = Duration::from_millis(700);
 
 /// Everything that the loop owns.
 pub struct Shell {
@@ -54,18 +46,18 @@ pub struct Shell {
     pub(crate) shutting_down: bool,
     /// Set when the loop is to end.
     pub(crate) exit: bool,
-    given: Option<NodeName>,
-    signature: Option<String>,
+    pub(crate) given: Option<NodeName>,
+    pub(crate) signature: Option<String>,
     inbox: mpsc::Receiver<Event>,
-    datagrams: (mpsc::Sender<Datagram>, mpsc::Receiver<Datagram>),
+    pub(crate) datagrams: (mpsc::Sender<Datagram>, mpsc::Receiver<Datagram>),
     signals: Signals,
     tickets: u64,
-    stamp: Stamp,
-    stall_limit: Duration,
+    pub(crate) stamp: Stamp,
+    pub(crate) stall_limit: Duration,
     last_woken: Instant,
     last_round: Instant,
     last_told: Instant,
-    told: Refused,
+    pub(crate) told: Refused,
     resources: BTreeMap<ModuleName, Vec<Resource>>,
     watchdog: Watchdog,
 }
@@ -91,7 +83,7 @@ impl Shell {
         let (events, inbox) = mpsc::channel(EVENTS);
         let stamp = Stamp::of(&paths);
         let me = hf_host::cluster::Identity::of_this_machine(given.clone()).provisional();
-        let unconfigured = config(&me, None, &BTreeMap::new(), Vec::new());
+        let unconfigured = configure::config(&me, None, &BTreeMap::new(), Vec::new());
         let now = clock::now();
         Ok(Shell {
             notes: Notes::start(paths.clone())?,
@@ -147,82 +139,6 @@ impl Shell {
         }
         server.abort();
         self.watchdog.stopping();
-    }
-
-    /// Takes over what is there: configuration, hearts that live, and what a boot asks for.
-    fn begin(&mut self) {
-        let loaded = load(&self.paths, self.given.clone());
-        let config = self.take_over(loaded);
-        self.actor = DaemonActor::new(config);
-        let boot = clock::boot_id();
-        let booted = std::fs::read_to_string(self.paths.daemon_boot()).map_or(true, |text| text.trim() != boot);
-        let living = self.hearts.adopt_all();
-        let dead = if booted { Vec::new() } else { self.find_dead() };
-        let incarnation = Incarnation(random::number());
-        let adopted = living.into_iter().chain(dead.clone()).collect();
-        self.feed(DaemonInput::Started { incarnation, adopted });
-        for module in dead {
-            self.feed(DaemonInput::HeartGone { module, exit: HeartExit::Died });
-        }
-        if booted {
-            for (module, configured) in self.modules.clone() {
-                self.boot_module(&module, &configured, &boot);
-            }
-        }
-        self.notes.booted(&boot);
-    }
-
-    /// First start after a boot (reference 004, 13.2.3 `boot`).
-    fn boot_module(&mut self, module: &ModuleName, configured: &Configured, boot: &str) {
-        let marker = self.marker(module);
-        if matches!(&marker, Some(Marker::Running { boot: of }) if of != boot) {
-            self.log(Some(module), &LogEvent::PreviousHaltUnexpected);
-            self.notes.mark(module, Some(Marker::Halted));
-        }
-        let wanted = match configured.boot() {
-            Boot::On => true,
-            Boot::Auto => marker.is_some(),
-            Boot::Off | Boot::Ignore => false,
-        };
-        if !wanted {
-            return self.notes.mark(module, None);
-        }
-        let (events, module) = (self.events.clone(), module.clone());
-        let delay = Duration::from_millis(configured.config.service.boot_delay_ms);
-        tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
-            let ask = crate::event::Ask::Control { module, command: Command::Start, by: Caller::boot() };
-            let (answer, answered) = oneshot::channel();
-            if events.send(Event::Ask { ask, answer }).await.is_ok()
-                && let Ok(Err(why)) = answered.await
-            {
-                tracing::warn!("start at boot: {why}");
-            }
-        });
-    }
-
-    /// After a restart of the daemon alone: modules that were running and whose heart is gone without having removed its socket
-    /// lost their heart meanwhile.
-    fn find_dead(&self) -> Vec<ModuleName> {
-        let without_heart = self.modules.keys().filter(|module| !self.hearts.lives(module));
-        let (dead, stopped): (Vec<_>, Vec<_>) = without_heart
-            .filter(|module| matches!(self.marker(module), Some(Marker::Running { .. })))
-            .cloned()
-            .partition(|module| self.paths.heart_socket(module).exists());
-        for module in stopped {
-            self.notes.mark(&module, None);
-        }
-        dead
-    }
-
-    fn marker(&self, module: &ModuleName) -> Option<Marker> {
-        match marker::read(&self.paths, module) {
-            Ok(marker) => marker,
-            Err(error) => {
-                self.tell(&with_causes(&error));
-                None
-            }
-        }
     }
 
     /// The only place that waits.
@@ -366,51 +282,6 @@ impl Shell {
         }
     }
 
-    /// Goes by a configuration from the disk.
-    fn apply(&mut self, loaded: Loaded) {
-        let config = self.take_over(loaded);
-        self.feed(DaemonInput::Reconfigured(config));
-    }
-
-    /// Opens what the configuration asks for; what the actor is to decide by.
-    fn take_over(&mut self, loaded: Loaded) -> DaemonConfig {
-        for problem in &loaded.problems {
-            self.tell(problem);
-        }
-        self.modules = loaded.modules.into_iter().collect();
-        let signature = loaded.member.as_ref().map(|member| member.signature.clone());
-        if signature != self.signature {
-            // Old sockets are closed before new ones are bound to the same ports.
-            self.lanes = Lanes::none();
-            self.told = Refused::default();
-            if let Some(member) = &loaded.member {
-                let (lanes, problems) = Lanes::open(member, &self.datagrams.0);
-                self.lanes = lanes;
-                problems.iter().for_each(|problem| self.tell(problem));
-            }
-            self.signature = signature;
-        }
-        if let Some(member) = &loaded.member {
-            self.me = member.me.clone();
-        }
-        let member = loaded.member.as_ref();
-        let config = config(&self.me, member, &self.modules, self.lanes.names());
-        let silence = config.pulse * config.mlost_count.min(config.slost_count);
-        self.stall_limit = (silence / 3).max(STALL_MIN);
-        config
-    }
-
-    /// Reads the disk again, away from the loop.
-    fn reload(&mut self) {
-        self.stamp = Stamp::of(&self.paths);
-        let (paths, given, events) = (self.paths.clone(), self.given.clone(), self.events.clone());
-        tokio::task::spawn_blocking(move || {
-            let loaded = Box::new(load(&paths, given));
-            // The loop only goes away with the whole daemon.
-            let _gone = events.blocking_send(Event::Loaded { loaded, done: None });
-        });
-    }
-
     fn look_around(&mut self) {
         let now = clock::now();
         self.watchdog.alive(now);
@@ -440,72 +311,5 @@ impl Shell {
             "refused datagrams of the membership so far: {} with a bad seal or replayed, {} from addresses that are no node's",
             refused.bad, refused.strangers
         ));
-    }
-
-    /// A line in the daemon's own log.
-    pub(crate) fn tell(&self, text: &str) {
-        self.log(None, &LogEvent::Text(text.to_owned()));
-    }
-
-    /// A line in a module's log, or in the daemon's own.
-    pub(crate) fn log(&self, module: Option<&ModuleName>, event: &LogEvent) {
-        let line = LogLine {
-            at_us: clock::wall_us(),
-            process: OWN_LOG.to_owned(),
-            level: event.level(),
-            counter: 0,
-            text: event.to_string(),
-        };
-        match module {
-            Some(module) => {
-                tracing::info!(%module, "{}", line.text);
-                self.store.add_line(module, line);
-            }
-            None => {
-                match line.level {
-                    Level::C => tracing::error!("{}", line.text),
-                    _ => tracing::info!("{}", line.text),
-                }
-                if let Ok(own) = OWN_LOG.parse() {
-                    self.store.add_line(&own, line);
-                }
-            }
-        }
-    }
-}
-
-/// What the actor decides by.
-fn config(
-    me: &NodeName,
-    member: Option<&hf_host::cluster::Member>,
-    modules: &BTreeMap<ModuleName, Configured>,
-    lans: Vec<LanName>,
-) -> DaemonConfig {
-    let modules = modules.iter().map(|(module, configured)| configured.installed(module)).collect();
-    let Some(member) = member else {
-        return DaemonConfig {
-            me: me.clone(),
-            nodes: vec![me.clone()],
-            lans,
-            pulse: PULSE,
-            mlost_count: 5,
-            slost_count: 5,
-            signature: String::new(),
-            applied_us: 0,
-            modules,
-        };
-    };
-    let cluster = &member.cluster;
-    let nodes = cluster.node_names().into_iter();
-    DaemonConfig {
-        me: me.clone(),
-        nodes: nodes.filter_map(|name| name.parse().ok()).collect(), // checked when it was read
-        lans,
-        pulse: Duration::from_millis(cluster.pulse_ms),
-        mlost_count: cluster.mlost_count,
-        slost_count: cluster.slost_count,
-        signature: member.signature.clone(),
-        applied_us: member.applied_us,
-        modules,
     }
 }

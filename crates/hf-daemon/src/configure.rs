@@ -31,11 +31,10 @@ impl Shell {
         self.modules = loaded.modules.into_iter().collect();
         let signature = loaded.member.as_ref().map(|member| member.signature.clone());
         if signature != self.signature {
-            // Old sockets are closed before new ones are bound to the same ports.
-            self.lanes = Lanes::none();
+            let before = std::mem::replace(&mut self.lanes, Lanes::none());
             self.told = Refused::default();
             if let Some(member) = &loaded.member {
-                let (lanes, problems) = Lanes::open(member, &self.datagrams.0);
+                let (lanes, problems) = Lanes::open(member, &self.datagrams.0, before);
                 self.lanes = lanes;
                 problems.iter().for_each(|problem| self.tell(problem));
             }

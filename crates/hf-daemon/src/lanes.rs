@@ -47,6 +47,8 @@ pub struct Lanes {
 }
 
 struct Lane {
+    /// Where the socket is bound.
+    address: SocketAddr,
     socket: Arc<UdpSocket>,
     peers: Vec<Peer>,
     receiver: AbortHandle,
@@ -72,17 +74,20 @@ impl Lanes {
         Lanes { sockets: BTreeMap::new(), refused: Refused::default() }
     }
 
-    /// Opens this node's sockets; what can't be opened is told and left out (the node is not heard there).
-    pub fn open(member: &Member, to: &mpsc::Sender<Datagram>) -> (Lanes, Vec<String>) {
+    /// Opens this node's sockets; what can't be opened is told and left out (the node is not heard there). A socket that `before` has
+    /// for an address is taken over: a second one beside it would need SO_REUSEADDR, with which any local user could take the
+    /// datagrams away.
+    pub fn open(member: &Member, to: &mpsc::Sender<Datagram>, before: Lanes) -> (Lanes, Vec<String>) {
         let (mut lanes, mut problems) = (Lanes::none(), Vec::new());
         for lan in member.cluster.framework_lans() {
             let (Some(own), Ok(name)) = (lan.node(member.me.as_str()), lan.name.parse()) else {
                 continue; // this node isn't on that network
             };
             let address = SocketAddr::from((own.local_addr(), member.cluster.port));
-            match bind(address) {
+            let taken = before.sockets.values().find(|lane| lane.address == address);
+            match taken.map_or_else(|| bind(address).map(Arc::new), |lane| Ok(lane.socket.clone())) {
                 Ok(socket) => {
-                    let lane = Lane::new(socket, peers_of(member, lan), &name, to);
+                    let lane = Lane::new(address, socket, peers_of(member, lan), &name, to);
                     lanes.sockets.insert(name, lane);
                 }
                 Err(error) => {
@@ -146,10 +151,15 @@ impl Peer {
 }
 
 impl Lane {
-    fn new(socket: UdpSocket, peers: Vec<Peer>, lan: &LanName, to: &mpsc::Sender<Datagram>) -> Lane {
-        let socket = Arc::new(socket);
+    fn new(
+        address: SocketAddr,
+        socket: Arc<UdpSocket>,
+        peers: Vec<Peer>,
+        lan: &LanName,
+        to: &mpsc::Sender<Datagram>,
+    ) -> Lane {
         let task = receive_all(socket.clone(), lan.clone(), to.clone());
-        Lane { socket, peers, receiver: tokio::spawn(task).abort_handle() }
+        Lane { address, socket, peers, receiver: tokio::spawn(task).abort_handle() }
     }
 }
 
@@ -173,7 +183,6 @@ fn peers_of(member: &Member, lan: &hf_config::Lan) -> Vec<Peer> {
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_freebind_v4(true)?;
-    socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())

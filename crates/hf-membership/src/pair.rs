@@ -289,6 +289,7 @@ mod tests {
             in_step: false,
             outdated: None,
             please_outdate: None,
+            promised: None,
             swap: SwapPhase::None,
             stopping: false,
             former: Former::None,

@@ -17,6 +17,8 @@ pub struct Evidence {
     pub generation: GenerationId,
     /// Since when the other copy is durably outdated, as it said itself (in a heartbeat or over the link).
     pub peer_outdated: Option<GenerationId>,
+    /// The generation in which the other heart promised not to take over.
+    pub peer_promised: Option<GenerationId>,
     /// The other node's daemon confirmed that nothing of the module can acknowledge there.
     pub peer_fenced: bool,
     /// Every lane was silent for its time-out, none of it during a stall of ours.
@@ -61,6 +63,8 @@ pub fn decide(evidence: &Evidence, witness: &impl Witness) -> Verdict {
         Verdict::Grant(GrantReason::OutdatedConfirmed)
     } else if witness.is_configured() && witness.recorded_alone(evidence.generation) {
         Verdict::Grant(GrantReason::Witness)
+    } else if evidence.peer_promised == Some(evidence.generation) {
+        Verdict::Grant(GrantReason::Promised)
     } else if evidence.silent && !evidence.listening && !witness.is_configured() {
         Verdict::Grant(GrantReason::Silence)
     } else {
@@ -75,6 +79,7 @@ mod tests {
     const NOTHING: Evidence = Evidence {
         generation: GenerationId(4),
         peer_outdated: None,
+        peer_promised: None,
         peer_fenced: false,
         silent: false,
         listening: false,
@@ -97,6 +102,8 @@ mod tests {
         assert_eq!(decide(&confirmed, &NoWitness), Verdict::Grant(GrantReason::OutdatedConfirmed));
         let other = Evidence { peer_outdated: Some(GenerationId(3)), ..NOTHING };
         assert_eq!(decide(&other, &NoWitness), Verdict::Ask, "outdated since another generation");
+        let promised = Evidence { peer_promised: Some(GenerationId(4)), ..NOTHING };
+        assert_eq!(decide(&promised, &NoWitness), Verdict::Grant(GrantReason::Promised));
         let silent = Evidence { silent: true, ..NOTHING };
         assert_eq!(decide(&silent, &NoWitness), Verdict::Grant(GrantReason::Silence));
         let thawed = Evidence { listening: true, ..silent };

@@ -157,7 +157,11 @@ impl Ledger {
                 episode.isolated |= beside.hidden[node];
                 self.give_up(beside.copies[node]);
             }
-            GrantReason::OutdatedConfirmed | GrantReason::Witness | GrantReason::Connected | GrantReason::NoData => {}
+            GrantReason::OutdatedConfirmed
+            | GrantReason::Promised
+            | GrantReason::Witness
+            | GrantReason::Connected
+            | GrantReason::NoData => {}
         }
     }
 

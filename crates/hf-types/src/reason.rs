@@ -30,6 +30,10 @@ pub enum GrantReason {
     /// (c) Every lane was silent for the time-out; at risk, because the other may run too.
     #[error("every heartbeat was silent: outdating of the other copy is unconfirmed")]
     Silence,
+    /// The other copy can't write that it is outdated (its disk failed, its rfs is dead), but its heart promised that it
+    /// won't take over; at risk, because the promise is not durable.
+    #[error("the other node promised not to take over, but could not write it down")]
+    Promised,
     /// There is nothing to ask: both copies follow each other in step.
     #[error("both copies are in step")]
     Connected,

@@ -53,6 +53,8 @@ pub struct Heartbeat {
     pub in_step: bool,
     /// The record says durably that this copy is outdated since that generation.
     pub outdated: Option<Outdating>,
+    /// This heart won't take over in this generation, though its record could not be written.
+    pub promised: Option<GenerationId>,
     /// Asks the peer to outdate its copy, because this heart would like to grant `epoch`.
     pub please_outdate: Option<Outdating>,
     pub swap: SwapPhase,
@@ -123,6 +125,8 @@ struct Frame {
     stopping: bool,
     #[prost(uint32, tag = "16")]
     former: u32,
+    #[prost(fixed64, optional, tag = "17")]
+    promised: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -178,6 +182,7 @@ impl Heartbeat {
                 SwapPhase::Begun => 2,
             },
             stopping: self.stopping,
+            promised: self.promised.map(|generation| generation.0),
             former: match self.former {
                 Former::None => 0,
                 Former::Prim => 1,
@@ -216,6 +221,7 @@ impl Heartbeat {
                 other => return Err(no_meaning("swap", other)),
             },
             stopping: frame.stopping,
+            promised: frame.promised.map(GenerationId),
             former: match frame.former {
                 0 => Former::None,
                 1 => Former::Prim,
@@ -371,6 +377,7 @@ mod tests {
             outdated: Some(Outdating { since: GenerationId(u64::MAX), epoch: Epoch(u64::MAX) }),
             please_outdate: Some(Outdating { since: GenerationId(u64::MAX), epoch: Epoch(u64::MAX) }),
             swap: SwapPhase::Begun,
+            promised: Some(GenerationId(u64::MAX)),
             stopping: true,
             former: Former::Second,
         }
@@ -408,6 +415,7 @@ mod tests {
             outdated: None,
             please_outdate: Some(Outdating { since: GenerationId(9), epoch: Epoch(6) }),
             swap: SwapPhase::Asked,
+            promised: None,
             stopping: false,
             former: Former::Prim,
         };

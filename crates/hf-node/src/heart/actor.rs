@@ -59,6 +59,10 @@ pub struct HeartActor {
     /// What the other copy's rfs said over the link.
     pub(super) peer_outdated: Option<GenerationId>,
     pub(super) asking: Option<Outdating>,
+    /// Since when this copy should have written that it is outdated.
+    pub(super) consenting: Option<Instant>,
+    /// The generation in which this heart won't take over, whatever becomes of the record.
+    pub(super) promised: Option<GenerationId>,
     pub(super) former: Former,
     pub(super) swap: SwapPhase,
     pub(super) swap_until: Option<Instant>,
@@ -130,6 +134,8 @@ impl HeartActor {
             random_asked: false,
             peer_outdated: None,
             asking: None,
+            consenting: None,
+            promised: None,
             former: Former::None,
             swap: SwapPhase::None,
             swap_until: None,
@@ -406,6 +412,8 @@ impl HeartActor {
             (self.hold_until, "hold"),
             (self.rfs.deadline, "rfs"),
             (self.patience_ends(), "link"),
+            (self.rfs.outdate.map(|(_, since)| since + super::secondary::RESIGNING_LIMIT), "resignation"),
+            (self.consenting.map(|since| since + super::secondary::CONSENT_LIMIT), "consent"),
             (self.scripts.deadline(), "transition"),
             (self.vips.next_deadline(), "virtual address"),
         ];

@@ -37,7 +37,7 @@ impl HeartActor {
         };
         if (self.ask.is_none() && !self.rfs.in_step)
             || matches!(copy.standing, Standing::Outdated { .. })
-            || self.rfs.outdate.is_some()
+            || self.is_resigning()
         {
             return false;
         }
@@ -98,6 +98,7 @@ impl HeartActor {
         Evidence {
             generation: copy.generation,
             peer_outdated: said.filter(here).or(self.peer_outdated),
+            peer_promised: self.heard_peer().and_then(|peer| peer.promised),
             // A fence on a later permission than ours would mean that the other one had gone on alone.
             peer_fenced: fenced.is_some_and(|fenced| Some(fenced.heart) == heart && fenced.epoch <= copy.epoch),
             silent: self.silent(),

@@ -4,8 +4,8 @@ use hf_module::mirror::{Plan, Step};
 use hf_replica::grant::Grant;
 use hf_replica::summary;
 use hf_types::{
-    CopyState, Epoch, Event, GenerationId, GrantReason, Incarnation, Instant, ModuleState, Record, ResourceValue,
-    RfsFault,
+    Command, CopyState, Epoch, Event, GenerationId, GrantReason, Incarnation, Instant, ModuleState, Record,
+    ResourceValue, RfsFault,
 };
 use hf_wire::bus::{HeartToRfs, RfsRole, RfsToHeart, SyncEvent};
 use serde::Serialize;
@@ -14,6 +14,8 @@ use std::time::Duration;
 /// How many deaths of rfs in [`DEATHS_WITHIN`] are borne (TAKEOVER, "What follows" 3).
 const DEATHS_MAX: usize = 5;
 const DEATHS_WITHIN: Duration = Duration::from_secs(30);
+/// How long a secondary waits after a disk error before it tries again.
+const DISK_PAUSE: Duration = Duration::from_secs(10);
 /// How long a stopped rfs may take to be gone.
 const ENDING: Duration = Duration::from_secs(2);
 /// How long a new rfs may take to say what it found.
@@ -35,18 +37,20 @@ pub(super) struct Rfs {
     /// The role that it was told; said again to a successor.
     pub(super) ordered: Option<RfsRole>,
     /// The generation since which it was told to be outdated.
-    pub(super) outdate: Option<GenerationId>,
+    pub(super) outdate: Option<(GenerationId, Instant)>,
     pub(super) deadline: Option<Instant>,
     /// It said that it has stopped.
     pub(super) ending: bool,
     deaths: Vec<Instant>,
-    disk_fault: bool,
+    /// This rfs met a disk error: nothing durable can be expected of it.
+    pub(super) disk_failed: bool,
 }
 
 impl HeartActor {
     pub(super) fn spawn_rfs(&mut self, out: &mut Out) {
         self.rfs.alive = true;
         self.rfs.known = false;
+        self.rfs.disk_failed = false;
         self.rfs.deadline = Some(self.now + FIRST_WORD);
         out.push(HeartEffect::SpawnRfs);
     }
@@ -119,7 +123,6 @@ impl HeartActor {
         if self.rfs.alone.is_some() || (self.rfs.in_step && matches!(role, RfsRole::Primary { .. })) {
             self.ask = None;
             self.asking = None;
-            self.rfs.disk_fault = false;
         }
     }
 
@@ -151,20 +154,28 @@ impl HeartActor {
         self.set_resource("rfs.disk", ResourceValue::Down, "rfs", true, out);
         self.why = Some(format!("local disk error: {why}"));
         self.fail_step(Step::Outdate);
-        if self.rfs.disk_fault || self.is_stopping() {
+        self.rfs.disk_failed = true;
+        if self.is_stopping() {
             return;
         }
-        self.rfs.disk_fault = true;
         let state = self.state();
-        let alone = state.is_primary() && self.rfs.alone.is_some();
         match state {
             // The application gets the error and decides: there is no other copy.
-            ModuleState::Alone | ModuleState::Prim if alone => {}
-            ModuleState::Second if self.rfs.role == Some(RfsRole::Secondary) => {
-                self.hold_until = Some(self.now + Duration::from_secs(10));
+            ModuleState::Alone | ModuleState::Prim if self.rfs.alone.is_some() => {}
+            // Tried again after a while with another rfs: a full disk may have room then.
+            ModuleState::Second => {
+                self.hold_until = Some(self.now + DISK_PAUSE);
                 self.replace_plan(Plan::restart(state), out);
             }
-            _ => self.replace_plan(Plan::stop(state), out),
+            ModuleState::Wait if self.plan.is_none() && self.intent == Command::Start => {
+                self.hold_until = Some(self.now + DISK_PAUSE);
+            }
+            ModuleState::Wait
+            | ModuleState::Alone
+            | ModuleState::Prim
+            | ModuleState::Stop
+            | ModuleState::Up
+            | ModuleState::Unknown => self.replace_plan(Plan::stop(state), out),
         }
     }
 
@@ -252,16 +263,16 @@ impl HeartActor {
 
     pub(super) fn order_role(&mut self, role: RfsRole, out: &mut Out) {
         self.rfs.ordered = Some(role);
-        self.rfs.outdate = None;
         out.push(HeartEffect::ToRfs(HeartToRfs::Become(role)));
     }
 
     /// Asks rfs to let the other copy go on without this one; once, until it answered or died.
     pub(super) fn order_outdate(&mut self, since: GenerationId, out: &mut Out) -> bool {
-        if !self.rfs.known || self.rfs.outdate == Some(since) {
+        let ordered = self.rfs.outdate.is_some_and(|(ordered, _)| ordered == since);
+        if !self.rfs.known || (ordered && self.is_resigning()) {
             return false;
         }
-        self.rfs.outdate = Some(since);
+        self.rfs.outdate = Some((since, self.now));
         out.push(HeartEffect::ToRfs(HeartToRfs::WriteOutdated { since }));
         true
     }

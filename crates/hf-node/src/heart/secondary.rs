@@ -4,6 +4,13 @@ use hf_replica::{Relation, Starter, compare, is_candidate, who_starts};
 use hf_types::{Action, Caller, Colour, Command, Event, FailoverReason, GrantReason, ModuleState};
 use hf_wire::bus::RfsRole;
 use hf_wire::heartbeat::{Former, SwapPhase};
+use std::time::Duration;
+
+/// How long this copy may take to write that it is outdated, before its heart promises it instead.
+pub(super) const CONSENT_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long an order to write "outdated" is believed to be under way.
+pub(super) const RESIGNING_LIMIT: Duration = Duration::from_secs(10);
 
 impl HeartActor {
     pub(super) fn as_secondary(&mut self, out: &mut Out) -> bool {
@@ -140,9 +147,8 @@ impl HeartActor {
     /// Only a copy in step takes over; and a node that stood still listens first.
     fn takeover_reason(&self) -> Option<FailoverReason> {
         let following = !self.config.replicates
-            || (self.rfs.in_step && self.rfs.role == Some(RfsRole::Secondary) && self.rfs.outdate.is_none());
-        let green = self.colour() == Colour::Green || self.swapping;
-        if !following || !green || self.is_outpaced() {
+            || (self.in_step() && self.rfs.role == Some(RfsRole::Secondary) && !self.is_resigning());
+        if !following || self.is_outpaced() {
             return None;
         }
         if self.primary_resigned() {
@@ -201,7 +207,7 @@ impl HeartActor {
         let (Some(mine), Some(theirs)) = (self.rfs.copy.clone(), &peer.copy) else {
             return false;
         };
-        if !self.rfs.in_step || self.swapping || peer.stopping || peer.swap != SwapPhase::None {
+        if !self.in_step() || self.swapping || peer.stopping || peer.swap != SwapPhase::None {
             return false;
         }
         match peer.state {
@@ -227,8 +233,8 @@ impl HeartActor {
 
     fn colour_of_step(&mut self, out: &mut Out) -> bool {
         let primary = self.heard_peer().is_some_and(|peer| peer.state.is_primary());
-        let in_step = !self.config.replicates || (self.rfs.in_step && self.rfs.role == Some(RfsRole::Secondary));
-        let out_of_step = self.config.replicates && !self.rfs.in_step;
+        let in_step = !self.config.replicates || (self.in_step() && self.rfs.role == Some(RfsRole::Secondary));
+        let out_of_step = self.config.replicates && !self.in_step();
         match self.colour() {
             Colour::Magenta if in_step && primary && !self.swapping => {
                 self.why = None;
@@ -250,7 +256,7 @@ impl HeartActor {
             None => !self.silent() && self.remote.0 != ModuleState::Stop,
         };
         let waits = self.colour() == Colour::Magenta && !self.swapping && self.swap != SwapPhase::Begun;
-        let in_step = self.config.replicates && self.rfs.in_step;
+        let in_step = self.config.replicates && self.in_step();
         if peer_is_primary || !waits || in_step {
             return false;
         }
@@ -275,10 +281,29 @@ impl HeartActor {
             return false;
         };
         let done = mine.standing == (hf_types::Standing::Outdated { since: asked.since });
-        if done || !self.rfs.known || !self.may_resign(&mine) {
+        if done || !self.may_resign(&mine) {
+            self.consenting = None;
             return false;
         }
-        self.order_outdate(asked.since, out)
+        let since = *self.consenting.get_or_insert(self.now);
+        if (self.rfs.disk_failed || since + CONSENT_LIMIT <= self.now) && self.promised != Some(asked.since) {
+            self.promised = Some(asked.since);
+            log(out, Event::Text("This node promised not to take over".to_owned()));
+            return true;
+        }
+        !self.rfs.disk_failed && self.order_outdate(asked.since, out)
+    }
+
+    /// "Outdated" is on its way to the disk: nothing that follows from the present record may be begun.
+    pub(super) fn is_resigning(&self) -> bool {
+        self.rfs.outdate.is_some_and(|(_, since)| self.now.since(since) < RESIGNING_LIMIT)
+    }
+
+    /// Secondary: may take over. A promise not to outlives what rfs says.
+    pub(super) fn in_step(&self) -> bool {
+        let promised = self.state() == ModuleState::Second
+            && self.rfs.copy.as_ref().is_some_and(|copy| self.promised == Some(copy.generation));
+        self.rfs.in_step && !promised
     }
 
     fn may_resign(&self, mine: &hf_types::CopyState) -> bool {

@@ -11,13 +11,17 @@ use hf_wire::heartbeat::{Heartbeat, Outdating};
 impl HeartActor {
     /// WAIT: who becomes primary (docs/internals/mirror.md, "Start"). What is heard later decides later.
     pub(super) fn in_wait(&mut self, out: &mut Out) -> bool {
-        if self.plan.is_some() || (self.config.replicates && !self.rfs.known) {
+        if self.plan.is_some() || (self.config.replicates && !self.rfs.known) || self.is_resigning() {
             return false;
         }
         if self.hold_until.is_some_and(|at| at > self.now) {
             return self.hold(NotPrimary::Outdated, out);
         }
         self.hold_until = None;
+        if self.rfs.disk_failed {
+            self.begin_plan(Plan::restart(ModuleState::Wait), out);
+            return true;
+        }
         self.check_halt(out);
         match self.intent {
             Command::Prim => self.start_prim(false, out),

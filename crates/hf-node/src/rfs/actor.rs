@@ -56,6 +56,8 @@ pub struct RfsActor {
     stopping: Option<bool>,
     retry_at: Option<Instant>,
     peer_seq: Seq,
+    /// A record could not be written: what is on the disk now is not known, and nothing is written there any more.
+    failed: Option<String>,
     said: Option<Said>,
 }
 
@@ -171,6 +173,7 @@ impl RfsActor {
             stopping: None,
             retry_at: None,
             peer_seq: Seq(0),
+            failed: None,
             said: None,
         }
     }
@@ -590,6 +593,7 @@ impl RfsActor {
                 && is_up_to_date(record, &self.boot_id)
         };
         self.wanted == RfsRole::Secondary
+            && self.failed.is_none()
             && self.outdating.is_none()
             && !self.records.is_empty()
             && self.records.iter().all(follows)
@@ -704,6 +708,7 @@ impl RfsActor {
         }
         self.granting = None;
         self.outdating = None;
+        self.failed = Some(why.clone());
         let fault = RfsFault::LocalDisk(why.clone());
         out.push(RfsEffect::Log(Event::RfsFault(fault.clone())));
         if self.stopping.is_some() {
@@ -909,7 +914,8 @@ impl RfsActor {
     fn outrank(&mut self, epoch: Epoch, records: &[Record]) {
         let known = records.iter().map(|record| record.epoch).max().unwrap_or_default();
         let known = known.max(epoch);
-        if known >= self.epoch {
+        let used = |record: &Record| record.epoch == self.epoch && record.was_primary;
+        if known > self.epoch || records.iter().any(used) {
             self.epoch = Epoch(known.0 + 1);
             self.alone = Some(self.epoch);
         }
@@ -961,8 +967,21 @@ impl RfsActor {
     // ---- durable changes -------------------------------------------------------------------------------------------
 
     fn write(&mut self, change: Change, out: &mut Out) {
-        self.writes.push(change);
-        self.next_write(out);
+        match (self.failed.clone(), &change) {
+            (None, _) => {
+                self.writes.push(change);
+                self.next_write(out);
+            }
+            (Some(why), Change::Stopped { .. }) => {
+                to_heart(out, RfsToHeart::Stopped { error: Some(why) });
+                out.push(RfsEffect::Exit);
+            }
+            (Some(why), _) => {
+                self.granting = None;
+                self.outdating = None;
+                to_heart(out, RfsToHeart::Fault(RfsFault::LocalDisk(why)));
+            }
+        }
     }
 
     fn next_write(&mut self, out: &mut Out) {
@@ -1109,7 +1128,8 @@ impl RfsActor {
             _ => false,
         };
         let without = self.alone.is_none() || self.held;
-        let settled = self.granting.is_none() && self.outdating.is_none() && self.stopping.is_none();
+        let settled =
+            self.granting.is_none() && self.outdating.is_none() && self.stopping.is_none() && self.failed.is_none();
         if self.is_primary()
             && self.mount == Mount::Yes
             && self.heart

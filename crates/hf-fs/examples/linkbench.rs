@@ -1,0 +1,236 @@
+//! Measures the replication path without FUSE: two copies in one process, connected over loopback.
+//!
+//! `linkbench DIR SECONDS`: makes DIR/a and DIR/b, prints one line a case. "alone" is the same path with nobody at the other end.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use hf_fs::backing::{Backing, Inherited, Name, New};
+use hf_fs::link::acks::Mode;
+use hf_fs::link::ring::Ring;
+use hf_fs::link::{Authenticate, DirPipeline, Flow, Limited, Link, LinkOptions, Wanted};
+use hf_fs::pipeline::{Attrs, FileId, GateState, Op, Pipeline};
+use hf_fs::sync::{self, SyncOptions};
+use hf_fs::table::Table;
+use hf_replica::engine::EngineEvent;
+
+struct Word;
+
+impl Word {
+    fn exchange(stream: &mut Limited<'_>) -> Result<(), String> {
+        stream.write_all(b"bench").map_err(|error| error.to_string())?;
+        stream.read_exact(&mut [0; 5]).map_err(|error| error.to_string())
+    }
+}
+
+impl Authenticate for Word {
+    fn initiate(&self, stream: &mut Limited<'_>) -> Result<(), String> {
+        Word::exchange(stream)
+    }
+
+    fn respond(&self, stream: &mut Limited<'_>) -> Result<(), String> {
+        Word::exchange(stream)
+    }
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+struct Node {
+    link: Arc<Link>,
+    backing: Arc<Backing>,
+    events: mpsc::Receiver<EngineEvent>,
+}
+
+fn node(root: &Path, range: u16, local: SocketAddr, peer: SocketAddr, async_second: bool) -> Result<Node, Failure> {
+    std::fs::create_dir_all(root)?;
+    let table = Arc::new(Table::create(range)?);
+    let backing = Arc::new(Backing::open(root, &root.with_extension("hold"), table)?);
+    let (sender, events) = mpsc::channel();
+    let options = LinkOptions {
+        local,
+        peer,
+        async_second,
+        send_timeout: Duration::from_secs(30),
+        lock_timeout: Duration::from_secs(100),
+        silence: Duration::from_secs(5),
+    };
+    let report = Arc::new(move |event| sender.send(event).unwrap_or_default());
+    let link = Link::start(options, Ring::create(64 << 20)?, vec![backing.clone()], Arc::new(Word), report)?;
+    Ok(Node { link, backing, events })
+}
+
+fn wait(node: &Node, wanted: impl Fn(&EngineEvent) -> bool) -> Result<(), Failure> {
+    loop {
+        let event = node.events.recv_timeout(Duration::from_secs(20))?;
+        if wanted(&event) {
+            return Ok(());
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Hands {
+    backing: Arc<Backing>,
+    pipe: DirPipeline,
+}
+
+impl Hands {
+    fn create(&self, text: &str) -> Result<FileId, Failure> {
+        let id = self.backing.table().new_id();
+        let admission = self.pipe.gate().admit()?.ok_or("closed")?;
+        let _names = self.pipe.order().change_names();
+        let attrs = Attrs { mode: 0o600, uid: 0, gid: 0 };
+        self.backing.make(
+            FileId::ROOT,
+            &Name::new(text.as_bytes())?,
+            id,
+            &New::File,
+            &Inherited { attrs, acl: false },
+        )?;
+        let stamp = self.backing.stamp(FileId::ROOT)?;
+        self.pipe.append(
+            &admission,
+            &Op::Create { parent: FileId::ROOT, name: text.as_bytes(), id, attrs, stamp },
+            None,
+        )?;
+        Ok(id)
+    }
+
+    fn write(&self, id: FileId, offset: u64, data: &[u8]) {
+        loop {
+            match self.pipe.gate().admit() {
+                Ok(Some(admission)) => {
+                    let _file = self.pipe.order().file(id);
+                    let written = self.backing.write(id, offset, data);
+                    assert!(matches!(written, Ok(n) if n == data.len()), "{written:?}");
+                    let appended = self.pipe.append(&admission, &Op::Write { id, offset, data }, None);
+                    assert!(appended.is_ok());
+                    return;
+                }
+                _ => std::thread::sleep(Duration::from_micros(100)),
+            }
+        }
+    }
+
+    /// As fdatasync through the front end.
+    fn sync(&self, id: FileId, waiter: &(mpsc::Sender<()>, mpsc::Receiver<()>)) {
+        let admission = loop {
+            match self.pipe.gate().admit() {
+                Ok(Some(admission)) => break admission,
+                _ => std::thread::sleep(Duration::from_micros(100)),
+            }
+        };
+        let Ok(seq) = self.pipe.append(&admission, &Op::Barrier { id }, None) else { return };
+        drop(admission);
+        assert!(self.backing.sync(id, true).is_ok());
+        let sender = waiter.0.clone();
+        self.pipe.when_durable(seq, Box::new(move |_| sender.send(()).unwrap_or_default()));
+        assert!(waiter.1.recv().is_ok());
+    }
+}
+
+/// fdatasyncs a second.
+fn fsyncs(hands: &Hands, files: &[FileId], jobs: usize, time: Duration) -> f64 {
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let began = Instant::now();
+    let threads: Vec<_> = files[..jobs]
+        .iter()
+        .map(|&id| {
+            let (hands, stop, count) = (hands.clone(), stop.clone(), count.clone());
+            std::thread::spawn(move || {
+                let waiter = mpsc::channel();
+                let (data, mut n) = ([0x5A; 4096], 0x1234_5678u64);
+                while !stop.load(Ordering::Relaxed) {
+                    n = n.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                    hands.write(id, ((n >> 33) % 4096) * 4096, &data);
+                    hands.sync(id, &waiter);
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    std::thread::sleep(time);
+    stop.store(true, Ordering::Relaxed);
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+    count.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
+}
+
+/// MB/s of sequential 1 MiB writes over a file that has its blocks, with a sync at the end.
+fn sequential(hands: &Hands, id: FileId) -> f64 {
+    let data = vec![0xA5; 1 << 20];
+    let waiter = mpsc::channel();
+    let began = Instant::now();
+    for i in 0..1024u64 {
+        hands.write(id, (i % 256) << 20, &data);
+    }
+    hands.sync(id, &waiter);
+    1024.0 * 1.048576 / began.elapsed().as_secs_f64()
+}
+
+fn creates(hands: &Hands, time: Duration, tag: &str) -> Result<f64, Failure> {
+    let began = Instant::now();
+    let (sender, answer) = mpsc::channel();
+    let mut n = 0u64;
+    while began.elapsed() < time {
+        hands.create(&format!("{tag}{n}"))?;
+        let sender = sender.clone();
+        hands.pipe.when_received(hands.pipe.last(), Box::new(move |_| sender.send(()).unwrap_or_default()));
+        answer.recv()?;
+        n += 1;
+    }
+    Ok(n as f64 / began.elapsed().as_secs_f64())
+}
+
+fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    let root = arguments.next().ok_or("linkbench DIR SECONDS")?;
+    let time = Duration::from_secs(arguments.next().map_or(Ok(3), |text| text.parse())?);
+    for async_second in [false, true] {
+        let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let (one, other) = (free()?, free()?);
+        let primary = node(&Path::new(&root).join("a"), 1, one, other, async_second)?;
+        let secondary = node(&Path::new(&root).join("b"), 2, other, one, async_second)?;
+        secondary.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
+        let open = GateState::Open { epoch: 1 };
+        primary.link.set_gate(Mode::Pass, open, Some(Flow::Alone));
+        let hands = Hands { backing: primary.backing.clone(), pipe: DirPipeline::new(primary.link.clone(), 0) };
+        let tag = if async_second { "second" } else { "none" };
+        let files = (0..4).map(|n| hands.create(&format!("{tag}{n}"))).collect::<Result<Vec<_>, _>>()?;
+        for &id in &files {
+            (0..256u64).for_each(|i| hands.write(id, i << 20, &vec![1; 1 << 20]));
+        }
+        if !async_second {
+            println!(
+                "alone: 1 job {:.0}/s, 4 jobs {:.0}/s",
+                fsyncs(&hands, &files, 1, time),
+                fsyncs(&hands, &files, 4, time)
+            );
+            println!("alone: sequential {:.0} MB/s", sequential(&hands, files[0]));
+        }
+        secondary.link.want(Wanted::Listen);
+        primary.link.want(Wanted::Connect);
+        wait(&primary, |event| matches!(event, EngineEvent::LinkUp))?;
+        primary.link.set_gate(Mode::Pass, open, Some(Flow::Syncing));
+        let began = Instant::now();
+        let walk = sync::start(&primary.link, 77, SyncOptions::default())?;
+        wait(&primary, |event| matches!(event, EngineEvent::SyncSent { .. }))?;
+        walk.join().map_err(|_| "the synchronisation panicked")?;
+        primary.link.set_gate(Mode::Wait, open, Some(Flow::InStep));
+        let waiter = mpsc::channel();
+        hands.sync(files[0], &waiter);
+        println!("async={tag}: synchronising 1 GiB {:.2} s", began.elapsed().as_secs_f64());
+        let calls = primary.link.out.calls.load(Ordering::Relaxed);
+        println!("async={tag}: 1 job {:.0}/s", fsyncs(&hands, &files, 1, time));
+        println!("async={tag}: send calls {}", primary.link.out.calls.load(Ordering::Relaxed) - calls);
+        println!("async={tag}: 4 jobs {:.0}/s", fsyncs(&hands, &files, 4, time));
+        println!("async={tag}: sequential {:.0} MB/s", sequential(&hands, files[0]));
+        println!("async={tag}: creates {:.0}/s", creates(&hands, time, tag)?);
+        primary.link.stop();
+        secondary.link.stop();
+    }
+    Ok(())
+}

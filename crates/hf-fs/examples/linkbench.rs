@@ -1,6 +1,6 @@
 //! Measures the replication path without FUSE: two copies in one process, connected over loopback.
 //!
-//! `linkbench DIR SECONDS`: makes DIR/a and DIR/b, prints one line a case. "alone" is the same path with nobody at the other end.
+//! `linkbench DIR ROUNDS`: works below DIR, prints medians. "alone" is the same path with nobody at the other end.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -185,52 +185,95 @@ fn creates(hands: &Hands, time: Duration, tag: &str) -> Result<f64, Failure> {
     Ok(n as f64 / began.elapsed().as_secs_f64())
 }
 
+/// Both copies and a directory that nobody follows.
+struct Setting {
+    tag: &'static str,
+    hands: Hands,
+    files: Vec<FileId>,
+    nodes: Vec<Node>,
+}
+
+fn prepare(hands: &Hands, tag: &str) -> Result<Vec<FileId>, Failure> {
+    let files = (0..4).map(|n| hands.create(&format!("{tag}{n}"))).collect::<Result<Vec<_>, _>>()?;
+    for &id in &files {
+        (0..256u64).for_each(|i| hands.write(id, i << 20, &vec![1; 1 << 20]));
+        hands.backing.sync(id, false)?;
+    }
+    Ok(files)
+}
+
+fn alone(root: &Path) -> Result<Setting, Failure> {
+    let nobody = "127.0.0.1:9".parse()?;
+    let node = node(&root.join("alone"), 3, nobody, nobody, true)?;
+    node.link.set_gate(Mode::Pass, GateState::Open { epoch: 1 }, Some(Flow::Alone));
+    let hands = Hands { backing: node.backing.clone(), pipe: DirPipeline::new(node.link.clone(), 0) };
+    Ok(Setting { tag: "alone", files: prepare(&hands, "alone")?, hands, nodes: vec![node] })
+}
+
+fn pair(root: &Path, async_second: bool) -> Result<Setting, Failure> {
+    let tag = if async_second { "async=second" } else { "async=none" };
+    let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let (one, other) = (free()?, free()?);
+    let primary = node(&root.join(format!("{tag}-a")), 1, one, other, async_second)?;
+    let secondary = node(&root.join(format!("{tag}-b")), 2, other, one, async_second)?;
+    secondary.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
+    let open = GateState::Open { epoch: 1 };
+    primary.link.set_gate(Mode::Pass, open, Some(Flow::Alone));
+    let hands = Hands { backing: primary.backing.clone(), pipe: DirPipeline::new(primary.link.clone(), 0) };
+    let files = prepare(&hands, tag)?;
+    secondary.link.want(Wanted::Listen);
+    primary.link.want(Wanted::Connect);
+    wait(&primary, |event| matches!(event, EngineEvent::LinkUp))?;
+    primary.link.set_gate(Mode::Pass, open, Some(Flow::Syncing));
+    let began = Instant::now();
+    let walk = sync::start(&primary.link, 77, SyncOptions::default())?;
+    wait(&primary, |event| matches!(event, EngineEvent::SyncSent { .. }))?;
+    walk.join().map_err(|_| "the synchronisation panicked")?;
+    primary.link.set_gate(Mode::Wait, open, Some(Flow::InStep));
+    hands.sync(files[0], &mpsc::channel());
+    println!("{tag}: 1 GiB synchronised in {:.2} s", began.elapsed().as_secs_f64());
+    Ok(Setting { tag, hands, files, nodes: vec![primary, secondary] })
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+type Case = (&'static str, fn(&Setting, usize) -> f64);
+
+const WINDOW: Duration = Duration::from_millis(700);
+
+const CASES: [Case; 4] = [
+    ("4k write + fdatasync a second, 1 job", |setting, _| fsyncs(&setting.hands, &setting.files, 1, WINDOW)),
+    ("4k write + fdatasync a second, 4 jobs", |setting, _| fsyncs(&setting.hands, &setting.files, 4, WINDOW)),
+    ("sequential 1 MiB writes, MB/s", |setting, _| sequential(&setting.hands, setting.files[0])),
+    ("creates a second", |setting, round| creates(&setting.hands, WINDOW, &format!("new{round}-")).unwrap_or_default()),
+];
+
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
-    let root = arguments.next().ok_or("linkbench DIR SECONDS")?;
-    let time = Duration::from_secs(arguments.next().map_or(Ok(3), |text| text.parse())?);
-    for async_second in [false, true] {
-        let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let (one, other) = (free()?, free()?);
-        let primary = node(&Path::new(&root).join("a"), 1, one, other, async_second)?;
-        let secondary = node(&Path::new(&root).join("b"), 2, other, one, async_second)?;
-        secondary.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
-        let open = GateState::Open { epoch: 1 };
-        primary.link.set_gate(Mode::Pass, open, Some(Flow::Alone));
-        let hands = Hands { backing: primary.backing.clone(), pipe: DirPipeline::new(primary.link.clone(), 0) };
-        let tag = if async_second { "second" } else { "none" };
-        let files = (0..4).map(|n| hands.create(&format!("{tag}{n}"))).collect::<Result<Vec<_>, _>>()?;
-        for &id in &files {
-            (0..256u64).for_each(|i| hands.write(id, i << 20, &vec![1; 1 << 20]));
+    let root = arguments.next().ok_or("linkbench DIR ROUNDS")?;
+    let rounds: usize = arguments.next().map_or(Ok(5), |text| text.parse())?;
+    let root = Path::new(&root);
+    let settings = [alone(root)?, pair(root, false)?, pair(root, true)?];
+    for (what, case) in CASES {
+        // Interleaved: what else the machine does hits all alike.
+        let mut values = vec![Vec::new(); settings.len()];
+        for round in 0..rounds {
+            for (setting, values) in settings.iter().zip(&mut values) {
+                values.push(case(setting, round));
+            }
         }
-        if !async_second {
-            println!(
-                "alone: 1 job {:.0}/s, 4 jobs {:.0}/s",
-                fsyncs(&hands, &files, 1, time),
-                fsyncs(&hands, &files, 4, time)
-            );
-            println!("alone: sequential {:.0} MB/s", sequential(&hands, files[0]));
-        }
-        secondary.link.want(Wanted::Listen);
-        primary.link.want(Wanted::Connect);
-        wait(&primary, |event| matches!(event, EngineEvent::LinkUp))?;
-        primary.link.set_gate(Mode::Pass, open, Some(Flow::Syncing));
-        let began = Instant::now();
-        let walk = sync::start(&primary.link, 77, SyncOptions::default())?;
-        wait(&primary, |event| matches!(event, EngineEvent::SyncSent { .. }))?;
-        walk.join().map_err(|_| "the synchronisation panicked")?;
-        primary.link.set_gate(Mode::Wait, open, Some(Flow::InStep));
-        let waiter = mpsc::channel();
-        hands.sync(files[0], &waiter);
-        println!("async={tag}: synchronising 1 GiB {:.2} s", began.elapsed().as_secs_f64());
-        let calls = primary.link.out.calls.load(Ordering::Relaxed);
-        println!("async={tag}: 1 job {:.0}/s", fsyncs(&hands, &files, 1, time));
-        println!("async={tag}: send calls {}", primary.link.out.calls.load(Ordering::Relaxed) - calls);
-        println!("async={tag}: 4 jobs {:.0}/s", fsyncs(&hands, &files, 4, time));
-        println!("async={tag}: sequential {:.0} MB/s", sequential(&hands, files[0]));
-        println!("async={tag}: creates {:.0}/s", creates(&hands, time, tag)?);
-        primary.link.stop();
-        secondary.link.stop();
+        let shown: Vec<_> = settings
+            .iter()
+            .zip(values)
+            .map(|(setting, values)| format!("{} {:.0}", setting.tag, median(values)))
+            .collect();
+        println!("{what}: {}", shown.join(", "));
     }
+    let out = &settings[1].nodes[0].link.out;
+    println!("{} sends, {} MB", out.calls.load(Ordering::Relaxed), out.bytes.load(Ordering::Relaxed) / 1_000_000);
+    settings.iter().flat_map(|setting| &setting.nodes).for_each(|node| node.link.stop());
     Ok(())
 }

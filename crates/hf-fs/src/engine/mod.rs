@@ -214,7 +214,10 @@ fn open_records(config: &EngineConfig) -> Result<Vec<RecordFile>, RecordError> {
 }
 
 fn send(link: &Link, mut message: PeerMessage) {
-    if let PeerMessage::Hello { applied, .. } = &mut message {
+    // Not 0: the record allows to go on; the position is known here.
+    if let PeerMessage::Hello { applied, .. } = &mut message
+        && *applied != Seq(0)
+    {
         *applied = Seq(link.ring.counters().applied.load(Ordering::SeqCst));
     }
     if let PeerMessage::SyncEnd { seq, .. } | PeerMessage::Handover { seq, .. } = &mut message {

@@ -222,7 +222,7 @@ fn hello_says_how_far_the_copy_is_and_whether_that_helps() {
         primary: false,
         epoch,
         records: Vec::new(),
-        applied: Seq(0),
+        applied: Seq(1),
     };
     let applied = |event| match event {
         E::Received(PeerMessage::Hello { applied, .. }) => Some(applied),

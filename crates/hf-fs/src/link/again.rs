@@ -5,7 +5,7 @@
 
 use std::io;
 
-use crate::backing::{Backing, Change, Found, Inherited, Name, New};
+use crate::backing::{Backing, Found, Inherited, Name, New};
 use crate::pipeline::{Attrs, FileId, Op, Stamp};
 
 /// Executes `op` unless it was executed already. `None`: it can be applied in the usual way.
@@ -25,7 +25,7 @@ pub fn finish(backing: &Backing, op: &Op<'_>) -> Option<io::Result<()>> {
             made(backing, find(parent, name), (parent, name, id, New::Special { kind, rdev }), attrs, stamp)
         }
         Op::Link { parent, name, id, stamp } => match find(parent, name) {
-            Ok(Some(found)) if found.id == id => Some(restamp(backing, parent, stamp)),
+            Ok(Some(found)) if found.id == id => Some(backing.restamp(parent, stamp)),
             _ => None,
         },
         Op::Unlink { parent, name, id, stamp } | Op::Rmdir { parent, name, id, stamp } => match find(parent, name) {
@@ -34,7 +34,7 @@ pub fn finish(backing: &Backing, op: &Op<'_>) -> Option<io::Result<()>> {
                 if backing.stat(id).is_err() {
                     backing.table().forget(id);
                 }
-                Some(restamp(backing, parent, stamp))
+                Some(backing.restamp(parent, stamp))
             }
             _ => None,
         },
@@ -43,8 +43,8 @@ pub fn finish(backing: &Backing, op: &Op<'_>) -> Option<io::Result<()>> {
             let moved =
                 matches!(to, Ok(Some(found)) if found.id == id) && !matches!(from, Ok(Some(found)) if found.id == id);
             moved.then(|| {
-                restamp(backing, parent, stamp)?;
-                restamp(backing, new_parent, stamp)
+                backing.restamp(parent, stamp)?;
+                backing.restamp(new_parent, stamp)
             })
         }
         Op::RemoveXattr { .. } => match backing.apply(op) {
@@ -66,12 +66,9 @@ fn made(
         Ok(Some(found)) if found.kind() == new.kind() => Some(Name::new(name).and_then(|name| {
             let fd = backing.open_made(parent, &name, new.kind())?;
             backing.finish(fd, id, new.kind(), &Inherited { attrs, acl: false })?;
-            restamp(backing, parent, stamp)
+            backing.stamp_new(id, stamp)?;
+            backing.restamp(parent, stamp)
         })),
         _ => None,
     }
-}
-
-fn restamp(backing: &Backing, dir: FileId, stamp: Stamp) -> io::Result<()> {
-    backing.set_attr(dir, &Change { mtime: Some(stamp), ..Change::default() })
 }

@@ -173,6 +173,10 @@ impl Link {
             self.out.open(stream.clone(), resume);
         }
         self.report(EngineEvent::LinkUp);
+        if self.options.async_second {
+            let counters = self.ring.counters();
+            counters.own_fulfilled.fetch_max(counters.applied.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
         self.out.acknowledge(&self.ring);
         let why = self.receive(&stream);
         self.out.close();

@@ -96,6 +96,8 @@ impl Link {
                 last = issued;
                 if self.sync_everything() && behind {
                     counters.own_durable.fetch_max(applied, Ordering::SeqCst);
+                    // Also barriers that a process of ours took and died before it synced for them.
+                    counters.own_fulfilled.fetch_max(applied, Ordering::SeqCst);
                     self.out.acknowledge(&self.ring);
                 }
             }

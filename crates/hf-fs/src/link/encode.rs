@@ -20,26 +20,25 @@ fn attrs_in(attrs: frame::Attrs) -> Attrs {
     Attrs { mode: attrs.mode, uid: attrs.uid, gid: attrs.gid }
 }
 
-/// The frame that carries an operation; `born` is the time of a file that it made.
-pub fn body_of<'a>(op: &Op<'a>, born: Stamp) -> Body<'a> {
-    let born = stamp_out(born);
+/// The frame that carries an operation.
+pub fn body_of<'a>(op: &Op<'a>) -> Body<'a> {
     match *op {
         Op::Write { id, offset, data } => Body::Write { id: id.0, offset, data },
         Op::Truncate { id, size } => Body::Truncate { id: id.0, size },
         Op::Allocate { id, mode, offset, len } => Body::Allocate { id: id.0, mode, offset, len },
         Op::Create { parent, name, id, attrs, stamp } => {
-            Body::Create { parent: parent.0, name, id: id.0, attrs: attrs_out(attrs), born, stamp: stamp_out(stamp) }
+            Body::Create { parent: parent.0, name, id: id.0, attrs: attrs_out(attrs), stamp: stamp_out(stamp) }
         }
         Op::Mkdir { parent, name, id, attrs, stamp } => {
-            Body::Mkdir { parent: parent.0, name, id: id.0, attrs: attrs_out(attrs), born, stamp: stamp_out(stamp) }
+            Body::Mkdir { parent: parent.0, name, id: id.0, attrs: attrs_out(attrs), stamp: stamp_out(stamp) }
         }
         Op::Symlink { parent, name, id, target, attrs, stamp } => {
             let (attrs, stamp) = (attrs_out(attrs), stamp_out(stamp));
-            Body::Symlink { parent: parent.0, name, id: id.0, target, attrs, born, stamp }
+            Body::Symlink { parent: parent.0, name, id: id.0, target, attrs, stamp }
         }
         Op::Mknod { parent, name, id, kind, rdev, attrs, stamp } => {
             let (attrs, stamp) = (attrs_out(attrs), stamp_out(stamp));
-            Body::Mknod { parent: parent.0, name, id: id.0, kind, rdev, attrs, born, stamp }
+            Body::Mknod { parent: parent.0, name, id: id.0, kind, rdev, attrs, stamp }
         }
         Op::Link { id, parent, name, stamp } => {
             Body::Link { id: id.0, parent: parent.0, name, stamp: stamp_out(stamp) }
@@ -117,15 +116,4 @@ pub fn op_of<'a>(body: &Body<'a>) -> Option<Op<'a>> {
         Body::Barrier { id } => Op::Barrier { id: f(id) },
         _ => return None,
     })
-}
-
-/// The time of the file that an operation made.
-pub fn born_of(body: &Body<'_>) -> Option<(FileId, Stamp)> {
-    match *body {
-        Body::Create { id, born, .. }
-        | Body::Mkdir { id, born, .. }
-        | Body::Symlink { id, born, .. }
-        | Body::Mknod { id, born, .. } => Some((FileId(id), stamp_in(born))),
-        _ => None,
-    }
 }

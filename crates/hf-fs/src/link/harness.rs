@@ -221,6 +221,7 @@ impl Hands {
             let _names = self.pipe.order().change_names();
             self.backing.make(parent, &name(text), id, new, &Inherited { attrs, acl: false })?;
             let (name, stamp) = (text.as_bytes(), self.stamp(parent)?);
+            self.backing.stamp_new(id, stamp)?;
             match *new {
                 New::File => append(&Op::Create { parent, name, id, attrs, stamp }),
                 New::Directory => append(&Op::Mkdir { parent, name, id, attrs, stamp }),

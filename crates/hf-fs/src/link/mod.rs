@@ -30,7 +30,7 @@ pub mod ring;
 mod watch;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -73,16 +73,16 @@ pub type Applied = Box<dyn Fn(u16, &Op<'_>) + Send + Sync>;
 
 /// What becomes of operations that succeeded here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u64)]
 pub enum Flow {
+    /// This is the secondary: there are none.
+    Following,
     /// Numbered only.
     Alone,
     /// Sent as far as the other copy knows the file.
     Syncing,
     /// Sent.
     InStep,
-    /// This is the secondary: there are none.
-    Following,
 }
 
 /// What the link is to do.
@@ -134,7 +134,6 @@ pub struct Link {
     pub statistics: Statistics,
     events: Events,
     auth: Arc<dyn Authenticate>,
-    flow: AtomicU8,
     wanted: Mutex<Wanted>,
     wanted_changed: Condvar,
     throttle: Mutex<Throttle>,
@@ -186,7 +185,6 @@ impl Link {
             statistics: Statistics::default(),
             events,
             auth,
-            flow: AtomicU8::new(Flow::Following as u8),
             wanted: Mutex::new(Wanted::Nothing),
             wanted_changed: Condvar::new(),
             throttle: Mutex::default(),
@@ -205,6 +203,10 @@ impl Link {
             applied: OnceLock::new(),
             threads: Mutex::default(),
         });
+        if link.flow() == Flow::InStep {
+            // The successor of a primary in step: the other copy knows everything.
+            link.bound.complete();
+        }
         link.spawn("hf-link", Link::connections)?;
         link.spawn("hf-send", Link::send_loop)?;
         link.spawn("hf-watch", Link::watch_loop)?;
@@ -275,11 +277,11 @@ impl Link {
 
     /// What becomes of operations.
     pub fn flow(&self) -> Flow {
-        match self.flow.load(Ordering::SeqCst) {
-            0 => Flow::Alone,
-            1 => Flow::Syncing,
-            2 => Flow::InStep,
-            _ => Flow::Following,
+        match self.ring.counters().flow.load(Ordering::SeqCst) {
+            0 => Flow::Following,
+            1 => Flow::Alone,
+            2 => Flow::Syncing,
+            _ => Flow::InStep,
         }
     }
 
@@ -320,7 +322,7 @@ impl Link {
             Flow::InStep if self.ring.stream() == 0 || self.flow() == Flow::Following => self.begin_equal(),
             Flow::InStep | Flow::Syncing | Flow::Following => {}
         }
-        self.flow.store(flow as u8, Ordering::SeqCst);
+        self.ring.counters().flow.store(flow as u64, Ordering::SeqCst);
     }
 
     /// A stream that begins with a synchronisation; nothing is known of the other copy.
@@ -438,13 +440,3 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) mod harness;
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-impl Link {
-    /// As if the core had found both in step after a death of this process.
-    fn set_gate_for_test(&self) {
-        self.flow.store(Flow::InStep as u8, Ordering::SeqCst);
-        self.bound.complete();
-        self.set_gate(Mode::Wait, GateState::Open { epoch: 1 }, Some(Flow::InStep));
-    }
-}

@@ -26,13 +26,6 @@ impl DirPipeline {
         DirPipeline { link, dir }
     }
 
-    fn body<'a>(&self, op: &Op<'a>) -> Body<'a> {
-        let is_new = matches!(op, Op::Create { .. } | Op::Mkdir { .. } | Op::Symlink { .. } | Op::Mknod { .. });
-        // A file that can't be looked at is gone again: its time doesn't matter.
-        let born = if is_new { self.link.dirs[usize::from(self.dir)].backing.mtime(op.id()).ok() } else { None };
-        body_of(op, born.unwrap_or_default())
-    }
-
     /// Is it about the content of a file that has no name any more?
     fn is_held(&self, op: &Op<'_>) -> bool {
         let backing = &self.link.dirs[usize::from(self.dir)].backing;
@@ -50,7 +43,7 @@ impl DirPipeline {
         });
         let seq = match &plan {
             Plan::Nothing => Seq(link.ring.unnumbered(mark)),
-            Plan::Operation => self.send(&self.body(op), mark)?,
+            Plan::Operation => self.send(&body_of(op), mark)?,
             Plan::Steps(steps) => {
                 let mut seq = Seq(0);
                 for step in steps {
@@ -100,7 +93,7 @@ impl Pipeline for DirPipeline {
             Flow::Alone => Ok(Seq(self.link.ring.skip(mark))),
             // Nobody there could open it.
             _ if self.is_held(op) => Ok(Seq(self.link.ring.unnumbered(mark))),
-            Flow::InStep => self.send(&self.body(op), mark),
+            Flow::InStep => self.send(&body_of(op), mark),
             Flow::Syncing => {
                 // Its own lock; the operation's keeps what the plan looked at as it is.
                 self.append_known(op, mark)

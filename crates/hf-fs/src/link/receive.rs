@@ -10,9 +10,8 @@ use hf_wire::frame::{Ack, Body, HEADER_LEN, Header, PAYLOAD_MAX, Place};
 use rustix::net::RecvFlags;
 
 use super::acks::Mode;
-use super::encode::{born_of, op_of};
+use super::encode::op_of;
 use super::{Link, again};
-use crate::backing::Change;
 use crate::backing::apply::ApplyError;
 use crate::pipeline::{FileId, Op};
 use crate::sync::{DigestJob, Mirror};
@@ -232,11 +231,7 @@ impl Link {
         if std::mem::take(&mut incoming.maybe_done) == place.seq
             && let Some(done) = again::finish(&dir.backing, &op)
         {
-            return done.and_then(|()| set_born(dir, body)).map_err(|source| ApplyError {
-                operation: "repetition",
-                id: op.id(),
-                source,
-            });
+            return done.map_err(|source| ApplyError { operation: "repetition", id: op.id(), source });
         }
         if incoming.mirror.is_some() && is_size_already(dir, &op) {
             return Ok(());
@@ -245,10 +240,7 @@ impl Link {
         self.after(incoming, place.dir, dir, &op);
         match done {
             Err(error) if self.is_late(&error, incoming, &op) => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => {
-                set_born(dir, body).map_err(|source| ApplyError { operation: "setting times", id: op.id(), source })
-            }
+            other => other,
         }
     }
 
@@ -312,14 +304,6 @@ impl Link {
         self.out.direct(&self.ring, &Body::Fault { seq, errno, text: &text });
         let fault = if is_disk(errno) { RfsFault::LocalDisk(text) } else { RfsFault::Diverged(text) };
         self.report(EngineEvent::Fault(fault));
-    }
-}
-
-/// A new file has the time that it has on the primary.
-fn set_born(dir: &super::Directory, body: &Body<'_>) -> std::io::Result<()> {
-    match born_of(body) {
-        Some((id, born)) => dir.backing.set_attr(id, &Change { mtime: Some(born), ..Change::default() }),
-        None => Ok(()),
     }
 }
 

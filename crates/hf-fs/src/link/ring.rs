@@ -58,6 +58,8 @@ pub struct Counters {
     pub started: AtomicU64,
     pub own_fulfilled: AtomicU64,
     pub own_durable: AtomicU64,
+    /// What becomes of operations, see [`Flow`](super::Flow).
+    pub flow: AtomicU64,
     /// A synchronisation is being sent, received: after a death of this process it begins again.
     pub sending_sync: AtomicU64,
     pub receiving_sync: AtomicU64,

@@ -170,7 +170,7 @@ fn a_successor_on_either_side_goes_on_where_the_dead_process_stopped() {
         if round % 2 == 0 {
             secondary.secondary();
         } else {
-            primary.link.set_gate_for_test();
+            primary.link.set_gate(Mode::Wait, GateState::Open { epoch: 1 }, Some(Flow::InStep));
             primary.link.want(Wanted::Connect);
         }
         primary.wait_link();

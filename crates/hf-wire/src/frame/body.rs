@@ -57,7 +57,7 @@ pub struct Ack {
 }
 
 /// What a frame says. Ids are those of the primary; every value is final (no umask, no "now"). `stamp` is the time of the
-/// parent directories after the operation, `born` that of the new file.
+/// parent directories after the operation, and of a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
     Write {
@@ -80,7 +80,6 @@ pub enum Body<'a> {
         name: &'a [u8],
         id: u64,
         attrs: Attrs,
-        born: Stamp,
         stamp: Stamp,
     },
     Mkdir {
@@ -88,7 +87,6 @@ pub enum Body<'a> {
         name: &'a [u8],
         id: u64,
         attrs: Attrs,
-        born: Stamp,
         stamp: Stamp,
     },
     Symlink {
@@ -97,7 +95,6 @@ pub enum Body<'a> {
         id: u64,
         target: &'a [u8],
         attrs: Attrs,
-        born: Stamp,
         stamp: Stamp,
     },
     /// `kind` is the `S_IFMT` part of the mode.
@@ -108,7 +105,6 @@ pub enum Body<'a> {
         kind: u32,
         rdev: u64,
         attrs: Attrs,
-        born: Stamp,
         stamp: Stamp,
     },
     Link {
@@ -358,28 +354,24 @@ impl<'a> Body<'a> {
                 f.u64(len).u32(mode as u32);
                 (kind::ALLOCATE, id, offset, [NONE; 2])
             }
-            Body::Create { parent, name, id, attrs, born, stamp } => {
+            Body::Create { parent, name, id, attrs, stamp } => {
                 put_stamp(f, stamp);
-                put_stamp(f, born);
                 put_attrs(f, attrs);
                 (kind::CREATE, id, parent, [name, NONE])
             }
-            Body::Mkdir { parent, name, id, attrs, born, stamp } => {
+            Body::Mkdir { parent, name, id, attrs, stamp } => {
                 put_stamp(f, stamp);
-                put_stamp(f, born);
                 put_attrs(f, attrs);
                 (kind::MKDIR, id, parent, [name, NONE])
             }
-            Body::Symlink { parent, name, id, target, attrs, born, stamp } => {
+            Body::Symlink { parent, name, id, target, attrs, stamp } => {
                 put_stamp(f, stamp);
-                put_stamp(f, born);
                 put_attrs(f, attrs);
                 f.u16(name.len() as u16);
                 (kind::SYMLINK, id, parent, [name, target])
             }
-            Body::Mknod { parent, name, id, kind, rdev, attrs, born, stamp } => {
+            Body::Mknod { parent, name, id, kind, rdev, attrs, stamp } => {
                 put_stamp(f, stamp);
-                put_stamp(f, born);
                 put_attrs(f, attrs);
                 f.u32(kind).u64(rdev);
                 (kind::MKNOD, id, parent, [name, NONE])
@@ -552,22 +544,22 @@ fn read<'a>(header: &Header, r: &mut Reader<'a>) -> Result<Option<Body<'a>>, Sho
             Body::Allocate { id, mode, offset: arg, len }
         }
         kind::CREATE => {
-            let (stamp, born, attrs) = (get_stamp(r)?, get_stamp(r)?, get_attrs(r)?);
-            Body::Create { parent, name: r.rest(), id, attrs, born, stamp }
+            let (stamp, attrs) = (get_stamp(r)?, get_attrs(r)?);
+            Body::Create { parent, name: r.rest(), id, attrs, stamp }
         }
         kind::MKDIR => {
-            let (stamp, born, attrs) = (get_stamp(r)?, get_stamp(r)?, get_attrs(r)?);
-            Body::Mkdir { parent, name: r.rest(), id, attrs, born, stamp }
+            let (stamp, attrs) = (get_stamp(r)?, get_attrs(r)?);
+            Body::Mkdir { parent, name: r.rest(), id, attrs, stamp }
         }
         kind::SYMLINK => {
-            let (stamp, born, attrs, len) = (get_stamp(r)?, get_stamp(r)?, get_attrs(r)?, r.u16()?);
+            let (stamp, attrs, len) = (get_stamp(r)?, get_attrs(r)?, r.u16()?);
             let name = r.bytes(len.into())?;
-            Body::Symlink { parent, name, id, target: r.rest(), attrs, born, stamp }
+            Body::Symlink { parent, name, id, target: r.rest(), attrs, stamp }
         }
         kind::MKNOD => {
-            let (stamp, born, attrs) = (get_stamp(r)?, get_stamp(r)?, get_attrs(r)?);
+            let (stamp, attrs) = (get_stamp(r)?, get_attrs(r)?);
             let (kind, rdev) = (r.u32()?, r.u64()?);
-            Body::Mknod { parent, name: r.rest(), id, kind, rdev, attrs, born, stamp }
+            Body::Mknod { parent, name: r.rest(), id, kind, rdev, attrs, stamp }
         }
         kind::LINK => {
             let stamp = get_stamp(r)?;

@@ -69,6 +69,8 @@ pub struct HeartActor {
     /// This secondary is to become primary by a swap that has begun.
     pub(super) swapping: bool,
     pub(super) default_swap_done: bool,
+    /// Since when both nodes are secondaries in step.
+    pub(super) two_since: Option<Instant>,
     /// The split brain that was already decided: the peer's generation.
     pub(super) stayed: Option<(Incarnation, GenerationId)>,
     /// The heartbeat that the other primary has to hear before this one makes way for it, and until when.
@@ -141,6 +143,7 @@ impl HeartActor {
             swap_until: None,
             swapping: false,
             default_swap_done: false,
+            two_since: None,
             stayed: None,
             meeting: None,
             scripts: Scripts::default(),
@@ -412,6 +415,7 @@ impl HeartActor {
             (self.hold_until, "hold"),
             (self.rfs.deadline, "rfs"),
             (self.patience_ends(), "link"),
+            (self.two_since.map(|since| since + super::secondary::TWO_LIMIT), "two secondaries"),
             (self.rfs.outdate.map(|(_, since)| since + super::secondary::RESIGNING_LIMIT), "resignation"),
             (self.consenting.map(|since| since + super::secondary::CONSENT_LIMIT), "consent"),
             (self.scripts.deadline(), "transition"),

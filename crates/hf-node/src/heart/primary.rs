@@ -1,6 +1,6 @@
 use super::HeartEffect;
 use super::actor::{HeartActor, Out, log};
-use hf_module::mirror::{Place, Plan};
+use hf_module::mirror::{Goal, Place, Plan};
 use hf_replica::grant::{Evidence, NoWitness, Verdict, decide};
 use hf_replica::{Preferred, Relation, compare};
 use hf_types::{
@@ -18,10 +18,14 @@ const MEETING: Duration = Duration::from_secs(1);
 impl HeartActor {
     /// ALONE and PRIM.
     pub(super) fn as_primary(&mut self, out: &mut Out) -> bool {
-        if self.is_stopping() {
+        if matches!(self.goal(), Some(Goal::Stopped | Goal::Restarted)) {
             return false;
         }
-        self.meet(out) || self.follow_secondary(out) || self.answer_swap(out)
+        self.yield_if_outpaced(out) || self.meet(out) || self.leave_if_resigned(out) || self.with_or_without(out)
+    }
+
+    fn with_or_without(&mut self, out: &mut Out) -> bool {
+        self.goal() != Some(Goal::Swapped) && (self.follow_secondary(out) || self.answer_swap(out))
     }
 
     // ---- permission to acknowledge ---------------------------------------------------------------------------------
@@ -44,7 +48,7 @@ impl HeartActor {
         if self.repeat_grant(&copy, out) {
             return true;
         }
-        if self.grant_pending() {
+        if self.grant_pending() || self.is_outpaced() {
             return false;
         }
         match decide(&self.evidence(&copy), &NoWitness) {
@@ -162,7 +166,7 @@ impl HeartActor {
             peer.swap == SwapPhase::Asked && peer.state == ModuleState::Second && peer.colour == Colour::Green
         });
         let ready = self.state() == ModuleState::Prim && self.colour() == Colour::Green && self.plan.is_none();
-        if !asked || !ready || (self.config.replicates && !self.rfs.in_step) {
+        if !asked || !ready || self.pair.listening() || (self.config.replicates && !self.rfs.in_step) {
             return false;
         }
         self.begin_swap(out);
@@ -176,29 +180,39 @@ impl HeartActor {
         let Some(peer) = self.heard_peer().cloned() else {
             return false;
         };
-        if self.config.replicates && self.grant_pending() {
-            // What this copy is about to be is not known to anybody yet.
-            return false;
-        }
         if peer.state == ModuleState::Stop || self.swap != SwapPhase::None || peer.swap != SwapPhase::None {
             return false;
         }
         match (self.rfs.copy.clone(), &peer.copy) {
-            (Some(mine), Some(theirs)) => match compare(&mine, theirs) {
-                Relation::Ancestor if theirs.up_to_date && theirs.consistent => self.yield_to_peer(out),
-                Relation::Diverged => self.split_brain(&peer, out),
-                Relation::Ancestor | Relation::Descendant | Relation::Equal => false,
-            },
+            (Some(mine), Some(theirs)) if compare(&mine, theirs) == Relation::Diverged => self.split_brain(&peer, out),
             _ if !self.config.replicates => self.split_brain(&peer, out),
             _ => false,
         }
     }
 
-    fn yield_to_peer(&mut self, out: &mut Out) -> bool {
+    /// The other copy went on from this one while this node was cut off or stood still, whatever it is doing now
+    /// (REPLICATION P7). What this node is about to be by a new permission is not known to anybody yet.
+    fn yield_if_outpaced(&mut self, out: &mut Out) -> bool {
+        if !self.is_outpaced() || self.grant_pending() || self.next_plan.is_some() {
+            return false;
+        }
+        self.swap = SwapPhase::None;
+        self.clear_vips(out);
         log(out, Event::Yielding);
         out.push(HeartEffect::ToRfs(HeartToRfs::Fence { epoch: self.epoch }));
         self.why = Some(Event::Yielding.to_string());
         self.replace_plan(Plan::yield_to_peer(self.state()), out);
+        true
+    }
+
+    /// A primary whose record says "outdated" can't acknowledge ever again: it begins anew.
+    fn leave_if_resigned(&mut self, out: &mut Out) -> bool {
+        let outdated = |copy: &CopyState| matches!(copy.standing, Standing::Outdated { .. });
+        let resigned = self.rfs.known && self.rfs.copy.as_ref().is_some_and(outdated);
+        if !resigned || self.grant_pending() || self.next_plan.is_some() {
+            return false;
+        }
+        self.replace_plan(Plan::restart(self.state()), out);
         true
     }
 
@@ -222,6 +236,7 @@ impl HeartActor {
                 return false;
             }
             self.meeting = None;
+            self.clear_vips(out);
             log(out, Event::SplitBrainExiting);
             self.why = Some(Event::SplitBrainExiting.to_string());
             self.replace_plan(Plan::exit_alone(self.state()), out);

@@ -1,6 +1,6 @@
 use super::HeartEffect;
 use super::actor::{HeartActor, Out, log};
-use hf_module::mirror::{Plan, Step};
+use hf_module::mirror::{Goal, Plan, Step};
 use hf_replica::grant::Grant;
 use hf_replica::summary;
 use hf_types::{
@@ -155,7 +155,7 @@ impl HeartActor {
         self.why = Some(format!("local disk error: {why}"));
         self.fail_step(Step::Outdate);
         self.rfs.disk_failed = true;
-        if self.is_stopping() {
+        if matches!(self.goal(), Some(Goal::Stopped | Goal::Restarted)) || self.next_plan.is_some() {
             return;
         }
         let state = self.state();
@@ -234,7 +234,7 @@ impl HeartActor {
             return false;
         };
         let left = |step: &Step| matches!(step, Step::StopRfs | Step::AbortRfs);
-        let leaving = matches!(plan.goal, hf_module::mirror::Goal::Stopped | hf_module::mirror::Goal::Restarted);
+        let leaving = matches!(plan.goal, Goal::Stopped | Goal::Restarted);
         leaving && !plan.steps.iter().any(left)
     }
 

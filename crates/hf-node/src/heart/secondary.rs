@@ -9,6 +9,8 @@ use std::time::Duration;
 /// How long this copy may take to write that it is outdated, before its heart promises it instead.
 pub(super) const CONSENT_LIMIT: Duration = Duration::from_secs(2);
 
+/// How long both nodes may be secondaries in step, before the former primary resigns.
+pub(super) const TWO_LIMIT: Duration = Duration::from_secs(3);
 /// How long an order to write "outdated" is believed to be under way.
 pub(super) const RESIGNING_LIMIT: Duration = Duration::from_secs(10);
 
@@ -56,11 +58,11 @@ impl HeartActor {
             self.paint(Colour::Magenta, out);
             return true;
         }
-        if !self.swapping {
-            return false;
-        }
         if self.was_handed_the_role() {
             return self.take_swapped_role(out);
+        }
+        if !self.swapping {
+            return false;
         }
         let aborted = self
             .heard_peer()
@@ -75,7 +77,8 @@ impl HeartActor {
         if self.config.replicates {
             return matches!(self.rfs.role, Some(RfsRole::Primary { .. }));
         }
-        self.heard_peer().is_some_and(|peer| peer.state == ModuleState::Second && peer.swap == SwapPhase::Begun)
+        self.swapping
+            && self.heard_peer().is_some_and(|peer| peer.state == ModuleState::Second && peer.swap == SwapPhase::Begun)
     }
 
     fn take_swapped_role(&mut self, out: &mut Out) -> bool {
@@ -83,7 +86,9 @@ impl HeartActor {
         self.former = Former::Prim;
         self.grant = None;
         if let Some(role @ RfsRole::Primary { .. }) = self.rfs.role {
-            self.rfs.ordered = Some(role);
+            // What was ordered before was meant for a secondary.
+            self.rfs.outdate = None;
+            self.order_role(role, out);
         }
         if self.colour() == Colour::Green {
             self.paint(Colour::Magenta, out);
@@ -188,10 +193,13 @@ impl HeartActor {
         }
     }
 
-    fn is_outpaced(&self) -> bool {
+    /// The other copy is known to have gone on from this one; it does not have to be heard any more for that.
+    pub(super) fn is_outpaced(&self) -> bool {
         let theirs = self.peer.as_ref().and_then(|peer| peer.copy.as_ref());
         match (&self.rfs.copy, theirs) {
-            (Some(mine), Some(theirs)) => compare(mine, theirs) == Relation::Ancestor,
+            (Some(mine), Some(theirs)) => {
+                compare(mine, theirs) == Relation::Ancestor && theirs.up_to_date && theirs.consistent
+            }
             _ => false,
         }
     }
@@ -215,9 +223,14 @@ impl HeartActor {
                 self.ask_to_outdate(mine.generation)
             }
             ModuleState::Second if peer.in_step && self.is_former_primary(peer.former) => {
-                self.order_outdate(mine.generation, out)
+                // The new primary's heart may not know yet that it is.
+                let since = *self.two_since.get_or_insert(self.now);
+                self.now.since(since) >= TWO_LIMIT && self.order_outdate(mine.generation, out)
             }
-            _ => false,
+            _ => {
+                self.two_since = None;
+                false
+            }
         }
     }
 

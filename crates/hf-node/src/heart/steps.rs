@@ -2,6 +2,7 @@ use super::HeartEffect;
 use super::actor::{HeartActor, Out, RunningStep, log};
 use super::scripts::script_of;
 use hf_module::mirror::{Goal, Place, Plan, Step};
+use hf_replica::{Relation, compare};
 use hf_types::{Action, Colour, Event, GenerationId, Instant, ModuleState};
 use hf_wire::bus::{HeartToDaemon, HeartToRfs, RfsRole};
 use hf_wire::heartbeat::{Former, SwapPhase};
@@ -187,6 +188,8 @@ impl HeartActor {
             }
             Step::AbortRfs if late => self.on_rfs_gone_as_asked(),
             Step::GiveRole if late || step.failed => self.handover_failed(out),
+            // What has not arrived there would be missing in the new primary's copy.
+            Step::Drain if late && self.goal() == Some(Goal::Swapped) => self.back_to_primary(out),
             Step::Drain if late => {
                 log(out, Event::Text("The other copy did not take everything in time".to_owned()));
             }
@@ -288,13 +291,14 @@ impl HeartActor {
     /// Since when this copy is to be outdated at the end of this plan; none if nobody is there who goes on.
     fn outdate_on_leaving(&self) -> Option<GenerationId> {
         let copy = self.rfs.copy.as_ref().filter(|_| self.rfs.known)?;
+        if self.is_outpaced() {
+            return self.peer.as_ref().and_then(|peer| peer.copy.as_ref()).map(|theirs| theirs.generation);
+        }
         let peer = self.heard_peer()?;
         let theirs = peer.copy.as_ref()?;
         match self.state() {
             ModuleState::Alone | ModuleState::Prim => {
-                let newer = hf_replica::compare(copy, theirs) == hf_replica::Relation::Ancestor;
-                let diverged = hf_replica::compare(copy, theirs) == hf_replica::Relation::Diverged;
-                if peer.state.is_primary() && (newer || diverged) {
+                if peer.state.is_primary() && compare(copy, theirs) == Relation::Diverged {
                     return Some(theirs.generation);
                 }
                 let follows = peer.state == ModuleState::Second && !peer.stopping && peer.in_step;

@@ -15,6 +15,8 @@ const PEER_VERSION: u16 = 1;
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the other copy may take to say that it is ready for a synchronisation.
 const READY_LIMIT: Duration = Duration::from_secs(30);
+/// How long the answer to a drain is waited for that nobody wants any more, when another one is wanted.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the other copy may take to accept the primary's role.
 const HANDOVER_LIMIT: Duration = Duration::from_secs(3);
 /// How long both links may take to turn round after a swap, before the new primary asks to go alone.
@@ -29,13 +31,16 @@ const TURN_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RfsActor {
     pub(super) config: RfsConfig,
+    now: Instant,
     incarnation: Incarnation,
     boot_id: String,
     /// As they are durably.
     records: Vec<Record>,
     pub(super) writes: Writes,
-    /// What the heart wants; none before it said anything.
+    /// What this rfs is to be; a hand-over can change it before the heart knows.
     wanted: RfsRole,
+    /// The role that the heart gave last.
+    ordered: RfsRole,
     mount: Mount,
     gate: Gate,
     epoch: Epoch,
@@ -52,7 +57,7 @@ pub struct RfsActor {
     held: bool,
     heart: bool,
     outdating: Option<GenerationId>,
-    drains: VecDeque<Drain>,
+    drains: Drains,
     stopping: Option<bool>,
     retry_at: Option<Instant>,
     peer_seq: Seq,
@@ -135,6 +140,22 @@ enum Drain {
     Grant(Grant),
 }
 
+/// The drains that were asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+struct Drains {
+    under_way: Option<(Drain, Instant)>,
+    /// What the one under way was for is over.
+    unwanted: bool,
+    waiting: VecDeque<Drain>,
+}
+
+impl Drains {
+    fn given_up_at(&self) -> Option<Instant> {
+        let (_, since) = self.under_way.as_ref()?;
+        (self.unwanted && !self.waiting.is_empty()).then(|| *since + DRAIN_PATIENCE)
+    }
+}
+
 /// The status that the heart has.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Said {
@@ -157,6 +178,7 @@ impl RfsActor {
             records: Vec::new(),
             writes: Writes::default(),
             wanted: RfsRole::Idle,
+            ordered: RfsRole::Idle,
             mount: Mount::No,
             gate: Gate::Closed,
             epoch: Epoch(0),
@@ -169,7 +191,8 @@ impl RfsActor {
             held: false,
             heart: true,
             outdating: None,
-            drains: VecDeque::new(),
+            drains: Drains::default(),
+            now: Instant(0),
             stopping: None,
             retry_at: None,
             peer_seq: Seq(0),
@@ -181,6 +204,7 @@ impl RfsActor {
     /// Takes one input and says what is to be done, in this order.
     pub fn handle(&mut self, now: Instant, input: RfsInput) -> Vec<RfsEffect> {
         let mut out = Vec::new();
+        self.now = self.now.max(now);
         match input {
             RfsInput::Started { incarnation } => self.incarnation = incarnation,
             RfsInput::Heart(message) => {
@@ -188,11 +212,13 @@ impl RfsActor {
                 self.on_heart(message, &mut out);
             }
             RfsInput::HeartGone => self.on_heart_gone(&mut out),
-            RfsInput::HeartBack => self.heart = true,
+            // The gate opens when that heart has said again what this rfs is to be.
+            RfsInput::HeartBack => self.say_status_again(),
             RfsInput::Engine(event) => self.on_engine(now, event, &mut out),
             RfsInput::Timer => self.on_timer(now, &mut out),
             RfsInput::Stalled { .. } => self.on_stall(&mut out),
         }
+        self.tend_drains(&mut out);
         self.ask(&mut out);
         self.say_status(&mut out);
         out
@@ -200,7 +226,9 @@ impl RfsActor {
 
     /// When [`RfsInput::Timer`] is due next, and for what.
     pub fn next_deadline(&self) -> Option<(Instant, &'static str)> {
-        self.retry_at.map(|at| (at, "retry"))
+        let drain = self.drains.given_up_at().map(|at| (at, "drain"));
+        let retry = self.retry_at.map(|at| (at, "retry"));
+        retry.into_iter().chain(drain).min_by_key(|(at, _)| *at)
     }
 
     /// Role, gate, records.
@@ -237,6 +265,9 @@ impl RfsActor {
     // ---- the heart -------------------------------------------------------------------------------------------------
 
     fn on_heart(&mut self, message: HeartToRfs, out: &mut Out) {
+        if let HeartToRfs::Become(role) = &message {
+            self.ordered = *role;
+        }
         match message {
             HeartToRfs::Become(RfsRole::Idle) => self.become_idle(out),
             HeartToRfs::Become(RfsRole::Primary { epoch }) => self.become_primary(epoch, out),
@@ -322,6 +353,8 @@ impl RfsActor {
             self.asked = false;
             if alone && !busy {
                 self.open_alone(grant.epoch, out);
+            } else {
+                self.reopen_in_step(out);
             }
             return;
         }
@@ -385,7 +418,9 @@ impl RfsActor {
             to_heart(out, RfsToHeart::Outdated { since });
             return;
         }
-        if self.outdating == Some(since) || self.went_on_from(since) {
+        // After a hand-over that the heart hasn't heard of yet, this order was meant for a secondary.
+        let behind = self.is_primary() && self.ordered == RfsRole::Secondary;
+        if self.outdating == Some(since) || self.went_on_from(since) || behind {
             return;
         }
         self.outdating = Some(since);
@@ -413,8 +448,36 @@ impl RfsActor {
     }
 
     fn drain(&mut self, purpose: Drain, out: &mut Out) {
-        self.drains.push_back(purpose);
-        engine(out, EngineCommand::Drain);
+        self.drains.waiting.push_back(purpose);
+        self.tend_drains(out);
+    }
+
+    /// One drain at a time, because answers don't say to which they belong. One that nobody wants any more is waited for
+    /// only so long: a disk that failed may never answer.
+    fn tend_drains(&mut self, out: &mut Out) {
+        if self.drains.given_up_at().is_some_and(|at| at <= self.now) {
+            self.drains.under_way = None;
+        }
+        while self.drains.under_way.is_none() {
+            let Some(purpose) = self.drains.waiting.pop_front() else {
+                break;
+            };
+            if self.is_wanted(&purpose) {
+                self.drains.under_way = Some((purpose, self.now));
+                engine(out, EngineCommand::Drain);
+            }
+        }
+        let unwanted = self.drains.under_way.as_ref().is_some_and(|(purpose, _)| !self.is_wanted(purpose));
+        self.drains.unwanted = unwanted;
+    }
+
+    fn is_wanted(&self, purpose: &Drain) -> bool {
+        match purpose {
+            Drain::Heart => self.stopping.is_none() && self.is_primary(),
+            Drain::SyncEnd { .. } => self.course == Course::Settling,
+            Drain::Handover { .. } => self.course == Course::TakingOver,
+            Drain::Grant(grant) => self.granting == Some(*grant),
+        }
     }
 
     fn on_stop(&mut self, orderly: bool, out: &mut Out) {
@@ -476,6 +539,8 @@ impl RfsActor {
             EngineEvent::SyncSent { count, .. } if self.course == Course::Copying => {
                 self.alone = None;
                 self.course = Course::Connecting;
+                // In step needs no permission to go alone; a missing heart is another matter.
+                self.held &= !self.heart;
                 self.set_gate(Gate::InStep { epoch: self.epoch }, out);
                 let epoch = self.epoch;
                 self.write(Change::Connected { epoch, count }, out);
@@ -722,19 +787,17 @@ impl RfsActor {
     }
 
     fn on_drained(&mut self, _seq: Seq, out: &mut Out) {
-        match self.drains.pop_front() {
-            Some(Drain::Heart) => to_heart(out, RfsToHeart::Drained),
-            Some(Drain::SyncEnd { epoch, generation, history, count }) if self.course == Course::Settling => {
+        let Some((purpose, _)) = self.drains.under_way.take().filter(|(purpose, _)| self.is_wanted(purpose)) else {
+            return;
+        };
+        match purpose {
+            Drain::Heart => to_heart(out, RfsToHeart::Drained),
+            Drain::SyncEnd { epoch, generation, history, count } => {
                 let change = Change::InStep { epoch, generation, history, count };
                 self.write(change, out);
             }
-            Some(Drain::Handover { epoch }) if self.course == Course::TakingOver => {
-                self.write(Change::TakenOver { epoch }, out);
-            }
-            Some(Drain::Grant(grant)) if self.granting == Some(grant) => {
-                self.write(Change::Alone(grant), out);
-            }
-            Some(Drain::SyncEnd { .. } | Drain::Handover { .. } | Drain::Grant(_)) | None => {}
+            Drain::Handover { epoch } => self.write(Change::TakenOver { epoch }, out),
+            Drain::Grant(grant) => self.write(Change::Alone(grant), out),
         }
     }
 
@@ -1112,7 +1175,12 @@ impl RfsActor {
         self.retry_at = None;
     }
 
+    /// The one door to acknowledging: nothing opens without a heart, or before it has listened after a stall.
     fn set_gate(&mut self, gate: Gate, out: &mut Out) {
+        let shut = matches!(gate, Gate::Closed | Gate::ReadOnly);
+        if !shut && (self.held || !self.heart) {
+            return;
+        }
         if self.gate != gate {
             self.gate = gate;
             engine(out, EngineCommand::SetGate(gate));
@@ -1149,6 +1217,11 @@ impl RfsActor {
     fn resigned(&self) -> bool {
         let outdated = |record: &Record| matches!(record.standing, Standing::Outdated { .. });
         self.records.iter().any(outdated)
+    }
+
+    fn say_status_again(&mut self) {
+        self.heart = true;
+        self.said = None;
     }
 
     fn say_status(&mut self, out: &mut Out) {

@@ -8,6 +8,7 @@ mod fence;
 mod heart;
 mod load;
 mod log;
+mod places;
 mod run;
 mod shell;
 

@@ -1,8 +1,10 @@
 //! What rfs is configured with.
 
 use crate::authenticate::ByClusterKey;
-use hf_config::{ModuleConfig, Rfs};
+use crate::places::{self, PlacesError};
+use hf_config::{ModuleConfig, Replicated, Rfs};
 use hf_fs::engine::{Directory, EngineConfig};
+use hf_fs::front::mountpoint::Place;
 use hf_host::cluster::{ClusterError, Identity, Member};
 use hf_host::module::{Applied, ModuleError, rfs_port};
 use hf_host::{Paths, clock, cluster, module, random};
@@ -10,6 +12,7 @@ use hf_node::heart::{HeartConfig, HeartConfigError};
 use hf_node::rfs::RfsConfig;
 use hf_types::{ModuleName, NodeName};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +25,8 @@ pub enum LoadError {
     Module(#[from] ModuleError),
     #[error(transparent)]
     Pair(#[from] HeartConfigError),
+    #[error(transparent)]
+    Places(#[from] PlacesError),
     #[error("the module {0} replicates nothing: its userconfig.xml has no <rfs>")]
     NoRfs(ModuleName),
     #[error("the replication's network {lan} has no address of {node} in cluster.xml")]
@@ -40,6 +45,9 @@ pub fn load(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<
     let applied = module::load(paths, name, &member.cluster)?;
     let rfs = applied.config.rfs.clone().ok_or_else(|| LoadError::NoRfs(name.clone()))?;
     let pair = HeartConfig::from_config(&applied.config, &member.cluster, &member.me)?;
+    let of = |replicated: &Replicated| Place::new(Path::new(&replicated.dir), &rfs.suffix);
+    let places = rfs.replicated.iter().map(of).collect::<Result<Vec<Place>, _>>().map_err(PlacesError::from)?;
+    places::prepare(paths, &places)?;
     Ok(Loaded { rfs: RfsConfig::from(&rfs), engine: engine(paths, name, &member, &applied, &rfs, &pair)? })
 }
 

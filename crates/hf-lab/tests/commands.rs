@@ -57,7 +57,7 @@ fn exec_passes_code_input_output_and_signals() {
 
     // What runs inside ends with the command on the host.
     let mut child = lab.background("node1", "exec sleep 4711");
-    let is_sleep = |pid: i32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c == b"sleep\04711\0");
+    let is_sleep = |pid: i32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c == b"sleep\x004711\x00");
     let runs = || lab.pids().into_iter().any(is_sleep);
     eventually("sleep runs", Duration::from_secs(5), runs);
     child.kill().unwrap();

@@ -128,7 +128,8 @@ fn come_to_rest(world: &mut World) {
         if good_for > 3 * SEC {
             world.stop_clients();
         }
-        if good_for > 7 * SEC {
+        let waiting = world.nodes.iter().any(|node| !node.mount.pending.is_empty());
+        if good_for > 7 * SEC && !waiting {
             world.fact(Fact::AtRest);
             if let Err(what) = invariants::equal_at_rest(&world.nodes) {
                 world.violate("reaches_prim_second", what);
@@ -138,7 +139,10 @@ fn come_to_rest(world: &mut World) {
         if now > limit {
             let states = [0, 1].map(|n| world.nodes[n].module_state());
             let waited = (now - began) / SEC;
-            let what = format!("not at rest {waited} s after the faults: {states:?}");
+            let waiting = world.nodes.each_ref().map(|node| node.mount.pending.len());
+            let what = format!(
+                "not at rest {waited} s after the faults: {states:?}, operations that wait: {waiting:?}"
+            );
             world.violate("reaches_prim_second", what);
         }
     }

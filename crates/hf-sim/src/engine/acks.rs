@@ -92,16 +92,19 @@ impl World {
         self.settle(node);
     }
 
-    /// The first error of a disk is never tried again (REPLICATION P11).
+    /// The first error of a disk is never tried again (REPLICATION P11): the application of a primary gets EIO for what was
+    /// hit, a secondary confirms nothing more until it is synchronised again.
     fn disk_failed(&mut self, node: usize) {
+        self.note(Some(node), || "disk: fsync failed".to_owned());
+        let fault = RfsFault::LocalDisk("input/output error".to_owned());
+        self.tell_core(node, EngineEvent::Fault(fault));
         let Some(engine) = self.engine(node) else {
             return;
         };
-        engine.faulty = true;
-        let (primary, link) = (acknowledges(engine.gate).is_some(), engine.link);
-        self.note(Some(node), || "disk: fsync failed".to_owned());
-        self.tell_core(node, EngineEvent::Fault(RfsFault::LocalDisk("input/output error".to_owned())));
-        if !primary && link.is_some() {
+        if acknowledges(engine.gate).is_some() {
+            self.nodes[node].mount.pending.clear();
+        } else {
+            engine.faulty = true;
             self.send_frame(node, Frame::Nack);
         }
     }

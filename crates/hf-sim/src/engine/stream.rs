@@ -43,6 +43,8 @@ impl World {
         for end in [node, peer] {
             let (epoch, applied) = self.nodes[end].mount.applied;
             self.send_frame(end, Frame::Position { epoch, applied });
+            // What was confirmed on a connection that broke may not have arrived.
+            self.send_ack(end);
         }
     }
 
@@ -159,6 +161,10 @@ impl World {
         self.with(node, |e| e.flowing = true);
         for (seq, op) in tail {
             self.send_frame(node, Frame::Op { epoch, seq, op });
+        }
+        let out = &self.nodes[node].mount.out;
+        if out.answered(self.setup.async_second) < out.last {
+            self.watch_answer(node);
         }
     }
 

@@ -64,11 +64,13 @@ impl World {
 
     fn is_secondary(&self, node: usize) -> bool {
         let engine = self.nodes[node].engine.as_ref();
-        engine.is_some_and(|e| matches!(e.gate, Gate::ReadOnly | Gate::Closed) && !e.faulty)
+        engine.is_some_and(|e| matches!(e.gate, Gate::ReadOnly | Gate::Closed))
     }
 
     pub(super) fn apply_zone(&mut self, node: usize) {
         if self.is_secondary(node) {
+            // What a failed sync lost is written again, or fails again.
+            self.with(node, |e| e.faulty = false);
             self.nodes[node].disk.data.begin_mixing();
             self.nodes[node].mount.overwritten = true;
         }
@@ -78,6 +80,7 @@ impl World {
         if !self.is_secondary(node) {
             return;
         }
+        self.with(node, |e| e.faulty = false);
         let state = &mut self.nodes[node];
         state.disk.data.begin_mixing();
         state.disk.data.replace(ops);

@@ -1,12 +1,14 @@
 use super::Invariant;
 use crate::facts::{Fact, View, acknowledges};
-use hf_types::ModuleState;
+use hf_types::{Epoch, ModuleState};
 
 /// A node that stood still does not go on as if nothing had happened.
 #[derive(Default)]
 pub struct ThawedNeverAlone {
     /// The node thawed while the other one served, and this has been so since.
     watched: [bool; 2],
+    /// What the other one served under when the node stopped.
+    before: [Option<Epoch>; 2],
 }
 
 impl Invariant for ThawedNeverAlone {
@@ -25,14 +27,16 @@ impl Invariant for ThawedNeverAlone {
     fn see(&mut self, fact: &Fact, view: &View<'_>) -> Result<(), String> {
         match *fact {
             Fact::Thawed { node, .. } => {
-                let served = |n: usize| acknowledges(view.ledger.nodes[n].gate);
-                let (mine, theirs) = (served(node), served(1 - node));
-                // The other one goes by a younger permission than this one knew.
-                self.watched[node] = theirs.is_some() && theirs > mine && !view.hidden[node];
+                let theirs = acknowledges(view.ledger.nodes[1 - node].gate);
+                // The other one got its permission meanwhile.
+                self.watched[node] = theirs > self.before[node] && !view.hidden[node];
             }
             Fact::Gate { node, gate } if acknowledges(gate).is_none() => self.watched[1 - node] = false,
             Fact::PowerCut { .. } => self.watched = [false, false],
-            Fact::Frozen { node } => self.watched[1 - node] = false,
+            Fact::Frozen { node } => {
+                self.before[node] = acknowledges(view.ledger.nodes[1 - node].gate);
+                self.watched[1 - node] = false;
+            }
             Fact::State { node, state, .. } => return self.state(node, state, view),
             _ => {}
         }

@@ -46,6 +46,7 @@ fn main() -> anyhow::Result<()> {
     let options = Options {
         ops: args.ops,
         faults: if args.faults.is_empty() { Class::ALL.to_vec() } else { args.faults.clone() },
+        exactly: None,
         bug: args.bug,
     };
     std::panic::set_hook(Box::new(|_| {}));

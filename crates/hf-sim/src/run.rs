@@ -1,10 +1,10 @@
 //! One seed from its first power-on to its verdict.
 
 use crate::bugs::Bug;
-use crate::clock::{MS, SEC, Time};
+use crate::clock::{MS, SEC, Time, nanos};
 use crate::event::Event;
 use crate::facts::Fact;
-use crate::faults::{Class, plan};
+use crate::faults::{Class, Fault, plan};
 use crate::invariants;
 use crate::rng::Rng;
 use crate::trace::Trace;
@@ -18,13 +18,20 @@ pub struct Options {
     /// Length of the time with faults, counted in operations that a client would give.
     pub ops: u64,
     pub faults: Vec<Class>,
+    /// These faults and no others, for a scenario.
+    pub exactly: Option<Vec<Fault>>,
     pub bug: Option<Bug>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { ops: 1000, faults: Class::ALL.to_vec(), bug: None }
+        Options { ops: 1000, faults: Class::ALL.to_vec(), exactly: None, bug: None }
     }
+}
+
+/// The heartbeat time-out that a seed draws, for what is measured by it.
+pub fn timeout_of(seed: u64) -> Time {
+    nanos(World::new(seed, Trace::new(false, false), None).setup.timeout)
 }
 
 /// A seed that failed, with its history.
@@ -81,7 +88,8 @@ fn once(seed: u64, options: &Options, trace: Trace) -> (Option<Violation>, World
     let early = dice.chance(200);
     let begin = if early { SEC } else { 15 * SEC };
     let end = begin + options.ops * 100 * MS;
-    world.faults = plan(&mut dice, &options.faults, world.setup.lans.len(), begin, end);
+    let planned = plan(&mut dice, &options.faults, world.setup.lans.len(), begin, end);
+    world.faults = options.exactly.clone().unwrap_or(planned);
     world.admin.busy = options.faults.contains(&Class::Admin) && dice.chance(500);
     for n in 0..world.faults.len() {
         world.schedule(world.faults[n].at, Event::FaultBegins(n));
@@ -140,9 +148,8 @@ fn come_to_rest(world: &mut World) {
             let states = [0, 1].map(|n| world.nodes[n].module_state());
             let waited = (now - began) / SEC;
             let waiting = world.nodes.each_ref().map(|node| node.mount.pending.len());
-            let what = format!(
-                "not at rest {waited} s after the faults: {states:?}, operations that wait: {waiting:?}"
-            );
+            let what =
+                format!("not at rest {waited} s after the faults: {states:?}, operations that wait: {waiting:?}");
             world.violate("reaches_prim_second", what);
         }
     }

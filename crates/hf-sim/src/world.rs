@@ -28,6 +28,8 @@ pub struct Violation {
 pub struct Stats {
     pub events: u64,
     pub acked: u64,
+    /// The longest that a client waited for an operation that became safe.
+    pub longest_wait: Time,
     pub failovers: u64,
     pub faults: u64,
     pub end: Time,

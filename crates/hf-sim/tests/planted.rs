@@ -7,7 +7,7 @@ use hf_sim::{Options, run};
 /// Runs seeds with the bug until one of `invariants` is violated. Others may be violated on the way.
 fn caught(bug: Bug, faults: &[Class], invariants: &[&str]) {
     const SEEDS: std::ops::Range<u64> = 1..400;
-    let options = Options { ops: 600, faults: faults.to_vec(), bug: Some(bug) };
+    let options = Options { ops: 600, faults: faults.to_vec(), bug: Some(bug), ..Options::default() };
     let mut others = Vec::new();
     for seed in SEEDS {
         match run(seed, &options) {

@@ -1,6 +1,8 @@
 //! Seeds that must pass, of all classes of faults together and of each alone.
 
-use hf_sim::faults::Class;
+use hf_sim::clock::{MS, SEC};
+use hf_sim::faults::{Class, Fault, Kind};
+use hf_sim::run::timeout_of;
 use hf_sim::{Options, run};
 
 fn all_pass(seeds: std::ops::Range<u64>, options: &Options) {
@@ -29,7 +31,7 @@ fn closed() -> Vec<Class> {
 
 #[test]
 fn with_faults_of_all_classes() {
-    let options = Options { ops: 600, faults: closed(), bug: None };
+    let options = Options { ops: 600, faults: closed(), ..Options::default() };
     all_pass(1..41, &options);
 }
 
@@ -48,5 +50,18 @@ fn a_seed_gives_the_same_run_again() {
     for seed in 50..53 {
         let once = run(seed, &options).map_err(|f| f.violation);
         assert_eq!(once, run(seed, &options).map_err(|f| f.violation));
+    }
+}
+
+/// docs/internals/mirror.md: a commit that waits is never held longer than the time-out + 0.2 s when the secondary dies.
+#[test]
+fn a_commit_outlives_the_secondary_by_its_time_out() {
+    for seed in 1..40 {
+        let cut = Fault { at: 60 * SEC, lasts: 20 * SEC, kind: Kind::PowerCutOfSecond };
+        let options = Options { ops: 900, faults: Vec::new(), exactly: Some(vec![cut]), bug: None };
+        let stats = run(seed, &options).unwrap_or_else(|f| panic!("seed {seed}: {}\n{}", f.violation.what, f.history));
+        let (waited, timeout) = (stats.longest_wait / MS, timeout_of(seed) / MS);
+        assert!(waited > timeout / 2, "seed {seed}: nobody noticed the power cut, {waited} ms");
+        assert!(waited <= timeout + 200, "seed {seed}: a client waited {waited} ms, the time-out is {timeout} ms");
     }
 }

@@ -1,6 +1,6 @@
 use super::Pending;
 use crate::bugs::Bug;
-use crate::clock::{MS, nanos};
+use crate::clock::{MS, Time, nanos};
 use crate::event::OnNode;
 use crate::facts::{Fact, acknowledges};
 use crate::link::Frame;
@@ -23,22 +23,22 @@ impl World {
         let engine = self.nodes[node].engine.as_ref();
         match engine.map(|e| (e.gate, e.faulty)) {
             Some((Gate::ReadOnly, _)) => {}
-            Some((gate, false)) if acknowledges(gate).is_some() => self.admit(node, op),
-            _ => self.nodes[node].mount.parked.push_back(op),
+            Some((gate, false)) if acknowledges(gate).is_some() => self.admit(node, op, self.now),
+            _ => self.nodes[node].mount.parked.push_back((op, self.now)),
         }
     }
 
     pub(super) fn admit_parked(&mut self, node: usize) {
-        while let Some(op) = self.nodes[node].mount.parked.pop_front() {
-            self.admit(node, op);
+        while let Some((op, since)) = self.nodes[node].mount.parked.pop_front() {
+            self.admit(node, op, since);
         }
         self.begin_fsync(node);
     }
 
-    fn admit(&mut self, node: usize, op: u64) {
+    fn admit(&mut self, node: usize, op: u64, since: Time) {
         let count = self.nodes[node].disk.data.append(op);
         let seq = self.append(node, op);
-        self.nodes[node].mount.pending.push(Pending { op, count, seq });
+        self.nodes[node].mount.pending.push(Pending { op, since, count, seq });
         self.begin_fsync(node);
     }
 
@@ -131,6 +131,7 @@ impl World {
         self.nodes[node].mount.pending = left;
         for pending in acked {
             self.stats.acked += 1;
+            self.stats.longest_wait = self.stats.longest_wait.max(self.now - pending.since);
             let op = pending.op;
             self.note(Some(node), || format!("client: operation {op} is safe (epoch {epoch})"));
             self.fact(Fact::Acked { node, epoch, op });

@@ -80,7 +80,7 @@ pub struct Mount {
     /// A keeper holds the mount: the next rfs takes over.
     pub kept: bool,
     /// Operations that wait for the gate.
-    pub parked: VecDeque<u64>,
+    pub parked: VecDeque<(u64, Time)>,
     /// Applied here, not acknowledged yet.
     pub pending: Vec<Pending>,
     pub out: Stream,
@@ -99,6 +99,8 @@ pub struct Mount {
 #[derive(Clone, Debug)]
 pub struct Pending {
     pub op: u64,
+    /// When the client gave it.
+    pub since: Time,
     /// Durable here once so many operations are.
     pub count: usize,
     /// Place in the stream; none if it was applied without one.

@@ -7,6 +7,7 @@ use crate::world::World;
 use hf_node::daemon::DaemonInput;
 use hf_node::heart::HeartInput;
 use hf_node::rfs::RfsInput;
+use hf_types::ModuleState;
 
 impl World {
     pub(crate) fn fault_begins(&mut self, n: usize) {
@@ -24,6 +25,10 @@ impl World {
             Kind::Kill { node, part } => self.kill(node, part),
             Kind::Freeze { node } => self.freeze(node),
             Kind::PowerCut { nodes, rollback } => self.cut_power(nodes, rollback, fault.lasts),
+            Kind::PowerCutOfSecond => {
+                let second = [0, 1].map(|n| self.nodes[n].module_state().0 == ModuleState::Second);
+                self.cut_power(second, false, fault.lasts);
+            }
             Kind::SlowDisk { node } => self.nodes[node].disk.slow = true,
             Kind::BadDisk { node } => self.nodes[node].disk.bad = true,
             Kind::SlowBus { node } => self.nodes[node].slow_bus = true,
@@ -39,7 +44,7 @@ impl World {
             Kind::Delay { lane, from, .. } => self.net.lanes[lane][from].delay.1 = MS,
             Kind::Partition { ref lanes, from } => self.block(lanes, from, false),
             Kind::Kill { node, part: Part::Daemon } => self.on_node(node, 0, OnNode::SpawnDaemon),
-            Kind::LinkCut | Kind::Kill { .. } | Kind::PowerCut { .. } => {}
+            Kind::LinkCut | Kind::Kill { .. } | Kind::PowerCut { .. } | Kind::PowerCutOfSecond => {}
             Kind::Freeze { node } => self.thaw(node),
             Kind::SlowDisk { node } => self.nodes[node].disk.slow = false,
             Kind::BadDisk { node } => self.nodes[node].disk.bad = false,

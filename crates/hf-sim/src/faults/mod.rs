@@ -107,6 +107,8 @@ pub enum Kind {
         nodes: [bool; 2],
         rollback: bool,
     },
+    /// The power of the node that is secondary at that moment.
+    PowerCutOfSecond,
     SlowDisk {
         node: usize,
     },

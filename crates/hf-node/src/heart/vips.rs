@@ -185,12 +185,13 @@ impl HeartActor {
         }
     }
 
-    /// Renews what is set, tries again what failed, announces. Not while we are listening after a long stall.
+    /// Renews what is set, tries again what failed (not while listening after a stall, or on the way out), announces.
     pub(super) fn tend_vips(&mut self, out: &mut Out) {
         if !self.vips.wanted {
             return;
         }
-        let (now, lifetime, listening) = (self.now, self.vips.lifetime, self.pair.listening());
+        let (now, lifetime) = (self.now, self.vips.lifetime);
+        let listening = self.pair.listening() || self.is_stopping();
         for address in &mut self.vips.addresses {
             let due = address.next_renewal.is_none_or(|at| at <= now);
             match address.state {

@@ -58,6 +58,8 @@ pub struct RfsActor {
     heart: bool,
     outdating: Option<GenerationId>,
     drains: Drains,
+    /// Everything was drained for the heart, and nothing was admitted on purpose since: the role may be handed over.
+    drained: bool,
     stopping: Option<bool>,
     retry_at: Option<Instant>,
     peer_seq: Seq,
@@ -192,6 +194,7 @@ impl RfsActor {
             heart: true,
             outdating: None,
             drains: Drains::default(),
+            drained: false,
             now: Instant(0),
             stopping: None,
             retry_at: None,
@@ -265,13 +268,14 @@ impl RfsActor {
     // ---- the heart -------------------------------------------------------------------------------------------------
 
     fn on_heart(&mut self, message: HeartToRfs, out: &mut Out) {
+        let before = self.ordered;
         if let HeartToRfs::Become(role) = &message {
             self.ordered = *role;
         }
         match message {
             HeartToRfs::Become(RfsRole::Idle) => self.become_idle(out),
             HeartToRfs::Become(RfsRole::Primary { epoch }) => self.become_primary(epoch, out),
-            HeartToRfs::Become(RfsRole::Secondary) => self.become_secondary(out),
+            HeartToRfs::Become(RfsRole::Secondary) => self.become_secondary(before, out),
             HeartToRfs::Grant { epoch, generation, why } => self.on_grant(Grant { epoch, generation, why }, out),
             HeartToRfs::Deny { .. } => {}
             HeartToRfs::Fence { epoch } => self.on_fence(epoch, out),
@@ -290,6 +294,7 @@ impl RfsActor {
 
     fn become_primary(&mut self, epoch: Epoch, out: &mut Out) {
         let was = self.wanted;
+        self.drained = false;
         self.wanted = RfsRole::Primary { epoch };
         self.epoch = self.epoch.max(epoch);
         match was {
@@ -315,17 +320,20 @@ impl RfsActor {
         }
     }
 
-    fn become_secondary(&mut self, out: &mut Out) {
+    fn become_secondary(&mut self, before: RfsRole, out: &mut Out) {
         match self.wanted {
             RfsRole::Secondary => {}
             RfsRole::Idle => {
                 self.wanted = RfsRole::Secondary;
                 self.mount(out);
             }
-            RfsRole::Primary { .. } if self.course == Course::InStep && self.link == Link::Known => {
+            // Repeated while the other core made this one primary: that order was meant for a secondary.
+            RfsRole::Primary { .. } if before == RfsRole::Secondary => {}
+            RfsRole::Primary { .. } if self.drained && self.course == Course::InStep && self.link == Link::Known => {
                 let epoch = Epoch(self.epoch.0 + 1);
                 self.set_gate(Gate::ReadOnly, out);
                 self.course = Course::HandingOver { epoch };
+                self.drained = false;
                 self.write(Change::HandedOver { epoch }, out);
             }
             // The hand-over runs already: the heart repeats itself.
@@ -783,6 +791,8 @@ impl RfsActor {
         }
         self.leave_course(out);
         self.set_gate(self.shut(), out);
+        // First that there is no permission any more, then why.
+        self.say_status(out);
         to_heart(out, RfsToHeart::Fault(fault));
     }
 
@@ -791,7 +801,10 @@ impl RfsActor {
             return;
         };
         match purpose {
-            Drain::Heart => to_heart(out, RfsToHeart::Drained),
+            Drain::Heart => {
+                self.drained = true;
+                to_heart(out, RfsToHeart::Drained);
+            }
             Drain::SyncEnd { epoch, generation, history, count } => {
                 let change = Change::InStep { epoch, generation, history, count };
                 self.write(change, out);

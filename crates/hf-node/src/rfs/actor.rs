@@ -356,7 +356,8 @@ impl RfsActor {
                 .records
                 .iter()
                 .all(|record| matches!(record.standing, Standing::AloneConfirmed | Standing::AloneUnconfirmed));
-            let busy = matches!(self.course, Course::Connecting | Course::Ending | Course::InStep);
+            let busy =
+                matches!(self.course, Course::Connecting | Course::Ending | Course::InStep) || !self.writes.is_idle();
             // After "connected" was written this grant is over; another one must come.
             self.asked = false;
             if alone && !busy {
@@ -962,9 +963,9 @@ impl RfsActor {
         if epoch == turned && self.is_followed_by(records) {
             self.retry_at = None;
             self.course = Course::InStep;
-            if !self.held {
-                self.set_gate(Gate::InStep { epoch: turned }, out);
-            }
+            self.set_gate(Gate::InStep { epoch: turned }, out);
+            // If it died in between, it doesn't know that it follows.
+            engine(out, EngineCommand::Send(PeerMessage::InStep { epoch: turned }));
         } else {
             self.course = Course::Ending;
             self.link_failed(now, RfsFault::LinkDown, out);
@@ -1209,8 +1210,11 @@ impl RfsActor {
             _ => false,
         };
         let without = self.alone.is_none() || self.held;
-        let settled =
-            self.granting.is_none() && self.outdating.is_none() && self.stopping.is_none() && self.failed.is_none();
+        let settled = self.granting.is_none()
+            && self.outdating.is_none()
+            && self.stopping.is_none()
+            && self.failed.is_none()
+            && self.writes.is_idle();
         if self.is_primary()
             && self.mount == Mount::Yes
             && self.heart

@@ -46,6 +46,11 @@ pub(super) struct Writes {
 }
 
 impl Writes {
+    /// Whether what is durable is what was last decided.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_none() && self.waiting.is_empty()
+    }
+
     pub(super) fn push(&mut self, change: Change) {
         self.waiting.push_back(change);
     }

@@ -62,7 +62,7 @@ pub struct Front {
 }
 
 impl Front {
-    /// Not mounted yet: see [`serve`].
+    /// Not mounted yet: see [`serve`]. Begin as the primary when the role isn't known: a secondary gives up what a dead server left half done.
     pub fn new(backing: Arc<Backing>, pipeline: Arc<dyn Pipeline>, memory: ResultMemory, role: Role) -> Arc<Front> {
         Arc::new(Front {
             backing,
@@ -97,6 +97,9 @@ impl Front {
     pub fn set_role(&self, role: Role) -> io::Result<()> {
         let before = self.role();
         self.primary.store(role == Role::Primary, Ordering::SeqCst);
+        if role == Role::Secondary {
+            self.give_up_unfinished();
+        }
         if before == Role::Primary && role == Role::Secondary {
             self.memory.next_tenure();
             return self.invalidate_all();

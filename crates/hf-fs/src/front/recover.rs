@@ -1,14 +1,15 @@
 //! Finishing what a dead server had half done.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Front;
 use super::intent::{Intent, NO_SLOT, What};
 use super::names::Failure;
 use crate::backing::{Found, Name};
-use crate::pipeline::{Admission, FileId, was_published};
+use crate::pipeline::{Admission, FileId, Refusal, was_published};
 use crate::table::HELD;
-use std::sync::atomic::Ordering;
 
 impl Front {
     /// Under the lock for names, before any other name operation: what was executed and not appended is appended now. Otherwise
@@ -24,6 +25,28 @@ impl Front {
         self.memory.clear_intent();
         self.recovered.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// As soon as the gate lets the first modification in, before all that wait there. Until then nothing is lost by waiting; later a drain would
+    /// miss it.
+    pub(super) fn recover_when_admitted(self: &Arc<Self>) {
+        let front = self.clone();
+        let settle = move |admitted: Result<Admission<'_>, Refusal>| {
+            let Ok(admission) = admitted else { return front.give_up_unfinished() };
+            let _names = front.pipeline.order().change_names();
+            if let Err(Failure::Local(_, error)) = front.recover(&admission) {
+                tracing::error!(%error, "what a dead server left half done can't be settled");
+            }
+        };
+        self.pipeline.gate().park(Box::new(settle));
+    }
+
+    /// A secondary follows the primary: what it had half done in an earlier role is found by comparing.
+    pub(super) fn give_up_unfinished(&self) {
+        let _names = self.pipeline.order().change_names();
+        if !self.recovered.swap(true, Ordering::AcqRel) {
+            self.memory.clear_intent();
+        }
     }
 
     /// True when the dead server had executed it.

@@ -98,6 +98,7 @@ pub fn serve(
     let device = start.device.try_clone().map_err(step("duplicating the device"))?;
     front.device.get_or_init(|| device);
     front.notifier.get_or_init(|| session.notifier());
+    front.recover_when_admitted();
     let number = session.as_fd().as_raw_fd();
     front.prime.prepare(threads);
     let running = std::thread::Builder::new().name("fuse".into()).spawn(move || session.run());

@@ -1,8 +1,8 @@
 //! The gate before all modifications: open under an epoch, closed (who comes waits), read-only, or stopped.
 
 use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use super::Refusal;
@@ -48,7 +48,6 @@ pub struct Gate {
     word: AtomicU64,
     inside: AtomicU64,
     parked: Mutex<VecDeque<Parked>>,
-    left: Condvar,
 }
 
 /// The permission for one modification. While it lives, [`Gate::drain`] waits.
@@ -73,12 +72,7 @@ impl Drop for Admission<'_> {
 impl Gate {
     /// A gate in this state.
     pub fn new(state: GateState) -> Gate {
-        Gate {
-            word: AtomicU64::new(state.pack()),
-            inside: AtomicU64::new(0),
-            parked: Mutex::new(VecDeque::new()),
-            left: Condvar::new(),
-        }
+        Gate { word: AtomicU64::new(state.pack()), inside: AtomicU64::new(0), parked: Mutex::new(VecDeque::new()) }
     }
 
     /// What it says now.
@@ -149,14 +143,12 @@ impl Gate {
     /// Waits until no modification is inside. Close the gate first. False when `limit` passed before.
     pub fn drain(&self, limit: Duration) -> bool {
         let end = Instant::now() + limit;
-        let mut list = self.parked.lock().expect("no panic under this lock");
+        // Those who leave tell nobody, which keeps their path short; they are inside for microseconds.
         while self.inside.load(Ordering::SeqCst) != 0 {
-            let Some(rest) = end.checked_duration_since(Instant::now()) else {
+            if Instant::now() >= end {
                 return false;
-            };
-            // Those who leave don't take this lock on their hot path, so look again in short steps.
-            list =
-                self.left.wait_timeout(list, rest.min(Duration::from_millis(1))).expect("no panic under this lock").0;
+            }
+            std::thread::sleep(Duration::from_micros(100));
         }
         true
     }

@@ -14,7 +14,7 @@ use hf_host::{Paths, clock};
 use hf_node::daemon::{DaemonActor, DaemonInput, HeartExit};
 use hf_store::{ResourceRow, Store};
 use hf_types::{Instant, ModuleName, NodeName, Resource, Ticket};
-use hf_wire::bus::{DaemonToHeart, HeartToDaemon};
+use hf_wire::bus::HeartToDaemon;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,7 +231,6 @@ impl Shell {
             HeartEvent::Connected(outbox) => self.hearts.connected(&module, outbox),
             HeartEvent::Message(HeartToDaemon::Bell) => {
                 self.store.ingest(&module, &self.paths.module_run(&module));
-                self.hearts.send(&module, &DaemonToHeart::RingBell);
             }
             HeartEvent::Message(message) => {
                 self.note(&module, &message);

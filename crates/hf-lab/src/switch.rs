@@ -63,6 +63,7 @@ impl Lan {
         let host = number(machine)?;
         let (lan, pid) = (self.number, init.pid);
         let mac = addr::mac(lan, host);
+        self.disconnect(machine)?;
         ip(
             &self.namespace()?,
             &format!(
@@ -76,6 +77,15 @@ impl Lan {
         }
         script += &format!("link set eth{card} up\n");
         ip(&namespace(init, machine)?, &script)
+    }
+
+    /// Takes a cable away that the machine's last life left: its connections, which nobody closes after a power cut, keep its network
+    /// namespace alive for minutes, and with it the other end.
+    fn disconnect(&self, machine: &str) -> Result<()> {
+        if !self.has_port(machine) {
+            return Ok(());
+        }
+        ip(&self.namespace()?, &format!("link del {machine}\n"))
     }
 
     /// The port's state: down is a pulled cable, as the machine sees it. A port that isn't there (no power) is fine.

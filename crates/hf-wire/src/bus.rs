@@ -172,8 +172,6 @@ pub enum DaemonToHeart {
     },
     /// What the daemon of the other node says of this module there, or that it is not heard.
     Peer(PeerModule),
-    /// The daemon reads the rings now; ring the bell again on new lines.
-    RingBell,
 }
 
 /// What a node's daemon says of one module there, carried by the membership protocol.

@@ -54,7 +54,6 @@ impl HeartActor {
                 out.push(HeartEffect::ToDaemon(HeartToDaemon::Answer { ticket, result }));
             }
             DaemonToHeart::Peer(peer) => self.daemon_peer = Some(peer),
-            DaemonToHeart::RingBell => out.push(HeartEffect::ToDaemon(HeartToDaemon::Bell)),
         }
     }
 

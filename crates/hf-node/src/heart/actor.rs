@@ -432,7 +432,8 @@ impl HeartActor {
         let changed = self.beaten.as_ref() != Some(&present);
         let urgent = self.is_urgent();
         let due = self.next_urgent.is_none_or(|at| at <= self.now);
-        if changed || (urgent && due) {
+        let prolonged = std::mem::take(&mut self.vips.prolonged);
+        if changed || prolonged || (urgent && due) {
             self.pair.sent_on_all(self.now);
             self.beaten = Some(present.clone());
             self.send(None, present, out);

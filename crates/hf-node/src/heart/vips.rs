@@ -19,6 +19,9 @@ pub(super) struct Vips {
     addresses: Vec<Address>,
     /// The module wants its addresses here.
     wanted: bool,
+    /// An address got another lifetime in this look: a heartbeat goes with it, so that the other node's silence never
+    /// begins before it.
+    pub(super) prolonged: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -49,7 +52,12 @@ impl Vips {
             next_announcement: None,
             announce_until: None,
         };
-        Vips { lifetime: lifetime(config), addresses: config.vips.iter().map(address).collect(), wanted: false }
+        Vips {
+            lifetime: lifetime(config),
+            addresses: config.vips.iter().map(address).collect(),
+            wanted: false,
+            prolonged: false,
+        }
     }
 
     /// How long the other node's addresses may outlive it.
@@ -197,6 +205,7 @@ impl HeartActor {
             match address.state {
                 AddressState::Set if due => {
                     address.next_renewal = Some(now + lifetime / 3);
+                    self.vips.prolonged = true;
                     out.push(HeartEffect::RenewVip { address: address.vip.address, lifetime });
                 }
                 AddressState::Failed if due && !listening => {

@@ -11,7 +11,11 @@ use hf_wire::heartbeat::{Heartbeat, Outdating};
 impl HeartActor {
     /// WAIT: who becomes primary (docs/internals/mirror.md, "Start"). What is heard later decides later.
     pub(super) fn in_wait(&mut self, out: &mut Out) -> bool {
-        if self.plan.is_some() || (self.config.replicates && !self.rfs.known) || self.is_resigning() {
+        if self.plan.is_some()
+            || (self.config.replicates && !self.rfs.known)
+            || self.is_resigning()
+            || self.pair.listening()
+        {
             return false;
         }
         if self.hold_until.is_some_and(|at| at > self.now) {

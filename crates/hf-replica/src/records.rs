@@ -29,6 +29,15 @@ pub fn alone(record: &Record, grant: &Grant) -> Record {
     }
 }
 
+/// The generation of a period in step: follows from the one that both copies had and the permission, so that no randomness
+/// is needed here; the first of the two was drawn at random (the finisher of splitmix64 spreads its bits).
+fn period(generation: GenerationId, epoch: Epoch) -> GenerationId {
+    let mut mixed = generation.0 ^ epoch.0.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    GenerationId((mixed ^ (mixed >> 31)).max(1))
+}
+
 /// The history of a copy that goes on to `next`.
 fn descended(record: &Record, next: GenerationId) -> Vec<GenerationId> {
     let mut history = record.history.clone();
@@ -51,8 +60,14 @@ pub fn peer_resigned(record: &Record) -> Record {
 }
 
 /// Primary: from now on neither copy may go on without asking (before `SyncEnd`).
+///
+/// A new generation begins, because "outdated since G" must be about exactly one period in step: were two copies in step
+/// twice in the same generation, a word from the first time could be taken for one about the second.
 pub fn connected_primary(record: &Record, epoch: Epoch) -> Record {
+    let generation = period(record.generation, epoch);
     Record {
+        generation,
+        history: descended(record, generation),
         epoch: record.epoch.max(epoch),
         standing: Standing::Connected,
         was_primary: true,
@@ -149,6 +164,15 @@ mod tests {
         assert_eq!(alone(&record, &grant(41, GrantReason::OutdatedConfirmed)).standing, Standing::AloneConfirmed);
         let again = alone(&record, &grant(40, GrantReason::Silence));
         assert_eq!(again, record, "the same grant again changes nothing");
+    }
+
+    #[test]
+    fn every_period_in_step_has_a_generation_of_its_own() {
+        let first = alone(&Record::new(1), &grant(3, GrantReason::Administrator));
+        let connected = connected_primary(&first, Epoch(7));
+        assert_ne!(connected.generation, first.generation);
+        assert_eq!(connected.history, [GenerationId(3)]);
+        assert_ne!(connected_primary(&first, Epoch(8)).generation, connected.generation);
     }
 
     #[test]

@@ -89,6 +89,11 @@ impl HeartActor {
         self.rfs.known = true;
         self.rfs.deadline = None;
         self.rfs.role = Some(role);
+        let spent = |copy: &CopyState| self.grant.is_some_and(|grant| copy.history.contains(&grant.generation));
+        if copy.as_ref().is_some_and(spent) {
+            // The copies were in step since: another permission begins another generation.
+            self.grant = None;
+        }
         self.rfs.copy = copy;
         if successor {
             self.rfs.outdate = None;

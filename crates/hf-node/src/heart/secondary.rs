@@ -64,13 +64,28 @@ impl HeartActor {
         if !self.swapping {
             return false;
         }
-        let aborted = self
-            .heard_peer()
-            .is_some_and(|peer| peer.swap == SwapPhase::None && peer.state.is_primary() && !peer.stopping);
-        if aborted {
-            self.swapping = false;
+        if !self.is_swap_over() {
+            return false;
         }
-        aborted
+        self.swapping = false;
+        self.swap_until = None;
+        true
+    }
+
+    /// The other node went back to PRIM, is gone, or says nothing of a swap any more though this one never got the role.
+    fn is_swap_over(&mut self) -> bool {
+        let Some(peer) = self.heard_peer() else {
+            return self.silent();
+        };
+        if peer.swap == SwapPhase::Begun {
+            self.swap_until = None;
+            return false;
+        }
+        if peer.state.is_primary() {
+            return !peer.stopping;
+        }
+        let until = *self.swap_until.get_or_insert(self.now + TWO_LIMIT);
+        until <= self.now
     }
 
     fn was_handed_the_role(&self) -> bool {
@@ -198,7 +213,11 @@ impl HeartActor {
         let theirs = self.peer.as_ref().and_then(|peer| peer.copy.as_ref());
         match (&self.rfs.copy, theirs) {
             (Some(mine), Some(theirs)) => {
-                compare(mine, theirs) == Relation::Ancestor && theirs.up_to_date && theirs.consistent
+                // Only a primary goes on; a secondary's later generation is one that this node's rfs gave it.
+                compare(mine, theirs) == Relation::Ancestor
+                    && theirs.was_primary
+                    && theirs.up_to_date
+                    && theirs.consistent
             }
             _ => false,
         }

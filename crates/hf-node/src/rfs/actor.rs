@@ -105,7 +105,7 @@ enum Course {
     Begun,
     /// Primary: comparing and copying.
     Copying,
-    /// Primary: everything was sent, the gate is in step, "connected" is being written.
+    /// Primary: everything was sent, the gate is in step, "connected" in a new generation is being written.
     Connecting,
     /// Primary: `SyncEnd` was sent; the other copy may think itself up to date from here.
     Ending,
@@ -351,6 +351,12 @@ impl RfsActor {
         }
         let same = self.records.iter().all(|record| record.generation == grant.generation);
         let known = self.records.iter().map(|record| record.epoch).max();
+        if self.records.iter().any(|record| record.history.contains(&grant.generation)) {
+            // The copies were in step since that permission was given: the heart doesn't know yet.
+            self.asked = false;
+            self.reopen_in_step(out);
+            return;
+        }
         if same && !self.records.is_empty() {
             let alone = self
                 .records

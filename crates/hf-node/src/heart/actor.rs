@@ -243,11 +243,7 @@ impl HeartActor {
         self.want_random(out);
         self.look_at_lanes(out);
         self.look_at_remote(out);
-        for _ in 0..ROUNDS_MAX {
-            if self.gone || !self.round(out) {
-                break;
-            }
-        }
+        self.rounds(out);
         if self.gone {
             return;
         }
@@ -258,12 +254,17 @@ impl HeartActor {
         self.beat(out);
         if self.farewell_wanted() && !self.pair.heard() {
             // Nobody to say it to.
-            for _ in 0..ROUNDS_MAX {
-                if self.gone || !self.round(out) {
-                    break;
-                }
+            self.rounds(out);
+        }
+    }
+
+    fn rounds(&mut self, out: &mut Out) {
+        for _ in 0..ROUNDS_MAX {
+            if self.gone || !self.round(out) {
+                return;
             }
         }
+        log(out, Event::Text(format!("Internal fault: decisions in {} go in circles", self.door.place())));
     }
 
     /// One look of every rule; true if anything changed.

@@ -273,8 +273,7 @@ impl HeartActor {
 
     /// Asks rfs to let the other copy go on without this one; once, until it answered or died.
     pub(super) fn order_outdate(&mut self, since: GenerationId, out: &mut Out) -> bool {
-        let ordered = self.rfs.outdate.is_some_and(|(ordered, _)| ordered == since);
-        if !self.rfs.known || (ordered && self.is_resigning()) {
+        if !self.rfs.known || self.is_resigning() {
             return false;
         }
         self.rfs.outdate = Some((since, self.now));

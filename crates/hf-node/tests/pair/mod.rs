@@ -390,7 +390,11 @@ impl Lab {
                 self.tell_heart(node, 1, HeartInput::VipCleared { address, error: None });
             }
             HeartEffect::RenewVip { .. } | HeartEffect::AnnounceVip { .. } | HeartEffect::KillApplication => {}
-            HeartEffect::Log(event) => self.nodes[node].log.push(event.to_string()),
+            HeartEffect::Log(event) => {
+                let line = event.to_string();
+                assert!(!line.starts_with("Internal fault"), "{line}\n{}", self.logs());
+                self.nodes[node].log.push(line);
+            }
             HeartEffect::SetResource(_) => {}
             HeartEffect::Random => {
                 let value = self.random();

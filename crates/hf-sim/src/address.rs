@@ -31,9 +31,21 @@ impl World {
         self.tell(node, heart, Input::Heart(input));
     }
 
-    /// Renewing replaces: an address that went meanwhile comes back (as the kernel does it).
+    /// An address that went meanwhile is never brought back by a renewal.
     pub(crate) fn vip_renew(&mut self, node: usize, lifetime: Time) {
-        self.vip_lives(node, lifetime);
+        if self.nodes[node].vip_until.is_some() {
+            self.vip_lives(node, lifetime);
+        } else {
+            self.vip_lost(node);
+        }
+    }
+
+    fn vip_lost(&mut self, node: usize) {
+        if let Some(heart) = self.pid(node, Part::Heart) {
+            let why = "its lifetime ended".to_owned();
+            let input = HeartInput::VipLost { address: self.setup.address(), why };
+            self.tell(node, heart, Input::Heart(input));
+        }
     }
 
     fn vip_lives(&mut self, node: usize, lifetime: Time) {
@@ -74,10 +86,7 @@ impl World {
             return;
         }
         self.vip_goes(node, "expired");
-        if let Some(heart) = self.pid(node, Part::Heart) {
-            let input = HeartInput::VipLost { address: self.setup.address(), why: "its lifetime ended".to_owned() };
-            self.tell(node, heart, Input::Heart(input));
-        }
+        self.vip_lost(node);
     }
 
     /// The power went: the address with it.

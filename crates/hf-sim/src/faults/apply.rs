@@ -9,6 +9,10 @@ use hf_node::heart::HeartInput;
 use hf_node::rfs::RfsInput;
 use hf_types::ModuleState;
 
+/// From how late on a loop speaks of a stall, in milliseconds.
+const STALL: u64 = 150;
+const DAEMON_STALL: u64 = 300;
+
 impl World {
     pub(crate) fn fault_begins(&mut self, n: usize) {
         if self.calm {
@@ -105,22 +109,27 @@ impl World {
         };
         let stood_still = self.now - since;
         self.fact(Fact::Thawed { node, stood_still });
-        let for_ms = stood_still / MS;
+        // A loop only sees by how much it missed its next deadline.
+        let missed = stood_still.saturating_sub(self.dice.shell.below(500 * MS));
+        let for_ms = missed / MS;
         let wake = [(); 4].map(|()| self.dice.shell.below(3 * MS));
-        self.stalled(node, Part::Daemon, wake[0], Input::Daemon(DaemonInput::Stalled { for_ms }));
-        self.stalled(node, Part::Heart, wake[1], Input::Heart(HeartInput::Stalled { for_ms }));
-        self.stalled(node, Part::Rfs, wake[2], Input::Rfs(RfsInput::Stalled { for_ms }));
+        self.stalled(node, wake[0], for_ms, Input::Daemon(DaemonInput::Stalled { for_ms }));
+        self.stalled(node, wake[1], for_ms, Input::Heart(HeartInput::Stalled { for_ms }));
+        self.stalled(node, wake[2], for_ms, Input::Rfs(RfsInput::Stalled { for_ms }));
         for what in std::mem::take(&mut self.nodes[node].waiting) {
             let after = wake[group(&what)];
             self.on_node(node, after, what);
         }
     }
 
-    fn stalled(&mut self, node: usize, part: Part, wake: Time, input: Input) {
+    fn stalled(&mut self, node: usize, wake: Time, for_ms: u64, input: Input) {
+        let part = input.part();
         let at = self.now + wake;
         let Some(pid) = self.pid(node, part) else {
             return;
         };
+        let at_least = if part == Part::Daemon { DAEMON_STALL } else { STALL };
+        let noticed = for_ms >= at_least;
         let resumes = match part {
             Part::Daemon => self.nodes[node].daemon.as_mut().map(|p| &mut p.resumes_at),
             Part::Heart => self.nodes[node].heart.as_mut().map(|p| &mut p.resumes_at),
@@ -129,7 +138,9 @@ impl World {
         if let Some(resumes) = resumes {
             *resumes = at;
         }
-        self.on_node(node, wake, OnNode::Input { pid, input });
+        if noticed {
+            self.on_node(node, wake, OnNode::Input { pid, input });
+        }
     }
 }
 

@@ -61,7 +61,8 @@ impl World {
             }
         }
         if self.first_start() {
-            self.stop_then(0, Command::Prim);
+            let half = self.nodes[0].disk.records.iter().any(|record| !record.consistent);
+            self.stop_then(0, if half { Command::Primforce } else { Command::Prim });
         }
         for node in 0..2 {
             self.start_what_is_stopped(node);

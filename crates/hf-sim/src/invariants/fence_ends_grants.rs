@@ -29,6 +29,8 @@ impl Invariant for FenceEndsGrants {
         match *fact {
             Fact::Fenced { node, epoch } => self.fenced[node] = self.fenced[node].max(Some(epoch)),
             Fact::RfsFenced { node } => self.silent[node] = true,
+            // Numbers that only a disk of a later day knew are used again.
+            Fact::RolledBack { .. } => self.fenced = [None, None],
             Fact::Role { node, .. } => self.silent[node] = false,
             Fact::PowerCut { node } => self.silent[node] = false,
             Fact::Acked { node, epoch, op } => {

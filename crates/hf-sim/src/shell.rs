@@ -11,7 +11,7 @@ use crate::world::World;
 use hf_node::daemon::{DaemonEffect, DaemonInput, HeartExit};
 use hf_node::heart::{HeartEffect, HeartInput};
 use hf_node::rfs::{RfsEffect, RfsInput};
-use hf_types::{Event as Log, RunId, Script, ScriptOutcome};
+use hf_types::{Event as Log, GrantReason, RunId, Script, ScriptOutcome};
 use hf_wire::bus::{HeartToDaemon, HeartToRfs, RfsToHeart};
 use std::time::Duration;
 
@@ -98,6 +98,9 @@ impl World {
             HeartToRfs::Become(role) => self.fact(Fact::Role { node, role: *role }),
             HeartToRfs::Grant { epoch, generation, why } => {
                 let (epoch, generation, why) = (*epoch, *generation, *why);
+                if why == GrantReason::Administrator {
+                    self.nodes[node].disk.data.accept();
+                }
                 self.fact(Fact::Granted { node, epoch, generation, why });
             }
             HeartToRfs::Deny { .. }

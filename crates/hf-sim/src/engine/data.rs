@@ -65,6 +65,11 @@ impl Data {
         self.version += 1;
     }
 
+    /// An administrator said that this copy, half overwritten or not, is the one (`primforce`).
+    pub fn accept(&mut self) {
+        self.mixed = false;
+    }
+
     /// The power went: what was not synced is there up to some point, or not.
     pub fn power_cut(&mut self, rng: &mut Rng) {
         self.version += 1;

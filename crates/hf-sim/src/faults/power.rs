@@ -10,7 +10,8 @@ impl World {
             self.power_off(node);
             if rollback && let Some(earlier) = self.nodes[node].snapshot.clone() {
                 self.note(Some(node), || format!("disk of an earlier day: {:?}", earlier.records));
-                self.nodes[node].disk = earlier;
+                self.nodes[node].disk.records = earlier.records;
+                self.nodes[node].disk.data = earlier.data;
                 self.fact(Fact::RolledBack { node });
             }
             let after = off + self.dice.shell.below(4 * SEC);

@@ -29,7 +29,7 @@ impl Invariant for NotUpToDateNeverPrimary {
         match fact {
             Fact::Role { node, role } => {
                 let primary = matches!(role, RfsRole::Primary { .. });
-                if primary && !self.primary[*node] && !resigned_together(view) {
+                if primary && !self.primary[*node] && !resigned_together(*node, view) {
                     self.flaw[*node] = flaw(view.records[*node], view.boot_id[*node]);
                 }
                 self.primary[*node] = primary;
@@ -62,13 +62,14 @@ impl NotUpToDateNeverPrimary {
     }
 }
 
-/// Both copies were stopped in the same generation at the same moment: each says "outdated", neither went on, and both are
-/// whole (the content is checked apart from that).
-fn resigned_together(view: &View<'_>) -> bool {
-    let mut records = view.records[0].iter().zip(view.records[1]);
-    let resigned =
-        |record: &Record| record.consistent && record.standing == (Standing::Outdated { since: record.generation });
-    records.all(|(a, b)| a.generation == b.generation && resigned(a) && resigned(b))
+/// Both copies were stopped in the same generation at the same moment: the other one says "outdated", neither went on, and
+/// both are whole (the content is checked apart from that).
+fn resigned_together(node: usize, view: &View<'_>) -> bool {
+    let mut pairs = view.records[node].iter().zip(view.records[1 - node]);
+    pairs.all(|(mine, theirs)| {
+        let resigned = theirs.standing == Standing::Outdated { since: theirs.generation };
+        mine.generation == theirs.generation && resigned && mine.consistent && theirs.consistent
+    })
 }
 
 fn flaw(records: &[Record], boot_id: &str) -> Option<String> {

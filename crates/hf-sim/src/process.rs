@@ -1,7 +1,7 @@
 //! Processes: start, inputs, timers, death.
 
 use crate::bugs::Altered;
-use crate::clock::{MS, Time};
+use crate::clock::{MS, SEC, Time};
 use crate::engine::Engine;
 use crate::event::{Input, OnNode, Part, Pid};
 use crate::facts::Fact;
@@ -16,6 +16,8 @@ use hf_wire::bus::RfsRole;
 
 /// More deadlines than this in one moment are a loop.
 const SPINS: u32 = 1000;
+/// More inputs in a second than any course needs (a thawed process reads what waited).
+const BUSY: u32 = 2000;
 
 impl World {
     pub(crate) fn spawn_daemon(&mut self, node: usize) {
@@ -99,6 +101,7 @@ impl World {
     fn handle(&mut self, node: usize, input: Input) {
         self.note(Some(node), || crate::show::input(&input));
         self.observe_input(node, &input);
+        self.count(node, input.part());
         let now = self.nodes[node].local(self.now);
         match input {
             Input::Daemon(input) => {
@@ -122,6 +125,25 @@ impl World {
                 };
                 effects.into_iter().for_each(|e| self.rfs_effect(node, e));
             }
+        }
+    }
+
+    /// Two actors that answer each other for ever keep the machine busy without an end.
+    fn count(&mut self, node: usize, part: Part) {
+        let second = self.now / SEC;
+        let state = &mut self.nodes[node];
+        let busy = match part {
+            Part::Daemon => state.daemon.as_mut().map(|p| &mut p.busy),
+            Part::Heart => state.heart.as_mut().map(|p| &mut p.busy),
+            Part::Rfs => state.rfs.as_mut().map(|p| &mut p.busy),
+        };
+        let Some(busy) = busy else {
+            return;
+        };
+        *busy = if busy.0 == second { (second, busy.1 + 1) } else { (second, 1) };
+        if busy.1 > BUSY {
+            let what = format!("{part:?} of node{} took more than {BUSY} inputs in a second", node + 1);
+            self.violate("no_actor_spins", what);
         }
     }
 

@@ -22,22 +22,15 @@ fn without_faults_both_nodes_come_together_and_stay() {
     all_pass(1..6, &quiet);
 }
 
-/// Classes under which seeds still fail; the seeds are with the core's findings.
-const OPEN: [Class; 2] = [Class::Freeze, Class::BadDisk];
-
-fn closed() -> Vec<Class> {
-    Class::ALL.into_iter().filter(|class| !OPEN.contains(class)).collect()
-}
-
 #[test]
 fn with_faults_of_all_classes() {
-    let options = Options { ops: 600, faults: closed(), ..Options::default() };
+    let options = Options { ops: 600, ..Options::default() };
     all_pass(1..41, &options);
 }
 
 #[test]
 fn with_faults_of_one_class_at_a_time() {
-    for (n, class) in closed().into_iter().enumerate() {
+    for (n, class) in Class::ALL.into_iter().enumerate() {
         let options = Options { faults: vec![class, Class::Admin], ops: 400, ..Options::default() };
         let first = 1000 + 10 * n as u64;
         all_pass(first..first + 3, &options);

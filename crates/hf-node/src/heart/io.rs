@@ -75,7 +75,8 @@ pub enum HeartInput {
         by: Caller,
     },
     Rfs(RfsToHeart),
-    /// The process died (or its socket closed without `Stopped`).
+    /// The process is gone, in good order or not: said also after `Stopped`, because another one may begin only then (the heart
+    /// waits 2 s for it). Never about an earlier process than the one that was spawned last.
     RfsGone,
     ScriptEnded {
         run: RunId,

@@ -162,6 +162,9 @@ impl HeartActor {
             || self.swap != SwapPhase::None
             || self.swapping;
         let asked = self.heard_peer().is_some_and(|peer| peer.please_outdate.is_some());
-        (waiting && self.pair.heard()) || asked || (self.farewell_wanted() && self.pair.heard())
+        // It says its last words until it knows that they were heard.
+        let leaving = self.heard_peer().is_some_and(|peer| peer.state == ModuleState::Stop)
+            && self.pair.silent_for(self.now) < super::steps::FAREWELL;
+        leaving || (waiting && self.pair.heard()) || asked || (self.farewell_wanted() && self.pair.heard())
     }
 }

@@ -39,10 +39,7 @@ impl HeartActor {
         let Some(copy) = self.rfs.copy.clone() else {
             return false;
         };
-        if (self.ask.is_none() && !self.rfs.in_step)
-            || matches!(copy.standing, Standing::Outdated { .. })
-            || self.is_resigning()
-        {
+        if matches!(copy.standing, Standing::Outdated { .. }) || self.is_resigning() {
             return false;
         }
         if self.repeat_grant(&copy, out) {

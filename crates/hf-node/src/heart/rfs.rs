@@ -59,6 +59,7 @@ impl HeartActor {
         match message {
             RfsToHeart::Status { incarnation, role, records, in_step, alone, boot_id, .. } => {
                 let copy = summary(&records, &boot_id);
+                self.forget_spent_grant(&records);
                 self.on_rfs_status(incarnation, role, copy, out);
                 self.rfs.in_step = in_step;
                 self.rfs.alone = alone;
@@ -82,6 +83,13 @@ impl HeartActor {
         }
     }
 
+    /// Once any directory has gone on from a permission's generation, the copies were in step or about to be: another
+    /// permission begins another generation.
+    fn forget_spent_grant(&mut self, records: &[Record]) {
+        let spent = |grant: &Grant| records.iter().any(|record| record.history.contains(&grant.generation));
+        self.grant = self.grant.filter(|grant| !spent(grant));
+    }
+
     fn on_rfs_status(&mut self, incarnation: Incarnation, role: RfsRole, copy: Option<CopyState>, out: &mut Out) {
         let successor = self.rfs.incarnation != Some(incarnation) || !self.rfs.known;
         self.rfs.incarnation = Some(incarnation);
@@ -89,11 +97,6 @@ impl HeartActor {
         self.rfs.known = true;
         self.rfs.deadline = None;
         self.rfs.role = Some(role);
-        let spent = |copy: &CopyState| self.grant.is_some_and(|grant| copy.history.contains(&grant.generation));
-        if copy.as_ref().is_some_and(spent) {
-            // The copies were in step since: another permission begins another generation.
-            self.grant = None;
-        }
         self.rfs.copy = copy;
         if successor {
             self.rfs.outdate = None;

@@ -25,7 +25,7 @@ fn without_faults_both_nodes_come_together_and_stay() {
 #[test]
 fn with_faults_of_all_classes() {
     let options = Options { ops: 600, ..Options::default() };
-    all_pass(1..41, &options);
+    all_pass(1..151, &options);
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn with_faults_of_one_class_at_a_time() {
     for (n, class) in Class::ALL.into_iter().enumerate() {
         let options = Options { faults: vec![class, Class::Admin], ops: 400, ..Options::default() };
         let first = 1000 + 10 * n as u64;
-        all_pass(first..first + 3, &options);
+        all_pass(first..first + 8, &options);
     }
 }
 

@@ -32,6 +32,9 @@ impl Invariant for NotUpToDateNeverPrimary {
                 if primary && !self.primary[*node] && !resigned_together(*node, view) {
                     self.flaw[*node] = flaw(view.records[*node], view.boot_id[*node]);
                 }
+                if !primary {
+                    self.flaw[*node] = None;
+                }
                 self.primary[*node] = primary;
                 Ok(())
             }

@@ -1,6 +1,6 @@
 use super::Invariant;
 use crate::facts::{Fact, View};
-use hf_types::Epoch;
+use hf_types::{Epoch, GrantReason};
 use std::collections::BTreeMap;
 
 /// No two nodes acknowledge under the same grant, and no node under an older one than the other already has used.
@@ -27,9 +27,12 @@ impl Invariant for OneAcknowledges {
     }
 
     fn see(&mut self, fact: &Fact, view: &View<'_>) -> Result<(), String> {
-        if matches!(fact, Fact::RolledBack { .. }) {
-            // Disks forgot epochs, and so do we.
-            *self = OneAcknowledges::default();
+        match fact {
+            // Disks forgot epochs, and so do we; and an administrator's copy may never have known them.
+            Fact::RolledBack { .. } | Fact::Granted { why: GrantReason::Administrator, .. } => {
+                *self = OneAcknowledges::default();
+            }
+            _ => {}
         }
         let Fact::Acked { node, epoch, op } = *fact else {
             return Ok(());

@@ -46,7 +46,7 @@ impl Invariant for ThawedNeverAlone {
 
 impl ThawedNeverAlone {
     fn state(&mut self, node: usize, state: ModuleState, view: &View<'_>) -> Result<(), String> {
-        if !self.watched[node] || view.hidden[node] || view.hidden[1 - node] {
+        if !self.watched[node] || view.hidden[node] || view.hidden[1 - node] || view.ledger.split() {
             self.watched[node] = false;
             return Ok(());
         }

@@ -56,7 +56,8 @@ impl ThawedNeverAlone {
                 node + 1,
                 2 - node
             )),
-            ModuleState::Second => {
+            // It yielded; or an administrator took it into his hands.
+            ModuleState::Second | ModuleState::Stop => {
                 self.watched[node] = false;
                 Ok(())
             }

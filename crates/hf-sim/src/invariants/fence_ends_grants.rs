@@ -1,6 +1,6 @@
 use super::Invariant;
 use crate::facts::{Fact, View};
-use hf_types::Epoch;
+use hf_types::{Epoch, GrantReason};
 
 /// What was fenced stays silent.
 #[derive(Default)]
@@ -29,8 +29,10 @@ impl Invariant for FenceEndsGrants {
         match *fact {
             Fact::Fenced { node, epoch } => self.fenced[node] = self.fenced[node].max(Some(epoch)),
             Fact::RfsFenced { node } => self.silent[node] = true,
-            // Numbers that only a disk of a later day knew are used again.
-            Fact::RolledBack { .. } => self.fenced = [None, None],
+            // Numbers that only another disk knew are used again.
+            Fact::RolledBack { .. } | Fact::Granted { why: GrantReason::Administrator, .. } => {
+                self.fenced = [None, None];
+            }
             Fact::Role { node, .. } => self.silent[node] = false,
             Fact::PowerCut { node } => self.silent[node] = false,
             Fact::Acked { node, epoch, op } => {

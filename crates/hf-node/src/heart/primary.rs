@@ -1,7 +1,7 @@
 use super::HeartEffect;
 use super::actor::{HeartActor, Out, log};
 use hf_module::mirror::{Goal, Place, Plan};
-use hf_replica::grant::{Evidence, NoWitness, Verdict, decide};
+use hf_replica::grant::{Evidence, Grant, NoWitness, Verdict, decide};
 use hf_replica::{Preferred, Relation, compare};
 use hf_types::{
     Action, Colour, CopyState, Event, FailoverReason, GrantReason, Instant, ModuleState, RfsFault, Standing,
@@ -42,8 +42,8 @@ impl HeartActor {
         if matches!(copy.standing, Standing::Outdated { .. }) || self.is_resigning() {
             return false;
         }
-        if self.repeat_grant(&copy, out) {
-            return true;
+        if let Some(grant) = self.grant_in_force(&copy) {
+            return self.repeat_grant(grant, out);
         }
         if self.grant_pending() || self.is_outpaced() {
             return false;
@@ -78,11 +78,13 @@ impl HeartActor {
     }
 
     /// The permission that this rfs (or its predecessor) has is still good; it only has to hear it again.
-    fn repeat_grant(&mut self, copy: &CopyState, out: &mut Out) -> bool {
+    fn grant_in_force(&self, copy: &CopyState) -> Option<Grant> {
         let alone = matches!(copy.standing, Standing::AloneConfirmed | Standing::AloneUnconfirmed);
-        let Some(grant) = self.grant.filter(|grant| grant.generation == copy.generation && alone) else {
-            return false;
-        };
+        self.grant.filter(|grant| grant.generation == copy.generation && alone)
+    }
+
+    /// Not before this node has listened, if it stood still.
+    fn repeat_grant(&mut self, grant: Grant, out: &mut Out) -> bool {
         if self.ask.is_none() || self.pair.listening() {
             return false;
         }

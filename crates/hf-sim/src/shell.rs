@@ -104,6 +104,7 @@ impl World {
                 self.fact(Fact::Granted { node, epoch, generation, why });
             }
             HeartToRfs::Deny { .. }
+            | HeartToRfs::Awake { .. }
             | HeartToRfs::Fence { .. }
             | HeartToRfs::WriteOutdated { .. }
             | HeartToRfs::Drain

@@ -234,6 +234,8 @@ pub enum HeartToRfs {
     WriteOutdated { since: hf_types::GenerationId },
     /// Write back and drain everything, then say [`RfsToHeart::Drained`]; before swap and stop.
     Drain,
+    /// Answer to [`RfsToHeart::StoodStill`]: every permission from before it is over unless it is in force already.
+    Awake { id: u64 },
     /// Leave the mount in good order; `orderly` goes into the record.
     Stop { orderly: bool },
 }
@@ -278,6 +280,10 @@ pub enum RfsToHeart {
     /// The record of this copy says durably that it is outdated since this generation.
     Outdated {
         since: hf_types::GenerationId,
+    },
+    /// This rfs stood still: permissions that wait on the bus rest on what was true before. None is used until `Awake`.
+    StoodStill {
+        id: u64,
     },
     /// The other copy said over the link that its record says so durably: one more way for (a) of P4.
     PeerOutdated {

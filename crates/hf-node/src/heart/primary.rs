@@ -42,6 +42,9 @@ impl HeartActor {
         if matches!(copy.standing, Standing::Outdated { .. }) || self.is_resigning() {
             return false;
         }
+        if self.is_beside_a_primary(&copy) {
+            return false;
+        }
         if let Some(grant) = self.grant_in_force(&copy) {
             return self.repeat_grant(grant, out);
         }
@@ -71,8 +74,17 @@ impl HeartActor {
         })
     }
 
+    /// Another primary is heard that does not descend less than this one: first one of the two makes way. (Its copy may
+    /// still look equal: what it is about to be is not durable yet.)
+    fn is_beside_a_primary(&self, mine: &CopyState) -> bool {
+        let Some(peer) = self.heard_peer().filter(|peer| peer.state.is_primary() && !peer.stopping) else {
+            return false;
+        };
+        peer.copy.as_ref().is_none_or(|theirs| compare(mine, theirs) != Relation::Descendant)
+    }
+
     /// A permission was given and is on its way to the disk.
-    fn grant_pending(&self) -> bool {
+    pub(super) fn grant_pending(&self) -> bool {
         let durable = self.rfs.copy.as_ref().map(|copy| copy.generation);
         self.role_wanted.is_some() || self.grant.is_some_and(|grant| Some(grant.generation) != durable)
     }

@@ -65,10 +65,19 @@ impl HeartActor {
                 self.rfs.alone = alone;
                 self.note_epoch(&records, role);
             }
-            RfsToHeart::AskAlone { why, .. } => self.ask = Some((why, self.now)),
+            RfsToHeart::AskAlone { why, .. } => {
+                self.ask = Some((why, self.now));
+            }
             RfsToHeart::Outdated { .. } => {
                 self.rfs.outdate = None;
                 self.answer_step(Step::Outdate);
+            }
+            RfsToHeart::StoodStill { id } => {
+                if self.grant_pending() && self.role_wanted.is_none() {
+                    // It was not used before the stall, and won't be: what is true now decides anew.
+                    self.grant = None;
+                }
+                out.push(HeartEffect::ToRfs(HeartToRfs::Awake { id }));
             }
             RfsToHeart::PeerOutdated { since } => self.peer_outdated = Some(since),
             RfsToHeart::Drained => self.answer_step(Step::Drain),

@@ -193,13 +193,15 @@ impl HeartActor {
         }
     }
 
-    /// Renews what is set, tries again what failed (not while listening after a stall, or on the way out), announces.
+    /// Renews what is set, tries again what failed (not while listening after a
+    /// stall, beside another primary, or on the way out), announces.
     pub(super) fn tend_vips(&mut self, out: &mut Out) {
         if !self.vips.wanted {
             return;
         }
         let (now, lifetime) = (self.now, self.vips.lifetime);
-        let listening = self.pair.listening() || self.is_stopping();
+        let other = self.stayed.is_none() && self.heard_peer().is_some_and(|peer| peer.state.is_primary());
+        let listening = self.pair.listening() || self.is_stopping() || other;
         for address in &mut self.vips.addresses {
             let due = address.next_renewal.is_none_or(|at| at <= now);
             match address.state {

@@ -55,6 +55,10 @@ pub struct RfsActor {
     /// The gate is held closed though there is a permission: no heart, or we stood still.
     pub(super) held: bool,
     pub(super) heart: bool,
+    /// How often this rfs stood still.
+    pub(super) stalls: u64,
+    /// It stood still, and the heart has not yet answered.
+    pub(super) drowsy: bool,
     pub(super) outdating: Option<GenerationId>,
     pub(super) drains: Drains,
     /// Everything was drained for the heart, and nothing was admitted on purpose since: the role may be handed over.
@@ -191,6 +195,8 @@ impl RfsActor {
             why_ask: RfsFault::LinkDown,
             held: false,
             heart: true,
+            stalls: 0,
+            drowsy: false,
             outdating: None,
             drains: Drains::default(),
             drained: false,
@@ -215,7 +221,7 @@ impl RfsActor {
             }
             RfsInput::HeartGone => self.on_heart_gone(&mut out),
             // The gate opens when that heart has said again what this rfs is to be.
-            RfsInput::HeartBack => self.say_status_again(),
+            RfsInput::HeartBack => self.say_status_again(&mut out),
             RfsInput::Engine(event) => self.on_engine(now, event, &mut out),
             RfsInput::Timer => self.on_timer(now, &mut out),
             RfsInput::Stalled { .. } => self.on_stall(&mut out),
@@ -300,7 +306,8 @@ impl RfsActor {
             && self.outdating.is_none()
             && self.stopping.is_none()
             && self.failed.is_none()
-            && self.writes.is_idle();
+            && self.writes.is_idle()
+            && !self.drowsy;
         if self.is_primary()
             && self.mount == Mount::Yes
             && self.heart
@@ -322,9 +329,12 @@ impl RfsActor {
         self.records.iter().any(outdated)
     }
 
-    pub(super) fn say_status_again(&mut self) {
+    pub(super) fn say_status_again(&mut self, out: &mut Out) {
         self.heart = true;
         self.said = None;
+        if self.drowsy {
+            to_heart(out, RfsToHeart::StoodStill { id: self.stalls });
+        }
     }
 
     pub(super) fn say_status(&mut self, out: &mut Out) {

@@ -20,6 +20,12 @@ impl RfsActor {
             HeartToRfs::Become(RfsRole::Secondary) => self.become_secondary(before, out),
             HeartToRfs::Grant { epoch, generation, why } => self.on_grant(Grant { epoch, generation, why }, out),
             HeartToRfs::Deny { .. } => {}
+            HeartToRfs::Awake { id } => {
+                if id == self.stalls {
+                    self.drowsy = false;
+                    self.asked = false;
+                }
+            }
             HeartToRfs::Fence { epoch } => self.on_fence(epoch, out),
             HeartToRfs::WriteOutdated { since } => self.write_outdated(since, out),
             HeartToRfs::Drain => self.on_drain(out),
@@ -88,7 +94,7 @@ impl RfsActor {
     }
 
     pub(super) fn on_grant(&mut self, grant: Grant, out: &mut Out) {
-        if !self.is_primary() || self.stopping.is_some() || self.outdating.is_some() {
+        if !self.is_primary() || self.stopping.is_some() || self.outdating.is_some() || self.drowsy {
             return;
         }
         let same = self.records.iter().all(|record| record.generation == grant.generation);
@@ -266,6 +272,11 @@ impl RfsActor {
 
     /// We stood still: before anything is acknowledged alone, the heart must have listened (REPLICATION P7).
     pub(super) fn on_stall(&mut self, out: &mut Out) {
+        // Given before the stall and not used yet: what it rested on may be over.
+        self.granting = None;
+        self.stalls += 1;
+        self.drowsy = true;
+        to_heart(out, RfsToHeart::StoodStill { id: self.stalls });
         if self.is_primary() && self.alone.is_some() && self.gate != Gate::Closed {
             self.held = true;
             self.why_ask = RfsFault::Stalled;

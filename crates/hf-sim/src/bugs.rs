@@ -1,4 +1,4 @@
-//! Bugs planted between the actors and the world, to show that the invariants would see them (HABITS 13).
+//! Bugs planted between the actors and the world, to show that the invariants would see them.
 //!
 //! Production code knows nothing of them: they drop, alter or add inputs and effects, or let the data plane lie.
 

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use hf_sim::bugs::Bug;
 use hf_sim::faults::Class;
-use hf_sim::{Failure, Options, explain, run};
+use hf_sim::{Failure, Options, explain, invariants, run};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Range;
@@ -111,6 +111,9 @@ fn sweep(args: &Args, options: &Options) -> anyhow::Result<usize> {
 fn print_failure(failure: &Failure, options: &Options, with_history: bool) {
     let Failure { seed, violation, history } = failure;
     println!("seed {seed} violates {} at {:.3} ms: {}", violation.invariant, violation.at as f64 / 1e6, violation.what);
+    if let Some(broken) = invariants::all().iter().find(|i| i.name() == violation.invariant) {
+        println!("  {} ({})", broken.sentence(), broken.source());
+    }
     if with_history {
         println!("{history}");
     }

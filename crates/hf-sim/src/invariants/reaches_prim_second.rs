@@ -17,7 +17,7 @@ impl Invariant for ReachesPrimSecond {
     }
 
     fn source(&self) -> &'static str {
-        "docs/internals/mirror.md, Start; the issue's fourth invariant"
+        "docs/internals/mirror.md, Start"
     }
 
     fn see(&mut self, _fact: &Fact, _view: &View<'_>) -> Result<(), String> {

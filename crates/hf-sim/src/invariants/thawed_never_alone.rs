@@ -21,7 +21,7 @@ impl Invariant for ThawedNeverAlone {
     }
 
     fn source(&self) -> &'static str {
-        "docs/internals/mirror.md, Meeting of two primaries; REPLICATION P7; the issue's freeze test"
+        "docs/internals/mirror.md, Meeting of two primaries; REPLICATION P7"
     }
 
     fn see(&mut self, fact: &Fact, view: &View<'_>) -> Result<(), String> {

@@ -48,7 +48,7 @@ impl HeartActor {
         if let Some(grant) = self.grant_in_force(&copy) {
             return self.repeat_grant(grant, out);
         }
-        if self.grant_pending() || self.is_outpaced() {
+        if self.grant_pending() || self.is_outpaced() || self.is_overtaken() {
             return false;
         }
         match decide(&self.evidence(&copy), &NoWitness) {
@@ -204,7 +204,7 @@ impl HeartActor {
     /// The other copy went on from this one while this node was cut off or stood still, whatever it is doing now
     /// (REPLICATION P7). What this node is about to be by a new permission is not known to anybody yet.
     fn yield_if_outpaced(&mut self, out: &mut Out) -> bool {
-        if !self.is_outpaced() || self.grant_pending() || self.next_plan.is_some() {
+        if !(self.is_outpaced() || self.is_overtaken()) || self.grant_pending() || self.next_plan.is_some() {
             return false;
         }
         self.swap = SwapPhase::None;
@@ -214,6 +214,17 @@ impl HeartActor {
         self.why = Some(Event::Yielding.to_string());
         self.replace_plan(Plan::yield_to_peer(self.state()), out);
         true
+    }
+
+    /// The other node said that it is primary under a later permission than the one both were in step under: it is taking
+    /// over, whether that was durable when it said so or not.
+    pub(super) fn is_overtaken(&self) -> bool {
+        let (Some(peer), Some(mine)) = (&self.peer, &self.rfs.copy) else {
+            return false;
+        };
+        let swap = self.swap != SwapPhase::None || peer.swap != SwapPhase::None;
+        let equal = peer.copy.as_ref().is_some_and(|theirs| compare(mine, theirs) == Relation::Equal);
+        self.state().is_primary() && peer.state.is_primary() && !swap && equal && peer.epoch > mine.epoch
     }
 
     /// A primary whose record says "outdated" can't acknowledge ever again: it begins anew.

@@ -118,7 +118,7 @@ impl HeartActor {
     fn order_again(&mut self, out: &mut Out) {
         if let Some(role) = self.rfs.ordered {
             out.push(HeartEffect::ToRfs(HeartToRfs::Become(role)));
-            if let (RfsRole::Primary { .. }, Some(grant)) = (role, self.grant) {
+            if let (RfsRole::Primary { .. }, Some(grant), false) = (role, self.grant, self.pair.listening()) {
                 self.send_grant(grant, out);
             }
         }

@@ -291,7 +291,7 @@ impl HeartActor {
     /// Since when this copy is to be outdated at the end of this plan; none if nobody is there who goes on.
     fn outdate_on_leaving(&self) -> Option<GenerationId> {
         let copy = self.rfs.copy.as_ref().filter(|_| self.rfs.known)?;
-        if self.is_outpaced() {
+        if self.is_outpaced() || self.is_overtaken() {
             return self.peer.as_ref().and_then(|peer| peer.copy.as_ref()).map(|theirs| theirs.generation);
         }
         let peer = self.heard_peer()?;

@@ -121,6 +121,8 @@ impl RfsActor {
         if self.outdating == Some(since) {
             self.outdating = None;
         }
+        // The heart must not decide anything from the records of before.
+        self.say_status(out);
         to_heart(out, RfsToHeart::Outdated { since });
         engine(out, EngineCommand::Send(PeerMessage::Outdated { since }));
         engine(out, EngineCommand::Hangup);

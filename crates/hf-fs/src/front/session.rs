@@ -218,10 +218,14 @@ impl Prime {
     }
 
     fn all_inside(&self) {
-        self.0.get().into_iter().for_each(|(inside, _)| drop(inside.wait()));
+        self.0.get().into_iter().for_each(|(inside, _)| {
+            inside.wait();
+        });
     }
 
     fn release(&self) {
-        self.0.get().into_iter().for_each(|(_, release)| drop(release.wait()));
+        self.0.get().into_iter().for_each(|(_, release)| {
+            release.wait();
+        });
     }
 }

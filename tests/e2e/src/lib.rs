@@ -26,17 +26,21 @@ pub struct Row {
     pub verified: u64,
 }
 
-/// Runs one scenario on a pair that is PRIM/SECOND, from load to proof; leaves the pair PRIM/SECOND.
+/// Runs one scenario on a pair that is PRIM/SECOND, from load to proof; leaves the pair PRIM/SECOND. What the nodes said is shown if it fails.
 pub fn run(pair: &mut Pair, scenario: &scenarios::Scenario, seed: u64) -> anyhow::Result<Row> {
-    let mut random = Random::new(seed);
     eprintln!("scenario {} seed {seed}", scenario.name);
+    prove(pair, scenario, seed).map_err(|error| {
+        eprintln!("{}", pair.logs());
+        error.context(format!("scenario {} with E2E_SEED={seed}", scenario.name))
+    })
+}
+
+fn prove(pair: &mut Pair, scenario: &scenarios::Scenario, seed: u64) -> anyhow::Result<Row> {
+    let mut random = Random::new(seed);
     let recorder = Recorder::start(pair)?;
     std::thread::sleep(random.between_ms(1000, 4000));
-    let outcome = (scenario.harm)(pair, &mut random).and_then(|()| pair.wait_in_step());
-    if let Err(error) = outcome {
-        eprintln!("{}", pair.logs());
-        return Err(error.context(format!("scenario {} with E2E_SEED={seed}", scenario.name)));
-    }
+    (scenario.harm)(pair, &mut random)?;
+    pair.wait_in_step()?;
     std::thread::sleep(std::time::Duration::from_secs(1));
     let load = recorder.stop(pair)?;
     let verified = Recorder::verify(pair)?;

@@ -123,12 +123,17 @@ impl Pair {
         Ok(())
     }
 
-    /// Both nodes' module logs, for a failed run.
+    /// Both nodes' module logs and the ends of their scripts' output, for a failed run.
     pub fn logs(&self) -> String {
+        let told = |what: &str, node: &str, said: anyhow::Result<String>| match said {
+            Ok(text) => format!("--- {what} of {node}\n{text}"),
+            Err(error) => format!("--- no {what} of {node}: {error:#}\n"),
+        };
+        let userlog = format!("/var/holdfast/modules/{MODULE}/userlog.ulog");
         ["node1", "node2"]
-            .map(|node| match self.holdfast(node, &["log", "-m", MODULE, "-s", "60", "-A"]) {
-                Ok(text) => format!("--- log of {node}\n{text}"),
-                Err(error) => format!("--- no log of {node}: {error:#}\n"),
+            .map(|node| {
+                told("log", node, self.holdfast(node, &["log", "-m", MODULE, "-s", "60", "-A"]))
+                    + &told("user log", node, self.lab.exec(node, &["tail", "-n", "25", &userlog]))
             })
             .concat()
     }

@@ -200,7 +200,7 @@ impl HeartActor {
             return;
         }
         let (now, lifetime) = (self.now, self.vips.lifetime);
-        let other = self.stayed.is_none() && self.heard_peer().is_some_and(|peer| peer.state.is_primary());
+        let other = self.heard_peer().is_some_and(|peer| peer.state.is_primary() && !peer.stopping);
         let listening = self.pair.listening() || self.is_stopping() || other;
         for address in &mut self.vips.addresses {
             let due = address.next_renewal.is_none_or(|at| at <= now);

@@ -102,6 +102,8 @@ impl World {
             return;
         }
         engine.gate = gate;
+        // A primary fails what a disk error hits, and goes on; only a secondary confirms nothing more.
+        engine.faulty &= acknowledges(gate).is_none();
         self.note(Some(node), || format!("data plane: gate is {gate:?}"));
         self.begin_stream(node, gate);
         self.fact(Fact::Gate { node, gate });

@@ -3,11 +3,11 @@
 //! ```text
 //! mount_local keeper SOCKET                       holds mounts until SIGTERM
 //! mount_local serve SOCKET BACKING MOUNTPOINT     serves one; may be killed and started again
-//! mount_local supervise SOCKET BACKING MOUNTPOINT for tests: starts servers; "kill" and "role" on standard input
+//! mount_local supervise SOCKET BACKING MOUNTPOINT for tests: starts servers; "kill", "role" and "gate" on standard input
 //! mount_local down SOCKET                         unmounts everything
 //! ```
 //!
-//! `THREADS` in the environment: how many threads answer the kernel. `ROLE=secondary`: read-only. `MIRROR=DIR`: repeats every operation in a second, empty directory. SIGUSR1 changes the role.
+//! `THREADS` in the environment: how many threads answer the kernel. `ROLE=secondary`: read-only. SIGUSR2 closes and opens the gate. `MIRROR=DIR`: repeats every operation in a second, empty directory. SIGUSR1 changes the role.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -42,7 +42,7 @@ fn serve(socket: &Path, backing: &str, mountpoint: &str) -> Outcome {
     for failed in protect::protect_process() {
         tracing::warn!("{failed}: {}", failed.source);
     }
-    let signals = role_signal()?;
+    let signals = signals_of_tests()?;
     let threads = std::env::var("THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(8);
     let secondary = std::env::var("ROLE").is_ok_and(|role| role == "secondary");
     let directory = Directory {
@@ -62,7 +62,7 @@ fn serve(socket: &Path, backing: &str, mountpoint: &str) -> Outcome {
     let (front, server) = opened.serve(&mut client, pipeline.clone())?;
     println!("serving {mountpoint}");
     let at = PathBuf::from(mountpoint);
-    std::thread::spawn(move || change_roles(&signals, &front, &pipeline, &at));
+    std::thread::spawn(move || obey(&signals, &front, &pipeline, &at));
     Ok(server.wait()?)
 }
 
@@ -78,6 +78,8 @@ fn supervise(args: &[&str]) -> Outcome {
                 server = start()?;
             }
             // SAFETY: a child of ours.
+            "gate" => drop(unsafe { libc::kill(server.id() as i32, libc::SIGUSR2) }),
+            // SAFETY: a child of ours.
             _ => drop(unsafe { libc::kill(server.id() as i32, libc::SIGUSR1) }),
         }
     }
@@ -86,16 +88,25 @@ fn supervise(args: &[&str]) -> Outcome {
     Ok(())
 }
 
-fn role_signal() -> nix::Result<nix::sys::signal::SigSet> {
+fn signals_of_tests() -> nix::Result<nix::sys::signal::SigSet> {
     let mut signals = nix::sys::signal::SigSet::empty();
     signals.add(nix::sys::signal::Signal::SIGUSR1);
+    signals.add(nix::sys::signal::Signal::SIGUSR2);
     signals.thread_block()?;
     Ok(signals)
 }
 
-fn change_roles(signals: &nix::sys::signal::SigSet, front: &Arc<Front>, pipeline: &Mirroring, mountpoint: &Path) {
+fn obey(signals: &nix::sys::signal::SigSet, front: &Arc<Front>, pipeline: &Mirroring, mountpoint: &Path) {
     let mut epoch = 1;
-    while signals.wait().is_ok() {
+    while let Ok(signal) = signals.wait() {
+        if signal == nix::sys::signal::Signal::SIGUSR2 {
+            let gate = pipeline.gate();
+            let open = GateState::Open { epoch };
+            let waiting = gate.waiting();
+            gate.set(if gate.state() == open { GateState::Closed } else { open });
+            println!("gate {:?}, {waiting} waited", gate.state());
+            continue;
+        }
         let changed = match front.role() {
             Role::Primary => {
                 front.write_back(mountpoint).expect("the mount is there");
@@ -139,7 +150,7 @@ impl Pipeline for Mirroring {
         let mirror = mirror.lock().expect("no panic under this lock");
         let seq = self.local.append(admission, op, mark)?;
         if let Err(error) = mirror.apply(op) {
-            println!("DIVERGED {error}: {op:?} {}", error.source);
+            eprintln!("DIVERGED {error}: {op:?} {}", error.source);
             std::process::exit(3);
         }
         Ok(seq)

@@ -287,3 +287,35 @@ fn mapped_stores_are_written_back_before_the_role_changes() {
     let back = fs::read(place.backing().join("m")).unwrap();
     assert!(back.iter().all(|b| *b == 7), "{} bytes are missing", back.iter().filter(|b| **b != 7).count());
 }
+
+#[test]
+fn modifications_wait_at_a_closed_gate_and_nothing_else_does() {
+    let mut place = Place::mirrored();
+    fs::write(place.at("f"), b"before").unwrap();
+    fs::create_dir(place.at("quiet")).unwrap();
+    fs::write(place.at("quiet/g"), b"readable").unwrap();
+    assert!(place.turn_gate().starts_with("gate Closed"));
+    // More than there are threads: none of them may be held.
+    let jobs: Vec<_> = (0..20)
+        .map(|n| {
+            let (new, old) = (place.at(&format!("new{n}")), place.at("f"));
+            std::thread::spawn(move || match n % 4 {
+                0 => fs::write(new, b"made").unwrap(),
+                1 => File::open(old).unwrap().sync_all().unwrap(),
+                2 => fs::create_dir(new).unwrap(),
+                _ => OpenOptions::new().append(true).open(old).unwrap().write_all(b"+").unwrap(),
+            })
+        })
+        .collect();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(jobs.iter().all(|job| !job.is_finished()));
+    // Elsewhere: who reads a page that is being written, or lists a directory that is being changed, waits in the kernel.
+    assert_eq!(fs::read(place.at("quiet/g")).unwrap(), b"readable");
+    assert_eq!(fs::read_dir(place.at("quiet")).unwrap().count(), 1);
+    let opened = place.turn_gate();
+    assert!(opened.starts_with("gate Open"), "{opened}");
+    jobs.into_iter().for_each(|job| job.join().unwrap());
+    assert_eq!(fs::read(place.at("f")).unwrap(), b"before+++++");
+    assert_eq!(fs::read_dir(place.mount()).unwrap().count(), 12);
+    place.assert_mirrored();
+}

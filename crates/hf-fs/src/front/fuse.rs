@@ -339,7 +339,7 @@ impl Filesystem for Fuse {
         let (asker, value) = (Asker::from(req), value.to_vec());
         match c_name(name) {
             Ok(name) => self.0.admit(reply, move |front, admission, reply| {
-                front.set_xattr(admission, &asker, id(ino), &name, &value, flags, reply);
+                front.set_xattr(admission, &asker, id(ino), (&name, &value, flags), reply);
             }),
             Err(errno) => reply.fail(errno),
         }

@@ -102,9 +102,7 @@ impl Front {
         admission: Admission<'_>,
         asker: &Asker,
         id: FileId,
-        name: &CString,
-        value: &[u8],
-        flags: i32,
+        (name, value, flags): (&CString, &[u8], i32),
         reply: fuser::ReplyEmpty,
     ) {
         let done = self.change_xattr(&admission, id, || {

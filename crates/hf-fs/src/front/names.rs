@@ -185,7 +185,7 @@ impl Front {
         }
     }
 
-    fn run(&self, admission: &Admission<'_>, intent: &Intent) -> Result<Seq, Failure> {
+    pub(super) fn run(&self, admission: &Admission<'_>, intent: &Intent) -> Result<Seq, Failure> {
         self.memory.set_intent(intent)?;
         // Writes to a file that loses its name are in the stream before that or not at all.
         let loses_name = match intent.what {
@@ -198,7 +198,7 @@ impl Front {
         self.publish(admission, intent, made.as_ref())
     }
 
-    fn execute(&self, intent: &Intent) -> io::Result<Option<Found>> {
+    pub(super) fn execute(&self, intent: &Intent) -> io::Result<Option<Found>> {
         let backing = &self.backing;
         let parent = intent.parent;
         match intent.what {

@@ -120,3 +120,6 @@ impl Front {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

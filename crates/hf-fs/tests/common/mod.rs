@@ -75,6 +75,14 @@ impl Place {
         self.expect("serving");
     }
 
+    /// Closes or opens the gate; says what the server says.
+    pub fn turn_gate(&mut self) -> String {
+        self.command("gate");
+        let mut line = String::new();
+        self.says.read_line(&mut line).unwrap();
+        line
+    }
+
     /// The other role.
     pub fn change_role(&mut self, role: &str) {
         self.command("role");

@@ -11,6 +11,7 @@ glusterfs-server, glusterfs-client. Everything runs in the lab's own namespaces.
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 
@@ -36,15 +37,10 @@ def install(lab, module, mode, both):
         for node in ("node1", "node2"):
             lab.on(node, "mkdir", "-p", f"/srv/{module}")
             lab.on(node, "mkdir", "-p", f"/var/holdfast/packages/{module}")
-            tar = sh("tar", "-C", package, "-cf", f"{package}.tar", ".")
-            del tar
+            sh("tar", "-C", package, "-cf", f"{package}.tar", ".")
+            unpack = lab.argv("exec", node, "--", "tar", "-C", f"/var/holdfast/packages/{module}", "-xf", "-")
             with open(f"{package}.tar", "rb") as file:
-                import subprocess
-
-                subprocess.run(
-                    lab.argv("exec", node, "--", "tar", "-C", f"/var/holdfast/packages/{module}", "-xf", "-"),
-                    stdin=file, check=True,
-                )
+                subprocess.run(unpack, stdin=file, check=True)
             lab.on(node, "holdfast", "module", "install", "-m", module, f"/var/holdfast/packages/{module}")
             lab.on(node, "holdfast", "config", "-m", module)
         os.unlink(f"{package}.tar")
@@ -57,18 +53,12 @@ def install(lab, module, mode, both):
 
 def gluster(lab):
     """A replica 2 volume over the replication LAN, mounted on node1 at /srv/gluster."""
-    for n, node in ((1, "node1"), (2, "node2")):
-        script = f"""set -e
-            mkdir -p /var/holdfast/gluster/lib /var/holdfast/gluster/run /var/holdfast/gluster/log /var/holdfast/gluster/brick /srv/gluster
-            mkdir -p /var/lib/glusterd /var/log/glusterfs /run/gluster
-            mount --bind /var/holdfast/gluster/lib /var/lib/glusterd
-            mount --bind /var/holdfast/gluster/log /var/log/glusterfs
-            glusterd --log-level WARNING
-            sleep 2"""
-        lab.on(node, "bash", "-c", script)
+    for node in ("node1", "node2"):
+        lab.on(node, "mkdir", "-p", "/var/lib/glusterd", "/var/log/glusterfs", "/run/gluster", "/srv/brick", "/srv/gluster")
+        lab.on(node, "bash", "-c", "glusterd --log-level WARNING; sleep 2")
     lab.on("node1", "gluster", "--mode=script", "peer", "probe", "10.90.2.2")
     lab.on("node1", "bash", "-c", "for i in $(seq 50); do gluster peer status | grep -q 'in Cluster' && exit 0; sleep 0.2; done; exit 1")
-    bricks = [f"10.90.2.{n}:/var/holdfast/gluster/brick/v" for n in (1, 2)]
+    bricks = [f"10.90.2.{n}:/srv/brick/v" for n in (1, 2)]
     lab.on("node1", "gluster", "--mode=script", "volume", "create", "v", "replica", "2", *bricks, "force")
     lab.on("node1", "gluster", "--mode=script", "volume", "start", "v")
     lab.on("node1", "mount", "-t", "glusterfs", "10.90.2.1:/v", "/srv/gluster")

@@ -16,6 +16,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+const LINK_SILENCE_MIN: Duration = Duration::from_secs(1);
+const LINK_SILENCE_MAX: Duration = Duration::from_secs(5);
+
 /// Why rfs can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -69,6 +72,7 @@ fn engine(
         async_second: rfs.async_mode == hf_config::AsyncMode::Second,
         send_timeout: Duration::from_millis(rfs.send_timeout_ms),
         lock_timeout: Duration::from_millis(rfs.lock_timeout_ms),
+        silence: link_silence(pair),
         bandwidth_kb_s: rfs.reintegration_bandwidth_kb_s,
         identity: random::number(),
         boot_id: clock::boot_id(),
@@ -79,6 +83,13 @@ fn engine(
             peer: pair.peer.as_str().to_owned(),
         }),
     })
+}
+
+/// Silence after which the link counts as broken: no longer than the hearts would take to miss each other, and never so short that a busy
+/// machine breaks it. A broken link decides nothing; it makes the heart ask.
+fn link_silence(pair: &HeartConfig) -> Duration {
+    let shortest = pair.lanes.iter().map(|lane| lane.timeout).min().unwrap_or(LINK_SILENCE_MAX);
+    shortest.clamp(LINK_SILENCE_MIN, LINK_SILENCE_MAX)
 }
 
 fn addresses(member: &Member, applied: &Applied, pair: &HeartConfig) -> Result<(SocketAddr, SocketAddr), LoadError> {

@@ -29,8 +29,6 @@ pub use stage::{FuseStage, Shown, Stage};
 
 /// Frames that the other node hasn't acknowledged are kept in so many bytes.
 const RING_BYTES: usize = 64 << 20;
-/// After so long without a sign of life a connection is given up.
-const SILENCE: Duration = Duration::from_secs(5);
 
 /// One replicated directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +65,8 @@ pub struct EngineConfig {
     pub async_second: bool,
     pub send_timeout: Duration,
     pub lock_timeout: Duration,
+    /// After so long without a sign of life a connection is given up.
+    pub silence: Duration,
     /// `reiallowedbw`, in KiB a second.
     pub bandwidth_kb_s: Option<u64>,
     /// Random: goes into records that are made now.
@@ -369,7 +369,7 @@ impl Inner {
             async_second: config.async_second,
             send_timeout: config.send_timeout,
             lock_timeout: config.lock_timeout,
-            silence: SILENCE.min(config.send_timeout),
+            silence: config.silence.min(config.send_timeout),
         };
         let link = Link::start(options, ring, backings, config.authenticate.clone(), self.events.clone())
             .map_err(|error| format!("the replication link can't be started: {error}"))?;

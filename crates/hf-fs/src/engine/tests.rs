@@ -75,6 +75,7 @@ fn config(dir: &Path, own: SocketAddr, peer: SocketAddr, first: bool) -> EngineC
         async_second: false,
         send_timeout: Duration::from_secs(30),
         lock_timeout: Duration::from_secs(100),
+        silence: Duration::from_secs(5),
         bandwidth_kb_s: None,
         identity: 5,
         boot_id: "boot".into(),

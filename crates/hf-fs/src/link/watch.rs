@@ -11,7 +11,8 @@ use super::acks::Mode;
 use super::{Link, lock};
 
 const TICK: Duration = Duration::from_millis(100);
-const HEARTBEAT_MS: u64 = 1000;
+/// Heartbeats in the time after which silence means that the other end is gone.
+const BEATS: u64 = 5;
 
 impl Link {
     pub(super) fn send_loop(self: &Arc<Link>) {
@@ -40,18 +41,19 @@ impl Link {
     pub(super) fn watch_loop(self: &Arc<Link>) {
         let mut beat_ms = 0;
         let mut reported_ms = None;
+        let silence_ms = self.options.silence.as_millis() as u64;
         while !self.is_over() {
             std::thread::sleep(TICK);
             let now = self.now_ms();
             if !self.out.is_open() {
                 continue;
             }
-            if now.saturating_sub(beat_ms) >= HEARTBEAT_MS {
+            if now.saturating_sub(beat_ms) >= silence_ms / BEATS {
                 beat_ms = now;
                 self.out.direct(&self.ring, &Body::Heartbeat);
             }
             let silent = now.saturating_sub(self.heard_ms.load(Ordering::SeqCst));
-            if silent > self.options.silence.as_millis() as u64 {
+            if silent > silence_ms {
                 tracing::warn!(silent_ms = silent, "nothing heard on the replication link");
                 self.out.shutdown();
             }

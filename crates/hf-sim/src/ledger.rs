@@ -151,10 +151,13 @@ impl Ledger {
         let last = self.episodes.len() - 1;
         let episode = &mut self.episodes[last];
         episode.moved_on[node] = true;
+        // A disk of an earlier day may say that there is nobody to ask.
+        episode.isolated |= self.nodes[node].rolled_back && beside.hidden[node];
         match why {
             GrantReason::Silence => episode.isolated |= beside.hidden[node],
             GrantReason::Administrator => {
-                episode.isolated |= beside.hidden[node];
+                // A person may know that the other one stands still, or not.
+                episode.isolated |= beside.hidden[node] || beside.frozen[1 - node];
                 self.give_up(beside.copies[node]);
             }
             GrantReason::OutdatedConfirmed
@@ -183,4 +186,5 @@ pub struct Beside<'a> {
     pub at: Time,
     pub copies: [&'a [u64]; 2],
     pub hidden: [bool; 2],
+    pub frozen: [bool; 2],
 }

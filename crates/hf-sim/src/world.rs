@@ -153,8 +153,13 @@ impl World {
     /// Something happened: the ledger and the invariants learn it.
     pub fn fact(&mut self, fact: Fact) {
         let hidden = [self.net.hides_peer_of(0), self.net.hides_peer_of(1)];
-        let beside =
-            Beside { at: self.now, copies: [self.nodes[0].disk.data.ops(), self.nodes[1].disk.data.ops()], hidden };
+        let frozen = [self.nodes[0].is_frozen(), self.nodes[1].is_frozen()];
+        let beside = Beside {
+            at: self.now,
+            copies: [self.nodes[0].disk.data.ops(), self.nodes[1].disk.data.ops()],
+            hidden,
+            frozen,
+        };
         self.ledger.learn(&fact, &beside);
         let view = View {
             at: self.now,
@@ -164,7 +169,7 @@ impl World {
             boot_id: [&self.nodes[0].boot_id, &self.nodes[1].boot_id],
             hidden,
             powered: [self.nodes[0].powered, self.nodes[1].powered],
-            frozen: [self.nodes[0].is_frozen(), self.nodes[1].is_frozen()],
+            frozen,
             heart: [self.nodes[0].heart.is_some(), self.nodes[1].heart.is_some()],
         };
         for invariant in &mut self.invariants {

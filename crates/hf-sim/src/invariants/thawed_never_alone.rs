@@ -9,6 +9,8 @@ pub struct ThawedNeverAlone {
     watched: [bool; 2],
     /// What the other one served under when the node stopped.
     before: [Option<Epoch>; 2],
+    /// It was ALONE when it stopped: the split is older than the freeze.
+    was_alone: [bool; 2],
 }
 
 impl Invariant for ThawedNeverAlone {
@@ -29,11 +31,12 @@ impl Invariant for ThawedNeverAlone {
             Fact::Thawed { node, .. } => {
                 let theirs = acknowledges(view.ledger.nodes[1 - node].gate);
                 // The other one got its permission meanwhile.
-                self.watched[node] = theirs > self.before[node] && !view.hidden[node];
+                self.watched[node] = theirs > self.before[node] && !view.hidden[node] && !self.was_alone[node];
             }
             Fact::Gate { node, gate } if acknowledges(gate).is_none() => self.watched[1 - node] = false,
             Fact::PowerCut { .. } => self.watched = [false, false],
             Fact::Frozen { node } => {
+                self.was_alone[node] = view.ledger.nodes[node].state == ModuleState::Alone;
                 self.before[node] = acknowledges(view.ledger.nodes[1 - node].gate);
                 self.watched[1 - node] = false;
             }

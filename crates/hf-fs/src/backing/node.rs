@@ -14,7 +14,10 @@ use crate::table::Known;
 const SHARDS: usize = 16;
 /// Descriptors for everything else in the process.
 const RESERVE: u64 = 512;
-const WANTED: u64 = 65_536;
+/// The kernel's default for the most that a process may have.
+const WANTED: u64 = 1 << 20;
+/// One directory keeps at most so many open, and a sixteenth of what is allowed: a module may have several.
+const OPEN_MAX: u64 = 32_768;
 
 /// An open file. Regular files and directories are really open, everything else by `O_PATH` (opening a FIFO or a device
 /// would act on it).
@@ -119,8 +122,8 @@ struct Shard {
 
 impl Cache {
     pub(super) fn new() -> Cache {
-        let files = raise_limit().saturating_sub(RESERVE).max(64) as usize / 2;
-        Cache::with_room(files)
+        let share = raise_limit().saturating_sub(RESERVE) / 16;
+        Cache::with_room(share.clamp(64, OPEN_MAX) as usize)
     }
 
     fn with_room(files: usize) -> Cache {

@@ -82,7 +82,8 @@ impl Front {
             tracing::debug!(%error, "a kernel before 6.16: names are forgotten one by one");
             self.forget_all_entries(&known)?;
         }
-        known.into_iter().for_each(|id| self.forget_data(id, 0, 0));
+        // The root is never looked up, but its attributes are kept like any other's.
+        known.into_iter().chain([FileId::ROOT]).for_each(|id| self.forget_data(id, 0, 0));
         Ok(())
     }
 

@@ -1,5 +1,8 @@
 //! A keeper, a server and a mount in a directory of their own. Needs root and a file system with file handles under TMPDIR.
 
+pub mod load;
+pub mod pair;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
@@ -103,19 +106,23 @@ impl Place {
 
     /// Both directories are the same in everything that is replicated. Closes nothing: call it when files are closed.
     pub fn assert_mirrored(&self) {
-        let (here, there) = (self.backing(), self.dir.path().join("mirror"));
-        let (mut a, mut b) = (BTreeMap::new(), BTreeMap::new());
-        describe(&here, &here, &mut a);
-        describe(&there, &there, &mut b);
-        let paths: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
-        let differ = paths.iter().filter(|path| a.get(**path) != b.get(**path));
-        let text: Vec<_> = differ.take(5).map(|p| format!("{p:?}\n  {:?}\n  {:?}", a.get(*p), b.get(*p))).collect();
-        assert!(text.is_empty(), "the copies differ:\n{}", text.join("\n"));
+        assert_same(&self.backing(), &self.dir.path().join("mirror"));
     }
 
     pub fn at(&self, name: &str) -> PathBuf {
         self.mount().join(name)
     }
+}
+
+#[allow(dead_code)]
+pub fn assert_same(here: &Path, there: &Path) {
+    let (mut a, mut b) = (BTreeMap::new(), BTreeMap::new());
+    describe(here, here, &mut a);
+    describe(there, there, &mut b);
+    let paths: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
+    let differ = paths.iter().filter(|path| a.get(**path) != b.get(**path));
+    let text: Vec<_> = differ.take(5).map(|p| format!("{p:?}\n  {:?}\n  {:?}", a.get(*p), b.get(*p))).collect();
+    assert!(text.is_empty(), "the copies differ:\n{}", text.join("\n"));
 }
 
 /// Everything of a tree that is replicated, by path.
@@ -177,12 +184,16 @@ impl Drop for Place {
 
 /// The example, beside this test's own program; `cargo test --test mount` alone doesn't build it.
 fn program() -> PathBuf {
+    example("mount_local")
+}
+
+fn example(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let program = own.parent().and_then(Path::parent).unwrap().join("examples/mount_local");
+    let program = own.parent().and_then(Path::parent).unwrap().join("examples").join(name);
     static BUILT: std::sync::Once = std::sync::Once::new();
     BUILT.call_once(|| {
         if !program.exists() {
-            let cargo = ["build", "-p", "hf-fs", "--example", "mount_local"];
+            let cargo = ["build", "-p", "hf-fs", "--example", "mount_local", "--example", "engine_node"];
             assert!(Command::new(env!("CARGO")).args(cargo).status().unwrap().success());
         }
     });

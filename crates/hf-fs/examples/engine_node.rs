@@ -1,0 +1,83 @@
+//! An engine that takes the core's commands from standard input and writes its events to standard output, one JSON value a line: for tests
+//! and for trying things.
+//!
+//! ```text
+//! engine_node keeper SOCKET                        holds the mounts until SIGTERM
+//! engine_node run DIR OWN PEER first|other ASYNC   replicates DIR/mnt, data in DIR/data; keeper at DIR/keeper.sock
+//! ```
+
+use std::io::{BufRead, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hf_fs::engine::{Directory, Engine, EngineConfig};
+use hf_fs::front::protect;
+use hf_fs::keeper;
+use hf_fs::link::{Authenticate, Limited};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Both ends say a word: no secret, this is for one machine.
+struct Word;
+
+impl Word {
+    fn exchange(stream: &mut Limited<'_>) -> Result<(), String> {
+        stream.write_all(b"node").map_err(|error| error.to_string())?;
+        let mut theirs = [0; 4];
+        stream.read_exact(&mut theirs).map_err(|error| error.to_string())?;
+        if theirs == *b"node" { Ok(()) } else { Err("not a node".into()) }
+    }
+}
+
+impl Authenticate for Word {
+    fn initiate(&self, stream: &mut Limited<'_>) -> Result<(), String> {
+        Word::exchange(stream)
+    }
+
+    fn respond(&self, stream: &mut Limited<'_>) -> Result<(), String> {
+        Word::exchange(stream)
+    }
+}
+
+fn main() -> Result<(), Failure> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["keeper", socket] => Ok(keeper::run(Path::new(socket))?),
+        ["run", dir, own, peer, order, kind] => run(Path::new(dir), own, peer, *order == "first", *kind == "second"),
+        _ => Err("usage: engine_node keeper SOCKET | run DIR OWN PEER first|other none|second".into()),
+    }
+}
+
+fn run(dir: &Path, own: &str, peer: &str, first: bool, async_second: bool) -> Result<(), Failure> {
+    for failed in protect::protect_process() {
+        tracing::warn!("{failed}: {}", failed.source);
+    }
+    let config = EngineConfig {
+        directories: vec![Directory { dir: dir.join("mnt"), backing: dir.join("data") }],
+        keeper: dir.join("keeper.sock"),
+        own: own.parse()?,
+        peer: peer.parse()?,
+        first,
+        async_second,
+        send_timeout: Duration::from_secs(30),
+        lock_timeout: Duration::from_secs(100),
+        silence: Duration::from_secs(5),
+        bandwidth_kb_s: None,
+        identity: std::process::id().into(),
+        boot_id: "one boot".into(),
+        authenticate: Arc::new(Word),
+    };
+    let say = |event| {
+        let line = serde_json::to_string(&event).unwrap_or_default();
+        // Nobody reads any more: the test is over.
+        let _ = writeln!(std::io::stdout().lock(), "{line}");
+    };
+    let engine = Engine::start(config, Arc::new(say))?;
+    for line in std::io::stdin().lock().lines() {
+        engine.command(serde_json::from_str(&line?)?);
+    }
+    Ok(())
+}

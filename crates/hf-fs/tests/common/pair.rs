@@ -1,0 +1,239 @@
+//! Two nodes as processes, each with a keeper and a mount, and what the core would tell them.
+
+// Each test program uses a part of it.
+#![allow(dead_code)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use hf_replica::engine::{EngineCommand as C, EngineEvent as E, Gate, PeerMessage};
+use hf_types::{Epoch, Incarnation, Seq};
+
+use super::{assert_same, example, wait_until};
+
+pub struct Node {
+    dir: tempfile::TempDir,
+    keeper: Child,
+    process: Child,
+    commands: ChildStdin,
+    events: Receiver<E>,
+    arguments: Vec<String>,
+}
+
+pub struct Pair {
+    pub primary: Node,
+    pub secondary: Node,
+    pub epoch: u64,
+}
+
+fn spawn(dir: &Path, arguments: &[String]) -> (Child, ChildStdin, Receiver<E>) {
+    let mut process = Command::new(example("engine_node"))
+        .arg("run")
+        .arg(dir)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let commands = process.stdin.take().unwrap();
+    let says = BufReader::new(process.stdout.take().unwrap());
+    let (sender, events) = channel();
+    std::thread::spawn(move || {
+        for line in says.lines().map_while(Result::ok) {
+            if sender.send(serde_json::from_str(&line).unwrap()).is_err() {
+                return;
+            }
+        }
+    });
+    (process, commands, events)
+}
+
+impl Node {
+    fn start(own: SocketAddr, peer: SocketAddr, order: &str, kind: &str) -> Node {
+        let dir = tempfile::Builder::new().prefix("hf-pair-").tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("mnt")).unwrap();
+        let socket = dir.path().join("keeper.sock");
+        let keeper = Command::new(example("engine_node")).arg("keeper").arg(&socket).spawn().unwrap();
+        wait_until("the keeper listens", || socket.exists());
+        let arguments = [own.to_string(), peer.to_string(), order.into(), kind.into()].to_vec();
+        let (process, commands, events) = spawn(dir.path(), &arguments);
+        let mut node = Node { dir, keeper, process, commands, events, arguments };
+        node.wait("Started", |event| matches!(event, E::Started { takeover: false, .. }).then_some(()));
+        node
+    }
+
+    pub fn mount(&self) -> PathBuf {
+        self.dir.path().join("mnt")
+    }
+
+    pub fn order(&mut self, commands: impl IntoIterator<Item = C>) {
+        for command in commands {
+            writeln!(self.commands, "{}", serde_json::to_string(&command).unwrap()).unwrap();
+        }
+    }
+
+    pub fn wait<T>(&mut self, what: &str, wanted: impl Fn(&E) -> Option<T>) -> T {
+        let end = Instant::now() + Duration::from_secs(30);
+        let mut before = Vec::new();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let event = self
+                .events
+                .recv_timeout(left)
+                .unwrap_or_else(|_| panic!("{what} didn't come ({:?}): {before:?}", self.process.try_wait()));
+            if let Some(found) = wanted(&event) {
+                return found;
+            }
+            assert!(!matches!(event, E::Fault(_) | E::MountFailed { .. } | E::SyncFailed { .. }), "{event:?}");
+            before.push(event);
+        }
+    }
+
+    pub fn wait_for(&mut self, event: &E) {
+        self.wait(&format!("{event:?}"), |other| (other == event).then_some(()));
+    }
+
+    /// kill -9, and a successor at once.
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        (self.process, self.commands, self.events) = spawn(self.dir.path(), &self.arguments);
+        self.wait("Started", |event| matches!(event, E::Started { takeover: true, .. }).then_some(()));
+    }
+
+    pub fn drain(&mut self) {
+        self.order([C::Drain]);
+        self.wait("Drained", |event| matches!(event, E::Drained { .. }).then_some(()));
+    }
+
+    pub fn stop(&mut self) {
+        self.order([C::SetGate(Gate::Closed), C::Hangup, C::Unmount]);
+        self.wait_for(&E::Unmounted);
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _killed = self.process.kill();
+        let _reaped = self.process.wait();
+        // SIGTERM: it unmounts.
+        // SAFETY: our own child, not reaped yet.
+        unsafe { libc::kill(self.keeper.id() as i32, libc::SIGTERM) };
+        let _reaped = self.keeper.wait();
+        for path in [self.mount(), self.dir.path().join("data")] {
+            let path = std::ffi::CString::new(path.into_os_string().into_encoded_bytes()).unwrap();
+            // SAFETY: a path. The cover, and what the keeper could not unmount.
+            unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        }
+    }
+}
+
+impl Pair {
+    /// Both mounted and in step.
+    pub fn start(kind: &str) -> Pair {
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (a, b) = (free(), free());
+        let (primary, secondary) = (Node::start(a, b, "first", kind), Node::start(b, a, "other", kind));
+        let mut pair = Pair { primary, secondary, epoch: 3 };
+        pair.primary.order([C::SetGate(Gate::Closed), C::Mount]);
+        pair.secondary.order([C::SetGate(Gate::ReadOnly), C::Mount]);
+        pair.primary.wait_for(&E::Mounted);
+        pair.secondary.wait_for(&E::Mounted);
+        pair
+    }
+
+    fn epoch(&self) -> Epoch {
+        Epoch(self.epoch)
+    }
+
+    pub fn connect(&mut self) {
+        self.secondary.order([C::Listen]);
+        let epoch = self.epoch();
+        self.primary.order([C::SetGate(Gate::Alone { epoch }), C::Connect]);
+        self.primary.wait_for(&E::LinkUp);
+        self.secondary.wait_for(&E::LinkUp);
+    }
+
+    pub fn synchronise(&mut self) {
+        let epoch = self.epoch();
+        self.primary.order([C::SetGate(Gate::Syncing { epoch }), C::StartSync]);
+        self.primary.wait("SyncSent", |event| matches!(event, E::SyncSent { .. }).then_some(()));
+        self.primary.order([C::SetGate(Gate::InStep { epoch })]);
+    }
+
+    fn go_on(&mut self) {
+        self.primary.wait("LinkUp", |event| matches!(event, E::LinkUp).then_some(()));
+        self.secondary.wait("LinkUp", |event| matches!(event, E::LinkUp).then_some(()));
+        let epoch = self.epoch();
+        self.secondary.order([C::Send(PeerMessage::Hello {
+            version: 1,
+            incarnation: Incarnation(1),
+            primary: false,
+            epoch,
+            records: Vec::new(),
+            applied: Seq(1),
+        })]);
+        let goes_on = self.primary.wait("Hello", |event| match event {
+            E::Received(PeerMessage::Hello { applied, .. }) => Some(*applied != Seq(0)),
+            _ => None,
+        });
+        assert!(goes_on, "the stream can't go on");
+        self.primary.order([C::SetGate(Gate::InStep { epoch })]);
+    }
+
+    /// The primary's process dies and goes on in step.
+    pub fn kill_primary(&mut self) {
+        self.primary.kill();
+        self.primary.order([C::SetGate(Gate::Closed), C::Mount]);
+        self.primary.wait_for(&E::Mounted);
+        self.primary.order([C::Connect]);
+        self.go_on();
+    }
+
+    /// The secondary's process dies and follows again.
+    pub fn kill_secondary(&mut self) {
+        self.secondary.kill();
+        self.secondary.order([C::SetGate(Gate::ReadOnly), C::Mount]);
+        self.secondary.wait_for(&E::Mounted);
+        self.secondary.order([C::Listen]);
+        self.go_on();
+    }
+
+    /// The roles change places; nothing is compared.
+    pub fn swap(&mut self) {
+        self.epoch += 1;
+        let epoch = self.epoch();
+        self.primary.drain();
+        self.primary.order([C::SetGate(Gate::ReadOnly), C::Send(PeerMessage::Handover { epoch, seq: Seq(0) })]);
+        let handover = |event: &E| matches!(event, E::Received(PeerMessage::Handover { .. })).then_some(());
+        self.secondary.wait("Handover", handover);
+        self.secondary.drain();
+        self.secondary.order([C::SetGate(Gate::Closed), C::Send(PeerMessage::HandoverTaken { epoch }), C::Connect]);
+        self.primary.wait_for(&E::Received(PeerMessage::HandoverTaken { epoch }));
+        self.primary.order([C::Hangup, C::Listen]);
+        std::mem::swap(&mut self.primary, &mut self.secondary);
+        self.primary.wait("LinkUp", |event| matches!(event, E::LinkUp).then_some(()));
+        self.secondary.wait("LinkUp", |event| matches!(event, E::LinkUp).then_some(()));
+        self.primary.order([C::SetGate(Gate::InStep { epoch })]);
+    }
+
+    /// Both mounts show the same.
+    pub fn assert_same(&mut self) {
+        self.primary.drain();
+        self.secondary.drain();
+        assert_same(&self.primary.mount(), &self.secondary.mount());
+    }
+
+    /// So do both directories below the mounts.
+    pub fn stop_and_compare(mut self) {
+        self.primary.drain();
+        self.secondary.drain();
+        self.primary.stop();
+        self.secondary.stop();
+        assert_same(&self.primary.dir.path().join("data"), &self.secondary.dir.path().join("data"));
+    }
+}

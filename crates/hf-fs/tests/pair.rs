@@ -1,0 +1,66 @@
+//! Two mounts that follow each other. Needs root and kernel 6.9.
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::time::Duration;
+
+use common::load::Load;
+use common::pair::Pair;
+
+fn in_step(kind: &str) -> Pair {
+    let mut pair = Pair::start(kind);
+    pair.connect();
+    pair.synchronise();
+    pair
+}
+
+#[test]
+fn applications_on_one_mount_are_followed_by_the_other() {
+    for kind in ["none", "second"] {
+        let mut pair = in_step(kind);
+        let load = Load::start(&pair.primary.mount());
+        std::thread::sleep(Duration::from_secs(1));
+        load.end();
+        fs::create_dir(pair.primary.mount().join("left")).unwrap();
+        fs::write(pair.primary.mount().join("left/behind"), b"text").unwrap();
+        pair.assert_same();
+        let refused = fs::write(pair.secondary.mount().join("x"), b"").unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EROFS));
+        pair.stop_and_compare();
+    }
+}
+
+#[test]
+fn a_synchronisation_under_load_ends_with_equal_mounts() {
+    let mut pair = Pair::start("second");
+    pair.connect();
+    for n in 0..50 {
+        fs::create_dir(pair.primary.mount().join(format!("{n}"))).unwrap();
+        fs::write(pair.primary.mount().join(format!("{n}/file")), vec![n; 100_000]).unwrap();
+    }
+    let load = Load::start(&pair.primary.mount());
+    std::thread::sleep(Duration::from_millis(200));
+    pair.synchronise();
+    std::thread::sleep(Duration::from_millis(200));
+    load.end();
+    pair.stop_and_compare();
+}
+
+#[test]
+fn roles_change_places_and_back() {
+    let mut pair = in_step("second");
+    for round in 0..4 {
+        let mount = pair.primary.mount();
+        fs::write(mount.join(format!("round{round}")), vec![round; 70_000]).unwrap();
+        let mut log = fs::OpenOptions::new().append(true).create(true).open(mount.join("log")).unwrap();
+        writeln!(log, "round {round}").unwrap();
+        log.sync_all().unwrap();
+        pair.swap();
+    }
+    let log = fs::read_to_string(pair.primary.mount().join("log")).unwrap();
+    assert_eq!(log, "round 0\nround 1\nround 2\nround 3\n");
+    pair.assert_same();
+    pair.stop_and_compare();
+}

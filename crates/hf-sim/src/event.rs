@@ -50,6 +50,7 @@ pub enum OnNode {
     /// A heartbeat in the kernel's buffer.
     Heartbeat {
         lane: usize,
+        sent_at: Time,
         body: Vec<u8>,
     },
     Membership {

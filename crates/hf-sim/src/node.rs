@@ -20,13 +20,15 @@ pub struct Process<A> {
     pub resumes_at: Time,
     /// Deadlines handled in a row without the clock moving.
     pub spins: u32,
+    /// When it was started.
+    pub since: Time,
     /// Inputs in the second that runs.
     pub busy: (Time, u32),
 }
 
 impl<A> Process<A> {
-    pub fn new(pid: Pid, actor: A) -> Process<A> {
-        Process { pid, actor, armed: None, orderly: false, resumes_at: 0, spins: 0, busy: (0, 0) }
+    pub fn new(pid: Pid, since: Time, actor: A) -> Process<A> {
+        Process { pid, actor, armed: None, orderly: false, resumes_at: 0, spins: 0, since, busy: (0, 0) }
     }
 }
 

@@ -26,7 +26,7 @@ impl World {
         }
         let pid = self.fresh();
         let actor = DaemonActor::new(self.setup.daemon(node));
-        self.nodes[node].daemon = Some(Process::new(pid, actor));
+        self.nodes[node].daemon = Some(Process::new(pid, self.now, actor));
         self.note(Some(node), || "daemon starts".to_owned());
         let alive = self.nodes[node].heart.is_some();
         let left_over = !alive && (self.nodes[node].rfs.is_some() || self.nodes[node].mount.kept);
@@ -53,7 +53,7 @@ impl World {
         }
         let pid = self.fresh();
         let actor = HeartActor::new(self.setup.heart(node));
-        self.nodes[node].heart = Some(Process::new(pid, actor));
+        self.nodes[node].heart = Some(Process::new(pid, self.now, actor));
         self.note(Some(node), || format!("heart starts for {first}"));
         let started = HeartInput::Started { incarnation: Incarnation(self.dice.shell.next()), first, by };
         self.send(node, Queue::DaemonToHeart, pid, Input::Heart(started));
@@ -67,7 +67,7 @@ impl World {
         let pid = self.fresh();
         let takeover = self.nodes[node].mount.kept;
         self.nodes[node].mount.kept = true;
-        self.nodes[node].rfs = Some(Process::new(pid, RfsActor::new(self.setup.rfs())));
+        self.nodes[node].rfs = Some(Process::new(pid, self.now, RfsActor::new(self.setup.rfs())));
         self.nodes[node].engine = Some(Engine::new(pid));
         self.note(Some(node), || format!("rfs starts, takeover {takeover}"));
         let incarnation = Incarnation(self.dice.shell.next());
@@ -232,7 +232,11 @@ impl World {
         self.input(node, pid, input);
     }
 
-    pub(crate) fn heartbeat_in(&mut self, node: usize, lane: usize, body: Vec<u8>) {
+    /// A seal is good only between two hearts that answered each other's challenge: what was sent before this one began is not.
+    pub(crate) fn heartbeat_in(&mut self, node: usize, lane: usize, sent_at: Time, body: Vec<u8>) {
+        if self.nodes[node].heart.as_ref().is_none_or(|heart| sent_at < heart.since) {
+            return;
+        }
         if let Some(pid) = self.pid(node, Part::Heart) {
             self.input(node, pid, Input::Heart(HeartInput::Heartbeat { lane, body }));
         }

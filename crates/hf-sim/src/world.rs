@@ -206,7 +206,7 @@ impl World {
             Event::Node { node, what } => self.on(node, what),
             Event::Arrives { to, lane, sent_at, body } => {
                 self.net.heartbeat_arrived(1 - to, sent_at);
-                self.on(to, OnNode::Heartbeat { lane, body });
+                self.on(to, OnNode::Heartbeat { lane, sent_at, body });
             }
             Event::VipExpires { node } => self.vip_expires(node),
             Event::Client => self.client(),
@@ -232,7 +232,7 @@ impl World {
         match what {
             OnNode::Input { pid, input } => self.input(node, pid, input),
             OnNode::Timer { part, pid, at } => self.timer(node, part, pid, at),
-            OnNode::Heartbeat { lane, body } => self.heartbeat_in(node, lane, body),
+            OnNode::Heartbeat { lane, sent_at, body } => self.heartbeat_in(node, lane, sent_at, body),
             OnNode::Membership { lan, body } => self.membership_in(node, lan, body),
             OnNode::SpawnDaemon => self.spawn_daemon(node),
             OnNode::SpawnHeart { first, by } => self.spawn_heart(node, first, by),

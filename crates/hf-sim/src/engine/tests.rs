@@ -93,7 +93,7 @@ fn the_stream_goes_on_after_a_death_of_either_process() {
         for dead in 0..2 {
             let mut world = connected(seed);
             let before = acked(&world);
-            world.nodes[dead].rfs = Some(Process::new(7, RfsActor::new(world.setup.rfs())));
+            world.nodes[dead].rfs = Some(Process::new(7, 0, RfsActor::new(world.setup.rfs())));
             world.rfs_ends(dead, false);
             run(&mut world);
             world.nodes[dead].engine = Some(Engine::new(9));

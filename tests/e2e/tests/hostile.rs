@@ -79,7 +79,7 @@ fn damaged_packages_and_configurations_are_named_and_harm_nothing() {
     assert!(garbage.contains("/tmp/g.safe"), "{garbage}");
     let bad = fails(
         "f=/opt/holdfast/modules/postgresql/conf/userconfig.xml; sed -i 's/<rfs async=/<rfs asinc=/; s/<heartbeat name=\"repli\"/<heartbeat name=\"nowhere\"/' $f
-         holdfast config -m postgresql 2>&1; code=$?; grep -n 'asinc\\|nowhere' $f; exit $code",
+         holdfast confcheck -m postgresql 2>&1; code=$?; grep -n 'asinc\\|nowhere' $f; exit $code",
     );
     for part in ["asinc", "async", "nowhere", "userconfig.xml:"] {
         assert!(bad.contains(part), "{part:?} is missing in:\n{bad}");

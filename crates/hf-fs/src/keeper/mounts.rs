@@ -33,6 +33,15 @@ struct Process {
     pidfd: OwnedFd,
 }
 
+impl Mount {
+    /// Whether the connection was aborted: only then does its descriptor report an error (fuse_dev_poll in the kernel).
+    pub fn is_aborted(&self) -> bool {
+        let mut fds = [PollFd::new(&self.device, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::ERR)
+    }
+}
+
 impl Held {
     /// Remembers who serves. What an earlier one left behind must be gone: ask [`Held::predecessor`] first.
     pub fn attach(&mut self, pid: i32) -> io::Result<()> {

@@ -102,6 +102,7 @@ impl Keeper {
     }
 
     fn answer(&self, connection: &OwnedFd, peer: i32, request: Request, fds: Vec<OwnedFd>) -> io::Result<()> {
+        self.drop_aborted();
         match request {
             Request::Attach { mountpoint } => self.attach(connection, peer, &mountpoint),
             Request::Memory { mountpoint, name, size } => self.memory(connection, &mountpoint, &name, size),
@@ -148,6 +149,17 @@ impl Keeper {
             Request::Hello { .. } | Request::Exit | Request::Attach { .. } | Request::Memory { .. } => {}
         }
         Ok(Answer::Done)
+    }
+
+    /// A connection that was aborted can't be served again: its mount goes, with all that was kept for it, so that the next server mounts anew.
+    fn drop_aborted(&self) {
+        self.lock().retain(|mountpoint, held| {
+            let aborted = held.mount.as_ref().is_some_and(mounts::Mount::is_aborted);
+            if aborted && let Err(error) = mounts::unmount(mountpoint, true) {
+                tracing::warn!(mountpoint, %error, "the mount of an aborted connection stays");
+            }
+            !aborted
+        });
     }
 
     fn attach(&self, connection: &OwnedFd, peer: i32, mountpoint: &str) -> io::Result<()> {

@@ -80,7 +80,7 @@ def sync_writes(jobs):
 
 
 def sequential(lab, directory, seconds):
-    return round(fio(lab, directory, seconds, "--rw=write", "--bs=1m", "--size=512m", "--end_fsync=1",
+    return round(fio(lab, directory, seconds, "--rw=write", "--bs=1m", "--size=256m", "--end_fsync=1", "--unlink=1",
                      "--loops=3")["bw_bytes"] / 1e6)
 
 

@@ -270,8 +270,9 @@ fn a_primary_that_missed_something_can_not_turn_roles_round() {
     primary.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
     primary.link.hang_up();
     primary.link.want(Wanted::Listen);
-    secondary.link.want(Wanted::Connect);
+    // The gate before the connection, as the core orders it: a stream begins with the handshake after it.
     secondary.link.set_gate(Mode::Wait, GateState::Open { epoch: 2 }, Some(Flow::InStep));
+    secondary.link.want(Wanted::Connect);
     let refused = |event: &EngineEvent| match event {
         EngineEvent::LinkDown { why } if why.contains("did not apply") => Some(()),
         _ => None,

@@ -150,7 +150,7 @@ impl Pair {
         changes
     }
 
-    /// This node stood still: what it did not hear meanwhile proves nothing (REPLICATION P4 (c), P7).
+    /// This node stood still: what it did not hear meanwhile proves nothing (guide P4 (c), P7).
     pub fn restart_silence(&mut self, now: Instant) {
         for lane in &mut self.lanes {
             lane.silent_since = lane.silent_since.max(now);

@@ -1,6 +1,6 @@
 use hf_types::{CopyState, GenerationId, Record, Standing, UpToDate};
 
-/// How one copy's line of descent stands to the other's (REPLICATION P7); never decided by clocks.
+/// How one copy's line of descent stands to the other's (guide P7); never decided by clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
     Equal,

@@ -101,7 +101,7 @@ pub enum EngineEvent {
     RecordsWritten {
         token: u64,
     },
-    /// A record could not be written: this disk can't be trusted (REPLICATION P11).
+    /// A record could not be written: this disk can't be trusted (guide P11).
     RecordsFailed {
         token: u64,
         why: String,

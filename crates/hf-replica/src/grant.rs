@@ -1,7 +1,7 @@
 use hf_types::{Epoch, GenerationId, GrantReason};
 use serde::{Deserialize, Serialize};
 
-/// Permission to acknowledge without the other copy (REPLICATION P4).
+/// Permission to acknowledge without the other copy (guide P4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     pub epoch: Epoch,
@@ -35,7 +35,7 @@ pub enum Verdict {
     Ask,
 }
 
-/// Something outside of both nodes that remembers who is in step (REPLICATION P4 (b)). None is built yet.
+/// Something outside of both nodes that remembers who is in step (guide P4 (b)). None is built yet.
 pub trait Witness {
     /// Whether a witness is configured: silence alone is no ground then.
     fn is_configured(&self) -> bool;

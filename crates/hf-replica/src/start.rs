@@ -1,7 +1,7 @@
 use crate::copy::{Relation, compare};
 use hf_types::{CopyState, GenerationId, NotPrimary, Standing};
 
-/// Who becomes primary when both nodes wait to start (REPLICATION P5, docs/internals/mirror.md "Start").
+/// Who becomes primary when both nodes wait to start (guide P5, docs/internals/mirror.md "Start").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Starter {
     Me,
@@ -91,7 +91,7 @@ fn why_nobody(mine: &CopyState, theirs: &CopyState) -> NotPrimary {
     }
 }
 
-/// Why this copy may not start as primary with nobody to ask; none if it may (REPLICATION P5).
+/// Why this copy may not start as primary with nobody to ask; none if it may (guide P5).
 pub fn why_not_alone(copy: &CopyState) -> Option<NotPrimary> {
     if !copy.consistent {
         return Some(NotPrimary::Inconsistent);

@@ -74,7 +74,7 @@ impl Ledger {
         &self.episodes[self.episodes.len() - 1]
     }
 
-    /// Whether both nodes may hold a permission of their own because the network lay between them (REPLICATION P4: without
+    /// Whether both nodes may hold a permission of their own because the network lay between them (guide P4: without
     /// a quorum witness an isolation can split the brain).
     pub fn split(&self) -> bool {
         let episode = self.episode();

@@ -97,7 +97,7 @@ number!(
     Incarnation(u64), "{:016x}"
 );
 number!(
-    /// One line of descent of the replicated data (REPLICATION P7): drawn at random when a copy goes on alone.
+    /// One line of descent of the replicated data (guide P7): drawn at random when a copy goes on alone.
     GenerationId(u64), "{:016x}"
 );
 number!(

@@ -18,7 +18,7 @@ pub enum FailoverReason {
     RemoteOutdated,
 }
 
-/// On what ground a permission to acknowledge alone was given (REPLICATION P4).
+/// On what ground a permission to acknowledge alone was given (guide P4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum GrantReason {
     /// (a) The other copy wrote durably that it is outdated, and said so.
@@ -45,7 +45,7 @@ pub enum GrantReason {
     NoData,
 }
 
-/// Why this node does not become primary by itself (REPLICATION P5), shown in `state -v` and the log.
+/// Why this node does not become primary by itself (guide P5), shown in `state -v` and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum NotPrimary {
     #[error("this copy was never synchronised")]

@@ -1,7 +1,7 @@
 use crate::{Epoch, GenerationId, Seq};
 use serde::{Deserialize, Serialize};
 
-/// What a replicated directory durably knows of itself and of the other copy (REPLICATION, "Record", P4 to P7).
+/// What a replicated directory durably knows of itself and of the other copy (guide, P4 to P7).
 ///
 /// It lives in a preallocated two-slot file beside the backing directory, is written whole, and is synced before anything
 /// that follows from it is acknowledged.
@@ -70,7 +70,7 @@ pub enum Standing {
 pub enum UpToDate {
     No,
     Yes,
-    /// `async="second"`: true while the kernel with this boot id runs (REPLICATION P5).
+    /// `async="second"`: true while the kernel with this boot id runs (guide P5).
     WhileBooted(String),
 }
 

@@ -280,7 +280,6 @@ fn hearts_outlive_the_daemon_and_their_own_death_moves_the_module() {
         return;
     }
     // Not below /tmp, where anybody may write: scripts there are not trusted.
-    // A script runs only where nobody but root may write, up to the root directory: not below /tmp, where a checkout may be.
     let root = tempfile::tempdir_in("/var/lib").unwrap();
     let (mut one, mut two) = pair(root.path());
     one.set_up_module();

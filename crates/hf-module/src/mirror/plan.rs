@@ -112,7 +112,7 @@ impl Plan {
         Plan::new(Goal::Restarted, from, ModuleState::Wait, Action::Stopstart, &steps)
     }
 
-    /// Yielding (REPLICATION P7): nothing of this copy is acknowledged any more, so what waits for it is ended first.
+    /// Yielding (guide P7): nothing of this copy is acknowledged any more, so what waits for it is ended first.
     pub fn yield_to_peer(from: ModuleState) -> Plan {
         let steps = [
             Step::ClearVips,

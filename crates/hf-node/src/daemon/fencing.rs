@@ -8,7 +8,7 @@ const STEP_PATIENCE: Duration = Duration::from_secs(20);
 /// On top of a script's time-out: the shell ends the script, this only covers an answer that is lost.
 const SCRIPT_SLACK: Duration = Duration::from_secs(10);
 
-/// What is done in place of a dead heart, in this order, because each step needs the one before (HOUSE, "When one of ours dies"):
+/// What is done in place of a dead heart, in this order, because each step needs the one before (docs/internals/processes.md):
 ///
 /// ```text
 /// Rfs: acknowledges nothing any more -> Vips: the addresses are gone -> (the other node is told "fenced") ->

@@ -123,7 +123,7 @@ pub enum DaemonEffect {
         ticket: Ticket,
         result: Result<(), String>,
     },
-    /// After a heart's death, in this order (HOUSE, "When one of ours dies"): rfs has stopped acknowledging by itself and
+    /// After a heart's death, in this order (docs/internals/processes.md): rfs has stopped acknowledging by itself and
     /// says so (`RfsFenced`, also when it is dead); the addresses go; then the peer is told; scripts; force; abort; kill.
     FenceRfs {
         module: ModuleName,

@@ -186,7 +186,7 @@ impl HeartActor {
 
     // ---- meeting another primary -----------------------------------------------------------------------------------
 
-    /// REPLICATION P7, reference 004, 4.2.10.
+    /// guide P7, reference 004, 4.2.10.
     fn meet(&mut self, out: &mut Out) -> bool {
         let Some(peer) = self.heard_peer().cloned() else {
             return false;
@@ -202,7 +202,7 @@ impl HeartActor {
     }
 
     /// The other copy went on from this one while this node was cut off or stood still, whatever it is doing now
-    /// (REPLICATION P7). What this node is about to be by a new permission is not known to anybody yet.
+    /// (guide P7). What this node is about to be by a new permission is not known to anybody yet.
     fn yield_if_outpaced(&mut self, out: &mut Out) -> bool {
         if !(self.is_outpaced() || self.is_overtaken()) || self.grant_pending() || self.next_plan.is_some() {
             return false;

@@ -11,7 +11,7 @@ use hf_wire::bus::{HeartToRfs, RfsRole, RfsToHeart, SyncEvent};
 use serde::Serialize;
 use std::time::Duration;
 
-/// How many deaths of rfs in [`DEATHS_WITHIN`] are borne (TAKEOVER, "What follows" 3).
+/// How many deaths of rfs in [`DEATHS_WITHIN`] are borne (docs/internals/front.md).
 const DEATHS_MAX: usize = 5;
 const DEATHS_WITHIN: Duration = Duration::from_secs(30);
 /// How long a secondary waits after a disk error before it tries again.
@@ -166,7 +166,7 @@ impl HeartActor {
         }
     }
 
-    /// REPLICATION P11: a disk that failed is not asked again.
+    /// guide P11: a disk that failed is not asked again.
     fn on_disk_fault(&mut self, why: String, out: &mut Out) {
         self.set_resource("rfs.disk", ResourceValue::Down, "rfs", true, out);
         self.why = Some(format!("local disk error: {why}"));

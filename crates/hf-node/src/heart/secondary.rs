@@ -304,7 +304,7 @@ impl HeartActor {
 
     // ---- consent ---------------------------------------------------------------------------------------------------
 
-    /// The peer would like to go on alone: this copy lets it, if it is not to be primary itself (REPLICATION P4 (a)).
+    /// The peer would like to go on alone: this copy lets it, if it is not to be primary itself (guide P4 (a)).
     pub(super) fn consent(&mut self, out: &mut Out) -> bool {
         let Some(peer) = self.heard_peer() else {
             return false;

@@ -70,7 +70,7 @@ impl HeartActor {
         }
     }
 
-    /// Whether this copy descends from that primary's, which does not know it yet (REPLICATION P7).
+    /// Whether this copy descends from that primary's, which does not know it yet (guide P7).
     fn is_newer_than(&self, peer: &Heartbeat) -> bool {
         match (&self.rfs.copy, &peer.copy) {
             (Some(mine), Some(theirs)) => compare(mine, theirs) == Relation::Descendant && is_candidate(mine),

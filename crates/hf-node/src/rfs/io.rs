@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct RfsConfig {
     /// The replicated directories, in the order of the file.
     pub dirs: Vec<String>,
-    /// `async="second"`: an up-to-date mark of the secondary holds only while its kernel runs (REPLICATION P5).
+    /// `async="second"`: an up-to-date mark of the secondary holds only while its kernel runs (guide P5).
     pub async_second: bool,
     /// How long the other copy may leave operations unanswered before the heart is asked.
     pub send_timeout: Duration,

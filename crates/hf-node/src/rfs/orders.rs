@@ -270,7 +270,7 @@ impl RfsActor {
         }
     }
 
-    /// We stood still: before anything is acknowledged alone, the heart must have listened (REPLICATION P7).
+    /// We stood still: before anything is acknowledged alone, the heart must have listened (guide P7).
     pub(super) fn on_stall(&mut self, out: &mut Out) {
         // Given before the stall and not used yet: what it rested on may be over.
         self.granting = None;

@@ -173,7 +173,7 @@ impl RfsActor {
         }
     }
 
-    /// A copy that has gone on from ours must never be overwritten by it (REPLICATION P7).
+    /// A copy that has gone on from ours must never be overwritten by it (guide P7).
     pub(super) fn peer_is_newer(&self, theirs: &[Record]) -> bool {
         // The other node's boot id doesn't matter here: only the lines of descent are compared.
         match (summary(&self.records, ""), summary(theirs, "")) {

@@ -92,7 +92,7 @@ impl World {
         self.settle(node);
     }
 
-    /// The first error of a disk is never tried again (REPLICATION P11): the application of a primary gets EIO for what was
+    /// The first error of a disk is never tried again (guide P11): the application of a primary gets EIO for what was
     /// hit, a secondary confirms nothing more until it is synchronised again.
     fn disk_failed(&mut self, node: usize) {
         self.note(Some(node), || "disk: fsync failed".to_owned());

@@ -22,7 +22,7 @@ impl Invariant for FenceEndsGrants {
     }
 
     fn source(&self) -> &'static str {
-        "docs/internals/mirror.md, Grant and Death of ours; HOUSE, When one of ours dies"
+        "docs/internals/mirror.md, Grant and Death of ours; docs/internals/processes.md"
     }
 
     fn see(&mut self, fact: &Fact, _view: &View<'_>) -> Result<(), String> {

@@ -20,7 +20,7 @@ impl Invariant for GenerationsDescend {
     }
 
     fn source(&self) -> &'static str {
-        "REPLICATION P7; docs/internals/mirror.md, Records"
+        "guide P7; docs/internals/mirror.md, Records"
     }
 
     fn see(&mut self, fact: &Fact, _view: &View<'_>) -> Result<(), String> {

@@ -16,7 +16,7 @@ impl Invariant for NoAcknowledgedOperationLost {
     }
 
     fn source(&self) -> &'static str {
-        "REPLICATION P1, P4, P7"
+        "guide P1, P4, P7"
     }
 
     fn see(&mut self, fact: &Fact, view: &View<'_>) -> Result<(), String> {

@@ -22,7 +22,7 @@ impl Invariant for NotUpToDateNeverPrimary {
     }
 
     fn source(&self) -> &'static str {
-        "REPLICATION P5"
+        "guide P5"
     }
 
     fn see(&mut self, fact: &Fact, view: &View<'_>) -> Result<(), String> {

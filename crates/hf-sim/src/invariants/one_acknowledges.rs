@@ -23,7 +23,7 @@ impl Invariant for OneAcknowledges {
     }
 
     fn source(&self) -> &'static str {
-        "REPLICATION P4; docs/internals/mirror.md, Grant"
+        "guide P4; docs/internals/mirror.md, Grant"
     }
 
     fn see(&mut self, fact: &Fact, view: &View<'_>) -> Result<(), String> {

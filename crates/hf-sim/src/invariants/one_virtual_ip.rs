@@ -14,7 +14,7 @@ impl Invariant for OneVirtualIp {
     }
 
     fn source(&self) -> &'static str {
-        "HOUSE, When one of ours dies; reference 004, 13.5.4.2"
+        "docs/internals/processes.md; reference 004, 13.5.4.2"
     }
 
     fn see(&mut self, fact: &Fact, view: &View<'_>) -> Result<(), String> {

@@ -23,7 +23,7 @@ impl Invariant for ThawedNeverAlone {
     }
 
     fn source(&self) -> &'static str {
-        "docs/internals/mirror.md, Meeting of two primaries; REPLICATION P7"
+        "docs/internals/mirror.md, Meeting of two primaries; guide P7"
     }
 
     fn see(&mut self, fact: &Fact, view: &View<'_>) -> Result<(), String> {

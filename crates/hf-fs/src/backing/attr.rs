@@ -39,17 +39,23 @@ impl Backing {
     /// Applies the change in the order owner, mode, times: a change of owner clears set-id bits, which mode sets again.
     pub fn set_attr(&self, id: FileId, change: &Change) -> io::Result<()> {
         let node = self.node(id)?;
-        if let Some((uid, gid)) = change.owner {
-            chown(&node, uid, gid)?;
-        }
-        if let Some(mode) = change.mode {
-            chmod(&node, mode)?;
-        }
-        if change.atime.is_some() || change.mtime.is_some() {
-            set_times(&node, change.atime, change.mtime)?;
-        }
-        Ok(())
+        let done = apply(&node, change);
+        self.unsynced.attributes(id);
+        done
     }
+}
+
+fn apply(node: &Node, change: &Change) -> io::Result<()> {
+    if let Some((uid, gid)) = change.owner {
+        chown(node, uid, gid)?;
+    }
+    if let Some(mode) = change.mode {
+        chmod(node, mode)?;
+    }
+    if change.atime.is_some() || change.mtime.is_some() {
+        set_times(node, change.atime, change.mtime)?;
+    }
+    Ok(())
 }
 
 /// The time of the last modification in attributes.

@@ -1,6 +1,7 @@
 //! Content of regular files.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 
 use rustix::fs::{FallocateFlags, SeekFrom};
@@ -35,26 +36,18 @@ impl Backing {
     pub fn write_node(&self, node: &Node, offset: u64, data: &[u8]) -> io::Result<usize> {
         let file = node.file()?;
         node.unsynced.store(true, Ordering::Relaxed);
-        let mut done = 0;
-        while done < data.len() {
-            match rustix::io::pwrite(file, &data[done..], offset + done as u64) {
-                Ok(0) => break,
-                Ok(n) => done += n,
-                Err(Errno::INTR) => {}
-                // A damaged disk is never hidden behind the bytes before it.
-                Err(error @ Errno::IO) => return Err(error.into()),
-                Err(error) if done == 0 => return Err(error.into()),
-                Err(_) => break,
-            }
-        }
-        Ok(done)
+        let done = write_all(file, offset, data);
+        self.unsynced.content(node.id());
+        done
     }
 
     /// Sets the size.
     pub fn truncate(&self, id: FileId, size: u64) -> io::Result<()> {
         let node = self.node(id)?;
         node.unsynced.store(true, Ordering::Relaxed);
-        Ok(rustix::fs::ftruncate(node.file()?, size)?)
+        let done = rustix::fs::ftruncate(node.file()?, size);
+        self.unsynced.content(id);
+        Ok(done?)
     }
 
     /// `fallocate` with the kernel's mode bits.
@@ -62,7 +55,9 @@ impl Backing {
         let node = self.node(id)?;
         node.unsynced.store(true, Ordering::Relaxed);
         let mode = FallocateFlags::from_bits_retain(mode as u32);
-        Ok(rustix::fs::fallocate(node.file()?, mode, offset, len)?)
+        let done = rustix::fs::fallocate(node.file()?, mode, offset, len);
+        self.unsynced.content(id);
+        Ok(done?)
     }
 
     /// The next data at or after `offset` (`SEEK_DATA`), ENXIO at the end. The descriptor's position is of no use to anybody, so sharing it is fine.
@@ -74,4 +69,20 @@ impl Backing {
     pub fn seek_hole(&self, id: FileId, offset: u64) -> io::Result<u64> {
         Ok(rustix::fs::seek(self.node(id)?.file()?, SeekFrom::Hole(offset))?)
     }
+}
+
+fn write_all(file: BorrowedFd<'_>, offset: u64, data: &[u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < data.len() {
+        match rustix::io::pwrite(file, &data[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(Errno::INTR) => {}
+            // A damaged disk is never hidden behind the bytes before it.
+            Err(error @ Errno::IO) => return Err(error.into()),
+            Err(error) if done == 0 => return Err(error.into()),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
 }

@@ -9,8 +9,12 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::unsynced::Taken;
 use super::{Backing, Node};
 use crate::pipeline::FileId;
+
+/// When more files than this have unsynced changes, one `syncfs` is cheaper than a journal commit for each.
+const SINGLY: usize = 32;
 
 pub(super) struct Names {
     /// Counts name operations.
@@ -44,6 +48,8 @@ impl Backing {
         let mut dirty = self.names.dirty.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         dirty.insert(dir);
         self.names.changed.fetch_add(1, Ordering::Release);
+        drop(dirty);
+        self.unsynced.attributes(dir);
     }
 
     /// Makes all name operations so far durable. Cheap when there were none.
@@ -62,7 +68,7 @@ impl Backing {
         };
         let everything = std::mem::replace(&mut pending.everything, true);
         if everything {
-            rustix::fs::syncfs(&self.root)?;
+            self.sync_all()?;
         } else {
             dirs.into_iter().try_for_each(|dir| self.sync_dir(dir))?;
         }
@@ -80,13 +86,49 @@ impl Backing {
 
     /// Makes everything on the backing file system durable.
     pub fn sync_all(&self) -> io::Result<()> {
+        self.unsynced.take();
         Ok(rustix::fs::syncfs(&self.root)?)
+    }
+
+    /// Makes durable what no barrier covered since it was changed. Cheap when there is nothing; no lock is held while the disk works.
+    /// After an error the rest is synced all the same, and nothing of it is tried again by the next call.
+    pub fn sync_changed(&self) -> io::Result<()> {
+        let mut done = Ok(());
+        let whole = match self.unsynced.take() {
+            Taken::Files(files) if files.len() <= SINGLY => {
+                let mut whole = false;
+                for (id, data_only) in files {
+                    match self.sync_changed_file(FileId(id), data_only) {
+                        Ok(known) => whole |= !known,
+                        error => done = done.and(error.map(drop)),
+                    }
+                }
+                whole
+            }
+            Taken::Files(_) | Taken::Everything => true,
+        };
+        if whole { done.and(self.sync_all()) } else { done }
+    }
+
+    /// False when only `syncfs` can do it.
+    fn sync_changed_file(&self, id: FileId, data_only: bool) -> io::Result<bool> {
+        if self.is_held(id) {
+            // Nobody finds it after a power cut.
+            return Ok(true);
+        }
+        match self.node(id) {
+            Ok(node) if node.is_path_only() => Ok(false),
+            Ok(node) => self.sync_node(&node, data_only).map(|()| true),
+            // ESTALE: it is gone. Others: it can't be opened now.
+            Err(error) => Ok(error.raw_os_error() == Some(libc::ESTALE)),
+        }
     }
 
     fn sync_node(&self, node: &Node, data_only: bool) -> io::Result<()> {
         if node.is_path_only() {
             return Ok(());
         }
+        self.unsynced.clear(node.id(), data_only);
         let unsynced = node.unsynced.swap(false, Ordering::Relaxed);
         let done = if data_only { rustix::fs::fdatasync(node) } else { rustix::fs::fsync(node) };
         if done.is_err() && unsynced {
@@ -97,7 +139,7 @@ impl Backing {
 
     fn sync_dir(&self, dir: FileId) -> io::Result<()> {
         match self.node(dir) {
-            Ok(node) => Ok(rustix::fs::fsync(node.as_ref())?),
+            Ok(node) => self.sync_node(&node, false),
             // A directory that was removed since: its parent is dirty, too, and commits both.
             Err(error) if error.raw_os_error() == Some(libc::ESTALE) => Ok(()),
             Err(error) => Err(error),

@@ -84,7 +84,7 @@ impl Backing {
     pub fn release(&self, id: FileId) -> io::Result<()> {
         self.cache.remove(id);
         let done = self.unhold(id);
-        self.table.forget(id);
+        self.forget(id);
         done
     }
 
@@ -107,8 +107,7 @@ impl Backing {
             rustix::fs::unlinkat(self.hold.as_fd(), name, AtFlags::empty())?;
         }
         for id in self.table.with_flags(HELD) {
-            self.cache.remove(id);
-            self.table.forget(id);
+            self.forget(id);
         }
         Ok(names.len())
     }

@@ -18,6 +18,7 @@ mod name;
 mod names;
 mod node;
 mod remove;
+mod unsynced;
 mod xattr;
 
 use std::io;
@@ -32,6 +33,7 @@ use crate::table::{Table, TableError};
 use durable::Names;
 use handle::Handle;
 use node::Cache;
+use unsynced::Unsynced;
 
 pub use attr::{Change, Stat};
 pub use dir::{DirEntry, ReadDir};
@@ -68,6 +70,7 @@ pub struct Backing {
     table: Arc<Table>,
     cache: Cache,
     names: Names,
+    unsynced: Unsynced,
 }
 
 impl Backing {
@@ -87,7 +90,7 @@ impl Backing {
         let handle = Handle::of(root.as_fd())
             .map_err(|source| BackingError::NoHandles { path: PathBuf::from("the backing directory"), source })?;
         table.bind(FileId::ROOT, &handle, libc::S_IFDIR)?;
-        Ok(Backing { root, hold, table, cache: Cache::new(), names: Names::default() })
+        Ok(Backing { root, hold, table, cache: Cache::new(), names: Names::default(), unsynced: Unsynced::default() })
     }
 
     /// The root directory's descriptor, for the keeper.
@@ -117,7 +120,15 @@ impl Backing {
 
     /// Closes everything that is open: ids get other meanings.
     pub(crate) fn close_all(&self) {
+        self.unsynced.everything();
         self.cache.clear();
+    }
+
+    /// The file is gone for good.
+    fn forget(&self, id: FileId) {
+        self.cache.remove(id);
+        self.table.forget(id);
+        self.unsynced.clear(id, false);
     }
 
     /// Closes what is open of this id.

@@ -83,8 +83,7 @@ impl Backing {
 
     fn gone_if_last(&self, found: &Found) {
         if found.stat.st_nlink == 1 {
-            self.cache.remove(found.id);
-            self.table.forget(found.id);
+            self.forget(found.id);
         }
     }
 
@@ -93,8 +92,7 @@ impl Backing {
         if self.table.is_known_to_kernel(id) {
             self.table.set_flags(id, HELD);
         } else {
-            self.cache.remove(id);
-            self.table.forget(id);
+            self.forget(id);
         }
     }
 }

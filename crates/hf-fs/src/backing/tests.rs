@@ -234,3 +234,78 @@ fn name_operations_become_durable_with_the_next_barrier() {
     place.backing.sync_names().unwrap();
     place.backing.sync_names().unwrap();
 }
+
+/// For tests of those who use a backing directory.
+impl Backing {
+    pub(crate) fn is_synced(&self) -> bool {
+        self.unsynced.is_empty()
+    }
+
+    /// Changes the file, and its next sync will fail.
+    pub(crate) fn break_sync(&self, id: FileId) {
+        self.close(id);
+        let null = std::fs::File::open("/dev/null").unwrap();
+        self.cache.put(Node::new(id, null.into(), libc::S_IFREG));
+        self.unsynced.content(id);
+    }
+}
+
+#[test]
+fn what_no_barrier_covered_is_known_and_made_durable() {
+    let place = place();
+    let (file, other) = (place.file("file").id, place.file("other").id);
+    // The first barrier of a process syncs everything.
+    place.backing.sync(file, true).unwrap();
+    assert!(place.backing.is_synced());
+    place.backing.write(file, 0, b"x").unwrap();
+    place.backing.truncate(other, 5).unwrap();
+    place.backing.set_attr(other, &Change { mode: Some(0o600), ..Change::default() }).unwrap();
+    place.backing.sync(file, true).unwrap();
+    assert_eq!(place.backing.unsynced.take(), unsynced::Taken::Files([(other.0, false)].into()));
+    type Act = fn(&Backing, FileId) -> io::Result<()>;
+    let changes: [Act; 7] = [
+        |backing, id| backing.write(id, 0, b"x").map(drop),
+        |backing, id| backing.truncate(id, 9),
+        |backing, id| backing.allocate(id, 0, 0, 4096),
+        |backing, id| backing.set_xattr(id, c"user.key", b"value", 0),
+        |backing, id| backing.remove_xattr(id, c"user.key"),
+        |backing, id| backing.link(id, FileId::ROOT, &n("link")),
+        |backing, id| backing.set_attr(id, &Change { owner: Some((1, 1)), ..Change::default() }),
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        change(&place.backing, file).unwrap();
+        assert!(!place.backing.is_synced(), "change {number}");
+        place.backing.sync_changed().unwrap();
+        assert!(place.backing.is_synced(), "change {number}");
+    }
+}
+
+#[test]
+fn a_file_that_can_not_be_synced_is_an_error_once_and_keeps_no_other_from_it() {
+    let place = place();
+    let (bad, good, gone) = (place.file("bad").id, place.file("good").id, place.file("gone"));
+    place.backing.sync_changed().unwrap();
+    place.backing.write(good, 0, b"x").unwrap();
+    place.backing.write(gone.id, 0, b"x").unwrap();
+    place.backing.unlink(FileId::ROOT, &n("gone"), &gone).unwrap();
+    place.backing.break_sync(bad);
+    assert_eq!(errno_of(place.backing.sync_changed()), libc::EINVAL);
+    assert!(place.backing.is_synced());
+    place.backing.sync_changed().unwrap();
+}
+
+#[test]
+fn many_changed_files_and_links_are_synced_at_once() {
+    let place = place();
+    let link = place.make("link", &New::Symlink(b"/nowhere"), ATTRS).unwrap().id;
+    place.backing.sync_changed().unwrap();
+    for number in 0..100 {
+        let id = place.file(&number.to_string()).id;
+        place.backing.write(id, 0, b"x").unwrap();
+    }
+    place.backing.sync_changed().unwrap();
+    assert!(place.backing.is_synced());
+    place.backing.set_attr(link, &Change { owner: Some((1, 1)), ..Change::default() }).unwrap();
+    place.backing.sync_changed().unwrap();
+    assert!(place.backing.is_synced());
+}

@@ -34,19 +34,25 @@ impl Backing {
     pub fn set_xattr(&self, id: FileId, name: &CStr, value: &[u8], flags: i32) -> io::Result<()> {
         let node = self.node(id)?;
         let flags = XattrFlags::from_bits_retain(flags as u32);
-        if node.is_path_only() {
-            return Ok(rustix::fs::setxattr(magic_path(&*node).as_c_str(), name, value, flags)?);
-        }
-        Ok(rustix::fs::fsetxattr(&*node, name, value, flags)?)
+        let done = if node.is_path_only() {
+            rustix::fs::setxattr(magic_path(&*node).as_c_str(), name, value, flags)
+        } else {
+            rustix::fs::fsetxattr(&*node, name, value, flags)
+        };
+        self.unsynced.attributes(id);
+        Ok(done?)
     }
 
     /// Removes a value. ENODATA when there is none.
     pub fn remove_xattr(&self, id: FileId, name: &CStr) -> io::Result<()> {
         let node = self.node(id)?;
-        if node.is_path_only() {
-            return Ok(rustix::fs::removexattr(magic_path(&*node).as_c_str(), name)?);
-        }
-        Ok(rustix::fs::fremovexattr(&*node, name)?)
+        let done = if node.is_path_only() {
+            rustix::fs::removexattr(magic_path(&*node).as_c_str(), name)
+        } else {
+            rustix::fs::fremovexattr(&*node, name)
+        };
+        self.unsynced.attributes(id);
+        Ok(done?)
     }
 
     /// Do new entries of this directory inherit an access control list?

@@ -20,7 +20,7 @@ use hf_wire::frame::Body;
 
 use crate::front::Role;
 use crate::link::acks::{Mode, Need};
-use crate::link::{Authenticate, Events, Flow, Link, LinkOptions, Wanted, lock};
+use crate::link::{ACCEPTED, Authenticate, Events, Flow, Link, LinkOptions, Wanted, lock};
 use crate::pipeline::{FileId, GateState};
 use crate::record::{RecordError, RecordFile};
 use crate::sync::{self, SyncOptions};
@@ -370,6 +370,7 @@ impl Inner {
             send_timeout: config.send_timeout,
             lock_timeout: config.lock_timeout,
             silence: config.silence.min(config.send_timeout),
+            accepted_durable: ACCEPTED,
         };
         let link = Link::start(options, ring, backings, config.authenticate.clone(), self.events.clone())
             .map_err(|error| format!("the replication link can't be started: {error}"))?;

@@ -114,10 +114,24 @@ impl Acks {
     /// See the module. Completions of the new mode run on this thread.
     pub fn set_mode(&self, mode: Mode) {
         self.mode.store(mode as u8, Ordering::SeqCst);
+        self.wait_until_empty();
+        self.serve();
+    }
+
+    /// From `Wait` to `Hold`, and false when it isn't `Wait`: what the core says meanwhile stands.
+    pub fn hold_if_waiting(&self) -> bool {
+        let (wait, hold) = (Mode::Wait as u8, Mode::Hold as u8);
+        let done = self.mode.compare_exchange(wait, hold, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if done {
+            self.wait_until_empty();
+        }
+        done
+    }
+
+    fn wait_until_empty(&self) {
         while self.inside.load(Ordering::SeqCst) != 0 {
             std::thread::yield_now();
         }
-        self.serve();
     }
 
     /// How many wait, and since when the one that has waited longest.

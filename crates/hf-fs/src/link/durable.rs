@@ -1,22 +1,23 @@
 //! Making things durable: barriers of the other node (`async="none"`), in groups and never in the applier's way; and everything,
-//! regularly.
+//! regularly. On the primary that is what applications wrote and didn't sync themselves.
 
 use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hf_replica::engine::EngineEvent;
 use hf_types::{RfsFault, Seq};
 
-use super::{Link, lock};
+use super::{Flow, Link, lock};
 use crate::pipeline::FileId;
 
 /// How often a copy that follows is made durable.
 const FOLLOWER: Duration = Duration::from_secs(1);
-/// The primary's own: accepted writes are durable within 5 s (P1).
-const LEADER_TICKS: u32 = 4;
+/// The primary's own: accepted writes are durable within 5 s (P1), of which syncing may take one.
+pub const ACCEPTED: Duration = Duration::from_secs(4);
+const TICK: Duration = Duration::from_millis(100);
 
 /// Barriers that wait for their sync.
 #[derive(Default)]
@@ -77,29 +78,53 @@ impl Link {
         }
     }
 
-    /// The durable watermark, apart from acknowledgements.
-    pub(super) fn watermark_loop(self: &Arc<Link>) {
-        let (mut ticks, mut last) = (0, 0);
+    /// What nobody waits for: the durable watermark of a copy that follows, and what was accepted here.
+    pub(super) fn durable_loop(self: &Arc<Link>) {
+        let accepted = self.options.accepted_durable;
+        let (mut followed, mut accepted_at) = (Instant::now(), Instant::now());
         while !self.is_over() {
-            for _ in 0..10 {
-                std::thread::sleep(FOLLOWER / 10);
-                if self.is_over() {
-                    return;
+            std::thread::sleep(TICK.min(accepted));
+            let now = Instant::now();
+            if now - followed >= FOLLOWER {
+                followed = now;
+                self.advance_watermark();
+            }
+            if now - accepted_at >= accepted {
+                accepted_at = now;
+                if !self.is_following() {
+                    self.sync_accepted();
                 }
             }
-            ticks += 1;
-            let counters = self.ring.counters();
-            let applied = counters.applied.load(Ordering::SeqCst);
-            let behind = counters.own_durable.load(Ordering::SeqCst) < applied;
-            let issued = self.ring.last();
-            if behind || (ticks % LEADER_TICKS == 0 && issued != last) {
-                last = issued;
-                if self.sync_everything() && behind {
-                    counters.own_durable.fetch_max(applied, Ordering::SeqCst);
-                    // Also barriers that a process of ours took and died before it synced for them.
-                    counters.own_fulfilled.fetch_max(applied, Ordering::SeqCst);
-                    self.out.acknowledge(&self.ring);
-                }
+        }
+    }
+
+    /// A copy that fell out isn't one: what is left of its stream counts as accepted here.
+    fn is_following(&self) -> bool {
+        self.flow() == Flow::Following && self.ring.counters().applied_stream.load(Ordering::SeqCst) != 0
+    }
+
+    /// The durable watermark, apart from acknowledgements. Never again after a sync of this stream failed.
+    fn advance_watermark(&self) {
+        let counters = self.ring.counters();
+        let stream = counters.applied_stream.load(Ordering::SeqCst);
+        let applied = counters.applied.load(Ordering::SeqCst);
+        if stream == 0 || counters.own_durable.load(Ordering::SeqCst) >= applied || !self.sync_everything() {
+            return;
+        }
+        if counters.applied_stream.load(Ordering::SeqCst) != stream {
+            return;
+        }
+        counters.own_durable.fetch_max(applied, Ordering::SeqCst);
+        // Also barriers that a process of ours took and died before it synced for them.
+        counters.own_fulfilled.fetch_max(applied, Ordering::SeqCst);
+        self.out.acknowledge(&self.ring);
+    }
+
+    /// Makes durable what applications changed here and didn't sync (P1). An error is reported as any failure of this disk (P11); what failed isn't tried again.
+    pub(super) fn sync_accepted(&self) {
+        for dir in &self.dirs {
+            if let Err(error) = dir.backing.sync_changed() {
+                self.local_fault("making accepted data durable", &error);
             }
         }
     }
@@ -115,8 +140,14 @@ impl Link {
         true
     }
 
+    /// With a good copy on the other node nothing is acknowledged here any more, and it takes over (P11). Is there one?
+    pub(super) fn stop_acknowledging(&self) -> bool {
+        self.acks.hold_if_waiting()
+    }
+
     /// This node's disk failed under something that nobody asked for just now.
     pub(crate) fn local_fault(&self, call: &str, error: &io::Error) {
+        self.stop_acknowledging();
         self.ring.counters().applied_stream.store(0, Ordering::SeqCst);
         self.report(EngineEvent::Fault(RfsFault::LocalDisk(format!("{call}: {error}"))));
     }

@@ -46,6 +46,7 @@ use out::Out;
 use ring::{Full, Ring};
 
 pub use auth::{Authenticate, Limited};
+pub use durable::ACCEPTED;
 pub use pipe::DirPipeline;
 
 /// What the link is told once.
@@ -63,6 +64,8 @@ pub struct LinkOptions {
     pub lock_timeout: Duration,
     /// How long nothing at all may be heard before the connection is given up.
     pub silence: Duration,
+    /// How often what was accepted here and not synced by a barrier is made durable.
+    pub accepted_durable: Duration,
 }
 
 /// Takes what the core is to know; called from many threads, must not block.
@@ -212,7 +215,7 @@ impl Link {
         link.spawn("hf-watch", Link::watch_loop)?;
         link.spawn("hf-gate", Link::gate_loop)?;
         link.spawn("hf-sync", Link::barrier_loop)?;
-        link.spawn("hf-durable", Link::watermark_loop)?;
+        link.spawn("hf-durable", Link::durable_loop)?;
         link.spawn("hf-digest", Link::digest_loop)?;
         Ok(link)
     }

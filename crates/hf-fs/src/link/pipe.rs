@@ -7,7 +7,7 @@ use hf_replica::engine::EngineEvent;
 use hf_types::RfsFault;
 use hf_wire::frame::{Body, DATA_MAX};
 
-use super::acks::{Mode, Need};
+use super::acks::Need;
 use super::encode::body_of;
 use super::{Flow, Link};
 use crate::pipeline::{Admission, Completion, DiskFault, Gate, Op, Order, Pipeline, Refusal, Seq};
@@ -117,11 +117,7 @@ impl Pipeline for DirPipeline {
     }
 
     fn disk_fault(&self, fault: DiskFault, answer: Completion) {
-        let in_step = self.link.acks.mode() == Mode::Wait;
-        if in_step {
-            // The other copy is good: nothing is acknowledged here any more, and it takes over (P11).
-            self.link.acks.set_mode(Mode::Hold);
-        }
+        let in_step = self.link.stop_acknowledging();
         let error = std::io::Error::from_raw_os_error(fault.errno);
         let text = format!("{} of file {}: {error}", fault.call, fault.id);
         self.link.report(EngineEvent::Fault(RfsFault::LocalDisk(text)));

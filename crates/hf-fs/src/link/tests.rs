@@ -1,7 +1,7 @@
 use super::harness::*;
 use super::*;
 use crate::backing::{Change, New};
-use crate::pipeline::{Attrs, FileId, Pipeline};
+use crate::pipeline::{Attrs, FileId, Pipeline, Seq};
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::mpsc;
@@ -279,4 +279,62 @@ fn a_primary_that_missed_something_can_not_turn_roles_round() {
     };
     primary.wait("the refusal", refused);
     assert_eq!(std::fs::read(primary.root.join("file")).unwrap(), b"lost");
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn what_a_primary_accepted_becomes_durable_though_nobody_syncs_it() {
+    let node = Node::new(options(free_address(), free_address(), false), 1, RING);
+    for flow in [Flow::Alone, Flow::Syncing, Flow::InStep] {
+        node.link.set_gate(Mode::Pass, GateState::Open { epoch: 1 }, Some(flow));
+        let hands = node.hands();
+        let file = hands.create(ROOT, &format!("{flow:?}")).unwrap();
+        hands.write(file, 0, b"accepted").unwrap();
+        wait_until("not synced", || node.backing.is_synced());
+    }
+    node.assert_no_fault();
+}
+
+#[test]
+fn a_primary_syncs_not_before_the_time_and_not_what_was_synced() {
+    let mut rare = options(free_address(), free_address(), false);
+    rare.accepted_durable = Duration::from_secs(3600);
+    let node = Node::new(rare, 1, RING);
+    node.link.set_gate(Mode::Pass, GateState::Open { epoch: 1 }, Some(Flow::Alone));
+    let hands = node.hands();
+    let file = hands.create(ROOT, "file").unwrap();
+    node.link.sync_accepted();
+    node.backing.write(file, 0, b"x").unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(!node.backing.is_synced());
+    hands.sync(file).unwrap();
+    assert!(node.backing.is_synced());
+}
+
+#[test]
+fn accepted_data_that_can_not_be_made_durable_is_a_fault_and_nothing_is_acknowledged_after_it() {
+    let (primary, _secondary) = in_step(false);
+    let hands = primary.hands();
+    let (bad, good) = (hands.create(ROOT, "bad").unwrap(), hands.create(ROOT, "good").unwrap());
+    hands.sync(good).unwrap();
+    primary.backing.break_sync(bad);
+    let disk = |event: &EngineEvent| matches!(event, EngineEvent::Fault(RfsFault::LocalDisk(_))).then_some(());
+    primary.wait("the fault", disk);
+    assert_eq!(primary.link.acks.mode(), Mode::Hold);
+    let (sender, answer) = mpsc::channel();
+    hands.pipe.when_durable(Seq(1), Box::new(move |result| sender.send(result).unwrap_or_default()));
+    hands.write(good, 0, b"x").unwrap();
+    primary.link.sync_accepted();
+    assert!(answer.recv_timeout(Duration::from_millis(200)).is_err());
+    primary.assert_no_fault();
+    // The core finds that the other copy can't take over.
+    primary.link.set_gate(Mode::Pass, GateState::Open { epoch: 2 }, Some(Flow::Alone));
+    answer.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
 }

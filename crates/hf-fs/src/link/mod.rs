@@ -307,8 +307,9 @@ impl Link {
             self.change_flow(flow);
         }
         throttle.core = Some(gate);
-        throttle.full = false;
-        self.put_gates(gate);
+        // A ring that is full stays so: only the other copy (or giving it up) makes room.
+        throttle.full = matches!(gate, GateState::Open { .. }) && self.ring.free() < self.reserve();
+        self.put_gates(if throttle.full { GateState::Closed } else { gate });
         drop(throttle);
         self.acks.set_mode(mode);
         self.wake_gates();
@@ -371,11 +372,12 @@ impl Link {
         self.ring.capacity() / 4
     }
 
+    /// Called by those inside the gate: must not wait for who waits until they are out. The next append, or the gate's thread, tries again.
     fn close_when_full(&self) {
         if self.ring.free() >= self.reserve() {
             return;
         }
-        let mut throttle = lock(&self.throttle);
+        let Ok(mut throttle) = self.throttle.try_lock() else { return };
         if matches!(throttle.core, Some(GateState::Open { .. })) && !throttle.full {
             throttle.full = true;
             self.put_gates(GateState::Closed);

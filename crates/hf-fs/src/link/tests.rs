@@ -338,3 +338,52 @@ fn accepted_data_that_can_not_be_made_durable_is_a_fault_and_nothing_is_acknowle
     primary.link.set_gate(Mode::Pass, GateState::Open { epoch: 2 }, Some(Flow::Alone));
     answer.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
 }
+
+#[test]
+fn writers_wait_while_the_other_node_takes_nothing_and_go_on_when_it_does() {
+    let (primary, secondary) = pair(true, 4 << 20);
+    primary.synchronise();
+    let hands = primary.hands();
+    let files: Vec<_> = (0..4).map(|n| hands.create(ROOT, &format!("{n}")).unwrap()).collect();
+    assert_equal(&primary, &secondary);
+    let stuck = secondary.link.applying.lock().unwrap();
+    let writers: Vec<_> = files
+        .into_iter()
+        .map(|file| {
+            let hands = hands.clone();
+            std::thread::spawn(move || (0..40).try_for_each(|i| hands.write(file, i << 16, &[7; 1 << 16]).map(drop)))
+        })
+        .collect();
+    let gate = &primary.link.dirs[0].gate;
+    wait_until("the gate stays open", || gate.state() == GateState::Closed);
+    // What the core repeats makes no room.
+    for _ in 0..50 {
+        primary.link.set_gate(Mode::Wait, GateState::Open { epoch: 1 }, Some(Flow::InStep));
+        assert_eq!(gate.state(), GateState::Closed);
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    assert!(writers.iter().all(|writer| !writer.is_finished()));
+    assert!(primary.link.ring.free() > 0);
+    drop(stuck);
+    writers.into_iter().for_each(|writer| writer.join().unwrap().unwrap());
+    assert_equal(&primary, &secondary);
+}
+
+#[test]
+fn a_change_of_the_gate_does_not_wait_for_those_who_filled_the_ring() {
+    let (primary, secondary) = pair(true, 4 << 20);
+    primary.synchronise();
+    let hands = primary.hands();
+    let file = hands.create(ROOT, "file").unwrap();
+    assert_equal(&primary, &secondary);
+    let _stuck = secondary.link.applying.lock().unwrap();
+    // As a change of the gate holds it until nobody is inside.
+    let changing = lock(&primary.link.throttle);
+    let writer =
+        std::thread::spawn(move || (0..52).try_for_each(|i| hands.write(file, i << 16, &[7; 1 << 16]).map(drop)));
+    wait_until("a writer inside waits for the gate", || writer.is_finished());
+    writer.join().unwrap().unwrap();
+    assert!(primary.link.ring.free() < primary.link.reserve());
+    drop(changing);
+    wait_until("the gate stays open", || primary.link.dirs[0].gate.state() == GateState::Closed);
+}

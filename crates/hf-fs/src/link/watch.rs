@@ -34,6 +34,7 @@ impl Link {
             if serve {
                 self.dirs.iter().for_each(|dir| dir.gate.serve_parked());
             }
+            self.close_when_full();
             self.open_when_empty();
         }
     }

@@ -351,7 +351,8 @@ fn writers_wait_while_the_other_node_takes_nothing_and_go_on_when_it_does() {
         .into_iter()
         .map(|file| {
             let hands = hands.clone();
-            std::thread::spawn(move || (0..40).try_for_each(|i| hands.write(file, i << 16, &[7; 1 << 16]).map(drop)))
+            // More than the ring can hold from any one of them.
+            std::thread::spawn(move || (0..80).try_for_each(|i| hands.write(file, i << 16, &[7; 1 << 16]).map(drop)))
         })
         .collect();
     let gate = &primary.link.dirs[0].gate;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -83,23 +83,27 @@ impl Link {
             }
         };
         let arrivals = Arc::new(Mutex::new(Arrivals::default()));
+        let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let accepting = scope.spawn(|| self.accept(&listener, &arrivals));
-            while self.is_wanted(Wanted::Listen) {
+            let accepting = scope.spawn(|| self.accept(&listener, &arrivals, &over));
+            // A wish of a moment ("nothing", then "listen" again) may be seen by one of the two only: they end together, and all of it begins
+            // again.
+            while self.is_wanted(Wanted::Listen) && !accepting.is_finished() {
                 let proven = lock(&arrivals).proven.take();
                 match proven {
                     Some(stream) => self.serve(stream),
                     None => std::thread::sleep(Duration::from_millis(2)),
                 }
             }
+            over.store(true, Ordering::SeqCst);
             if accepting.join().is_err() {
                 tracing::error!("the thread that accepts replication connections panicked");
             }
         });
     }
 
-    fn accept(self: &Arc<Link>, listener: &TcpListener, arrivals: &Arc<Mutex<Arrivals>>) {
-        while self.is_wanted(Wanted::Listen) {
+    fn accept(self: &Arc<Link>, listener: &TcpListener, arrivals: &Arc<Mutex<Arrivals>>, over: &AtomicBool) {
+        while self.is_wanted(Wanted::Listen) && !over.load(Ordering::SeqCst) {
             if !wait_readable(listener) {
                 continue;
             }

@@ -79,8 +79,7 @@ def one_cut(lab, primary, secondary):
     last_answer, first_answer = gap_around(answers, cut_us + 200_000)
     last_ack, first_ack = gap_around(acks, cut_us + 200_000)
     began = max(log_times(lab, secondary, "Script start_prim"))
-    ended = max(log_times(lab, secondary, "Script start_prim ended") or [began])
-    began = max(t for t in log_times(lab, secondary, "Script start_prim") if t < ended or t == began)
+    ended = max(log_times(lab, secondary, "Local state ALONE green"))  # said when start_prim has returned
     lab.run("power-on", primary)
     time.sleep(1)
     if lab.state(primary, MODULE) == ("STOP", "red"):
@@ -112,9 +111,9 @@ def swap(lab):
     lab.wait(secondary, MODULE, "PRIM")
     lab.wait(primary, MODULE, "SECOND")
     whole = boot_us() - began
-    stop = max(log_times(lab, primary, "Script stop_prim ended")) - max(log_times(lab, primary, "Script stop_prim"), default=0)
-    start = max(log_times(lab, secondary, "Script start_prim ended")) - max(log_times(lab, secondary, "Script start_prim"), default=0)
-    return {"swap": whole / 1000, "scripts": (abs(stop) + abs(start)) / 1000}
+    stop = max(log_times(lab, primary, "Virtual IP")) - max(t for t in log_times(lab, primary, "Begin of Swap"))
+    start = max(log_times(lab, secondary, "Local state PRIM green")) - max(log_times(lab, secondary, "Script start_prim"))
+    return {"swap": whole / 1000, "scripts": (stop + start) / 1000}
 
 
 def keepalived(interval, runs):

@@ -62,7 +62,7 @@ def log_times(lab, node, text):
 
 
 def one_cut(lab, primary, secondary):
-    lab.on("client", "rm", "-f", "/tmp/b.stop", "/tmp/b.journal", "/tmp/b.probe")
+    lab.on("client", "rm", "-f", "/tmp/b.stop", "/tmp/b.probe")
     probe = background(lab, "client", sys.executable, os.path.join(HERE, "probe.py"), VIP, "/tmp/b.probe", "/tmp/b.stop")
     load = background(lab, "client", RECORDER, "run", "--host", VIP, "--journal", "/tmp/b.journal", "--seconds", "120", "--stop", "/tmp/b.stop")
     time.sleep(3)

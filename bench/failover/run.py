@@ -4,7 +4,7 @@ keepalived, which moves an address and nothing else. Writes results.md beside th
 
     bench/failover/run.py [--runs 20] [--timeouts 1000,30000] [--no-keepalived]
 
-Needs root, the lab build (cargo build --profile lab -p holdfast -p holdfast-recorder), and the Debian packages postgresql and keepalived.
+Needs root, the lab build (./test build), and the Debian packages postgresql and keepalived.
 """
 
 import argparse

@@ -4,7 +4,7 @@ replica 2, interleaved in one run. Writes results.md beside this file.
 
     bench/io/run.py [--rounds 5] [--seconds 5] [--no-gluster]
 
-Needs root, the lab build (cargo build --profile lab -p holdfast) and the Debian packages fio, postgresql, and for the peer
+Needs root, the lab build (./test build) and the Debian packages fio, postgresql, and for the peer
 glusterfs-server, glusterfs-client. Everything runs in the lab's own namespaces.
 """
 

@@ -56,8 +56,8 @@ fn layering() -> anyhow::Result<ExitCode> {
 }
 
 fn soak(rounds: u64, table: &str, only: Option<&str>) -> anyhow::Result<ExitCode> {
-    let build = ["build", "--locked", "--profile", "lab", "-p", "holdfast", "-p", "holdfast-recorder"];
-    cargo(&build)?;
+    let build = Command::new("./test").arg("build").current_dir(root()).status().context("can't run ./test build")?;
+    anyhow::ensure!(build.success(), "./test build ended with {build}");
     let rounds = rounds.to_string();
     let mut args = vec!["run", "--locked", "-q", "-p", "e2e", "--bin", "soak", "--", &rounds, table];
     args.extend(only);

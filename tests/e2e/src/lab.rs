@@ -55,7 +55,7 @@ impl Drop for Lab {
 }
 
 fn missing(program: &std::path::Path) -> String {
-    format!("{} is not built: run 'cargo build --profile lab -p holdfast -p holdfast-recorder'", program.display())
+    format!("{} is not built: run './test build'", program.display())
 }
 
 fn text(output: Output) -> anyhow::Result<String> {

@@ -36,10 +36,9 @@ fn power_cut_of_both() {
     for async_none in [false, true] {
         let settings = Settings { async_none, ..Settings::default() };
         let mut pair = Pair::start("e2e-both", settings).expect("a pair in step");
-        for (n, order) in scenarios::ORDERS.iter().enumerate() {
-            let load = scenarios::both_at_once(&mut pair, order, seed().wrapping_add(n as u64)).expect(order.0);
-            eprintln!("held: {} {load:?}", order.0);
+        for (n, scenario) in scenarios::BOTH.iter().enumerate() {
+            let row = run(&mut pair, scenario, seed().wrapping_add(n as u64)).expect(scenario.name);
+            eprintln!("held: async_none {async_none} {row:?}");
         }
-        pair.check_both_copies().expect("both copies are sound");
     }
 }

@@ -1,4 +1,4 @@
-//! One file a kind of harm; [`ALL`] is what `./test` and the soak run.
+//! One file a kind of harm; [`ALL`] and [`BOTH`] are what `./test` and the soak run.
 
 mod freeze;
 mod isolation;
@@ -28,7 +28,7 @@ pub const ALL: &[Scenario] = &[
     freeze::PRIMARY,
 ];
 
-pub use power::{ORDERS, both_at_once};
+pub use power::BOTH;
 
 fn nothing_more(_: &Pair, _: &Summary) -> anyhow::Result<()> {
     Ok(())
@@ -36,5 +36,5 @@ fn nothing_more(_: &Pair, _: &Summary) -> anyhow::Result<()> {
 
 /// The scenario of this name.
 pub fn named(name: &str) -> Option<&'static Scenario> {
-    ALL.iter().find(|scenario| scenario.name == name)
+    ALL.iter().chain(&BOTH).find(|scenario| scenario.name == name)
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """How long a power cut of the primary is felt: until the virtual IP answers, until start_prim returns, until the first new commit; beside
-keepalived, which moves an address and nothing else. Writes results.md beside this file.
+keepalived, which moves an address and nothing else. Keeps what it measured in runs.json (a part measured again replaces the old one)
+and writes results.md beside this file.
 
-    bench/failover/run.py [--runs 20] [--timeouts 1000,30000] [--no-keepalived]
+    bench/failover/run.py [--runs 20] [--timeouts 1000,30000] [--keepalived 1,0.1] [--no-plain]
 
 Needs root, the lab build (./test build), and the Debian packages postgresql and keepalived.
 """
@@ -99,7 +100,7 @@ def ours(timeout_ms, runs):
             rows.append(one_cut(lab, *pair))
             print(f"timeout {timeout_ms}: run {run + 1}: {rows[-1]}", flush=True)
             pair.reverse()
-        orderly = [swap(lab) for _ in range(5)]
+        orderly = [swap(lab) for _ in range(runs)]
     return rows, orderly
 
 
@@ -123,7 +124,7 @@ def keepalived(interval, runs):
         def start(node, priority):
             text = conf.replace("@PRIORITY@", str(priority))
             subprocess.run(lab.argv("exec", node, "--", "sh", "-c", "cat >/tmp/keepalived.conf"), input=text, text=True, check=True)
-            lab.on(node, "sh", "-c", "keepalived -f /tmp/keepalived.conf -p /tmp/ka.pid -r /tmp/ka-vrrp.pid")
+            lab.on(node, "sh", "-c", "rm -f /tmp/ka.pid /tmp/ka-vrrp.pid; keepalived -f /tmp/keepalived.conf -p /tmp/ka.pid -r /tmp/ka-vrrp.pid")
         start("node1", 100)
         time.sleep(4 * interval + 2)
         start("node2", 90)
@@ -150,7 +151,7 @@ def keepalived(interval, runs):
     return rows
 
 
-def plain_recovery(runs=5):
+def plain_recovery(runs):
     """The same load and the same kill, on plain ext4 of one node: from the start of the server to the first commit, in ms."""
     values = []
     with Lab("bench-pr") as lab:
@@ -166,29 +167,55 @@ def p(values):
     return f"{quantile(values, 0.5):.0f} / {quantile(values, 0.99):.0f}"
 
 
+def measured(args):
+    """What this call measures: one label after the other, with its runs."""
+    for timeout in (int(t) for t in args.timeouts.split(",") if t):
+        cuts, swaps = ours(timeout, args.runs)
+        yield "ours", str(timeout), cuts
+        yield "swap", str(timeout), swaps
+    for interval in (args.keepalived.split(",") if args.keepalived else []):
+        yield "keepalived", interval, keepalived(float(interval), args.runs)
+    if args.plain:
+        yield "plain", "ext4", plain_recovery(args.runs)
+
+
+def render(kept):
+    """The page of everything that was kept, each part with the command that made it."""
+    rows, swaps, made = [], [], []
+    for label, entry in kept.items():
+        kind, name = label.split(" ", 1)
+        runs = entry["runs"]
+        if kind == "ours":
+            rows.append([f'Holdfast, timeout="{name}"', len(runs), *(p([r[k] for r in runs]) for k in ("vip", "start_prim", "commit", "recovery"))])
+        elif kind == "keepalived":
+            rows.append([f"keepalived, advert_int {name}", len(runs), p(runs), "", "", ""])
+        elif kind == "plain":
+            rows.append(["the same crash recovery on plain ext4", len(runs), "", "", "", p(runs)])
+        else:
+            overhead = [s["swap"] - s["scripts"] for s in runs]
+            swaps.append([f'timeout="{name}"', len(runs), p([s["swap"] for s in runs]), p([s["scripts"] for s in runs]), p(overhead)])
+        made.append(f"    {entry['command']}  # {label}, {entry['date']}")
+    text = f"# How long a power cut of the primary is felt\n\n{machine()}. PostgreSQL under load by 4 connections; ms, p50 / p99, from the last answer before the cut.\n\n"
+    text += "\n".join(made) + "\n\n"
+    text += table(["", "runs", "virtual IP answers", "start_prim returned", "first new commit", "start_prim to first commit"], rows) + "\n"
+    return text + table(["swap", "runs", "whole", "of it PostgreSQL's stop and start", "the rest"], swaps)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--timeouts", default="1000,30000")
-    parser.add_argument("--no-keepalived", action="store_true")
+    parser.add_argument("--timeouts", default="1000,30000", help="heartbeat time-outs in ms; empty: none")
+    parser.add_argument("--keepalived", default="1,0.1", help="advertisement intervals in s; empty: none")
+    parser.add_argument("--plain", action=argparse.BooleanOptionalAction, default=True, help="crash recovery on plain ext4")
     args = parser.parse_args()
-    rows, orderly = [], []
-    for timeout in (int(t) for t in args.timeouts.split(",")):
-        runs, swaps = ours(timeout, args.runs)
-        rows.append([f'Holdfast, timeout="{timeout}"', len(runs), *(p([r[k] for r in runs]) for k in ("vip", "start_prim", "commit", "recovery"))])
-        orderly.append([f'timeout="{timeout}"', p([s["swap"] for s in swaps]), p([s["scripts"] for s in swaps])])
-    if not args.no_keepalived:
-        for interval in (1, 0.1):
-            gaps = keepalived(interval, args.runs)
-            rows.append([f"keepalived, advert_int {interval}", len(gaps), p(gaps), "", "", ""])
-    plain = plain_recovery()
-    text = f"# How long a power cut of the primary is felt\n\n{machine()}. PostgreSQL under load by 4 connections; ms, p50 / p99, from the last answer before the cut.\n\n"
-    text += "    bench/failover/run.py " + " ".join(sys.argv[1:]) + "\n\n"
-    text += table(["", "runs", "virtual IP answers", "start_prim returned", "first new commit", "start_prim to first commit"], rows)
-    text += f"\nThe same crash recovery on plain ext4, from the server's start to its first commit: {p(plain)} ms.\n\n"
-    text += table(["swap", "whole", "of it PostgreSQL's stop and start"], orderly)
-    open(os.path.join(HERE, "results.md"), "w").write(text)
-    print(text)
+    path = os.path.join(HERE, "runs.json")
+    kept = json.load(open(path)) if os.path.exists(path) else {}
+    command = " ".join(["bench/failover/run.py", *sys.argv[1:]])
+    for kind, name, runs in measured(args):
+        kept[f"{kind} {name}"] = {"command": command, "date": time.strftime("%Y-%m-%d"), "runs": runs}
+        json.dump(kept, open(path, "w"), indent=1)
+        open(os.path.join(HERE, "results.md"), "w").write(render(kept))
+    print(render(kept))
 
 
 main()

@@ -126,7 +126,7 @@ def keepalived(interval, runs):
             subprocess.run(lab.argv("exec", node, "--", "sh", "-c", "cat >/tmp/keepalived.conf"), input=text, text=True, check=True)
             lab.on(node, "sh", "-c", "rm -f /tmp/ka.pid /tmp/ka-vrrp.pid; keepalived -f /tmp/keepalived.conf -p /tmp/ka.pid -r /tmp/ka-vrrp.pid")
         start("node1", 100)
-        time.sleep(4 * interval + 2)
+        time.sleep(4 * interval + 3)
         start("node2", 90)
         time.sleep(2)
         pair = ["node1", "node2"]
@@ -136,7 +136,7 @@ def keepalived(interval, runs):
             time.sleep(2)
             cut_us = boot_us()
             lab.run("power-off", pair[0])
-            time.sleep(5 * interval + 2)
+            time.sleep(5 * interval + 3)
             lab.on("client", "touch", "/tmp/b.stop")
             probe.communicate()
             answers = [int(t) for t in lab.on("client", "cat", "/tmp/b.probe").split()]
@@ -147,7 +147,7 @@ def keepalived(interval, runs):
             time.sleep(1)
             start(pair[0], 90)
             pair.reverse()
-            time.sleep(4 * interval + 1)
+            time.sleep(4 * interval + 3)
     return rows
 
 

@@ -128,6 +128,9 @@ impl World {
         };
         if state.mount.out.epoch != epoch {
             state.mount.out = Stream::begin(epoch);
+            // Numbers begin anew here (the real ring goes on counting): a place in the former stream is none in this one. What
+            // waited then reaches the other copy with the synchronisation.
+            state.mount.pending.iter_mut().for_each(|pending| pending.seq = None);
             // A stream that begins where the other copy says it is (a swap) flows at once.
             engine.flowing = engine.link.is_some() && engine.position == Some((epoch, 0));
         }

@@ -118,3 +118,26 @@ fn a_drain_ends_when_the_other_copy_has_everything() {
     assert_eq!(world.nodes[0].engine.as_ref().and_then(|e| e.drain), None);
     assert_eq!(world.nodes[0].disk.data.ops(), world.nodes[1].disk.data.ops());
 }
+
+/// An operation that has its place in a stream which was given up before its disk was done: the synchronisation carries it.
+#[test]
+fn what_waited_in_a_former_stream_is_acknowledged_in_the_next() {
+    for seed in 1..20 {
+        let mut world = connected(seed);
+        world.nodes[0].disk.slow = true;
+        run(&mut world);
+        for gate in [Gate::Closed, Gate::Alone { epoch: Epoch(4) }, Gate::Syncing { epoch: Epoch(4) }] {
+            world.engine_command(0, EngineCommand::SetGate(gate));
+        }
+        world.stop_clients();
+        world.engine_command(0, EngineCommand::StartSync);
+        let until = world.now + 30 * SEC;
+        while world.nodes[0].engine.as_ref().is_some_and(|engine| engine.sync.is_some()) && world.now < until {
+            let next = world.now + SEC / 100;
+            world.run_until(next);
+        }
+        world.engine_command(0, EngineCommand::SetGate(Gate::InStep { epoch: Epoch(4) }));
+        run(&mut world);
+        assert_eq!(world.nodes[0].mount.pending.len(), 0, "seed {seed}");
+    }
+}

@@ -271,6 +271,42 @@ fn a_frozen_primary_yields() {
     assert!(!lab.logs().contains("1: Local state ALONE"), "{}", lab.logs());
 }
 
+/// Whatever step of a swap a node stands still in: beside the one that took over it sets no address.
+#[test]
+fn frozen_in_a_swap() {
+    for ms in 0..12 {
+        let mut lab = Lab::new().pair_up();
+        lab.clear_logs();
+        lab.command(0, Command::Swap);
+        while !lab.logs().contains("unset") {
+            lab.run(1);
+        }
+        lab.run(ms);
+        if lab.places()[0] != "PRIM magenta" {
+            continue;
+        }
+        lab.freeze(0, 70_000);
+        lab.clear_logs();
+        lab.thaw(0, 70_000);
+        lab.until(30_000, ["SECOND green", "PRIM green"]);
+        assert!(!lab.logs().contains("1: Virtual IP <10.0.0.100 of mirror> set"), "after {ms} ms\n{}", lab.logs());
+    }
+}
+
+/// The hearts don't hear each other, the daemons do: `prim` beside a primary is refused all the same.
+#[test]
+fn prim_believes_the_other_daemon() {
+    let mut lab = Lab::new().pair_up();
+    lab.command(1, Command::Stop);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+    lab.beats = false;
+    lab.run(10_000);
+    lab.clear_logs();
+    lab.command(1, Command::Prim);
+    lab.run(20_000);
+    lab.has_in_order(1, &["Action prim refused: the other node is already primary (ALONE)", "Local state STOP red"]);
+}
+
 #[test]
 fn failover_off() {
     let mut lab = Lab::with(|config| config.failover = false).pair_up();

@@ -94,6 +94,12 @@ impl HeartActor {
         self.daemon_peer.as_ref().is_some_and(stopped)
     }
 
+    /// The other node's daemon is heard and says that the module is primary there.
+    pub(super) fn daemon_says_primary(&self) -> Option<ModuleState> {
+        let peer = self.daemon_peer.as_ref().filter(|peer| peer.heard && peer.state.is_primary())?;
+        Some(peer.state)
+    }
+
     /// The newest heartbeat of a peer that is heard at this moment. One whose daemon says that it is dead is not, though its last words
     /// are younger than the time-out.
     pub(super) fn heard_peer(&self) -> Option<&Heartbeat> {

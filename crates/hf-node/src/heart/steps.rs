@@ -83,9 +83,14 @@ impl HeartActor {
             self.begin_plan(plan, out);
             return true;
         }
+        let listening = self.pair.listening();
         let Some(plan) = &mut self.plan else {
             return false;
         };
+        if listening && plan.steps.front() == Some(&Step::TakeRole) {
+            // The other node may have taken over while this one stood still: no role, no address before it is heard.
+            return false;
+        }
         match plan.steps.pop_front() {
             Some(step) => self.enter_step(step, out),
             None => self.end_plan(out),

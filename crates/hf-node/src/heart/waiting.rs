@@ -140,6 +140,7 @@ impl HeartActor {
     fn start_prim(&mut self, force: bool, out: &mut Out) -> bool {
         let command = if force { Command::Primforce } else { Command::Prim };
         let consistent = self.rfs.copy.as_ref().is_none_or(|copy| copy.consistent);
+        let told = self.daemon_says_primary();
         match self.peer_now() {
             PeerNow::Heard(peer) if peer.state.is_primary() && !peer.stopping => {
                 let why = RefusedAction::PeerPrimary(peer.state);
@@ -147,6 +148,13 @@ impl HeartActor {
                 self.abort_prim(out)
             }
             PeerNow::Listening { settled: false } => false,
+            // Its daemon is heard, its heart not: another LAN is cut, or this node just began to listen.
+            PeerNow::Listening { settled: true } if told.is_some() => false,
+            PeerNow::Stopped | PeerNow::Silent if told.is_some() => {
+                let why = RefusedAction::PeerPrimary(told.unwrap_or(ModuleState::Unknown));
+                log(out, Event::ActionRefused { command, why });
+                self.abort_prim(out)
+            }
             _ if !consistent && !force => {
                 log(out, Event::MaybeInconsistent);
                 log(out, Event::RunPrimforceIfSure);

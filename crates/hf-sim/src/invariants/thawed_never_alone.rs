@@ -9,8 +9,9 @@ pub struct ThawedNeverAlone {
     watched: [bool; 2],
     /// What the other one served under when the node stopped.
     before: [Option<Epoch>; 2],
-    /// It was ALONE when it stopped: the split is older than the freeze.
-    was_alone: [bool; 2],
+    /// It was ALONE when it stopped (the split is older than the freeze), or its module was stopped (what starts it afterwards is
+    /// another matter).
+    exempt: [bool; 2],
 }
 
 impl Invariant for ThawedNeverAlone {
@@ -31,12 +32,12 @@ impl Invariant for ThawedNeverAlone {
             Fact::Thawed { node, .. } => {
                 let theirs = acknowledges(view.ledger.nodes[1 - node].gate);
                 // The other one got its permission meanwhile.
-                self.watched[node] = theirs > self.before[node] && !view.hidden[node] && !self.was_alone[node];
+                self.watched[node] = theirs > self.before[node] && !view.hidden[node] && !self.exempt[node];
             }
             Fact::Gate { node, gate } if acknowledges(gate).is_none() => self.watched[1 - node] = false,
             Fact::PowerCut { .. } => self.watched = [false, false],
             Fact::Frozen { node } => {
-                self.was_alone[node] = view.ledger.nodes[node].state == ModuleState::Alone;
+                self.exempt[node] = matches!(view.ledger.nodes[node].state, ModuleState::Alone | ModuleState::Stop);
                 self.before[node] = acknowledges(view.ledger.nodes[1 - node].gate);
                 self.watched[1 - node] = false;
             }

@@ -10,14 +10,8 @@ use crate::context::Context;
 use crate::diagnostic::{Checked, Code, Diagnostics};
 use crate::element::{Element, Value, open_root};
 use crate::spec;
-use crate::values::{Unit, host_address};
+use crate::values::host_address;
 use crate::xml;
-
-/// The membership port of the reference (12.1.3).
-const DEFAULT_PORT: u16 = 4800;
-/// The reference gives no default for these three; ours notice a silent node after 3.5 s.
-const DEFAULT_PULSE_MS: u64 = 700;
-const DEFAULT_LOST_COUNT: u32 = 5;
 
 /// The cluster: every node has the same one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,10 +182,10 @@ fn read_lans(lans: &Element, context: &mut Context) -> Cluster {
     let mut seen = Seen::default();
     let read: Vec<ReadLan> = children.into_iter().map(|element| read_lan(element, &mut seen, context)).collect();
     let cluster = Cluster {
-        port: lans.port("port", context).unwrap_or(DEFAULT_PORT),
-        pulse_ms: lans.duration("pulse", Unit::Milliseconds, 10..=60_000, DEFAULT_PULSE_MS, context),
-        mlost_count: lans.count("mlost_count", 1..=1000, DEFAULT_LOST_COUNT, context),
-        slost_count: lans.count("slost_count", 1..=1000, DEFAULT_LOST_COUNT, context),
+        port: lans.port("port", context).unwrap_or_default(),
+        pulse_ms: lans.duration("pulse", context),
+        mlost_count: lans.count("mlost_count", context),
+        slost_count: lans.count("slost_count", context),
         lans: read.iter().map(|read| read.lan.clone()).collect(),
     };
     if !read.is_empty() {
@@ -219,9 +213,9 @@ fn read_lan<'d>(element: Element<'d>, seen: &mut Seen, context: &mut Context) ->
     }
     let mut lan = Lan {
         name: name.map_or_else(String::new, |value| value.text),
-        console: element.switch("console", true, context),
-        framework: element.switch("framework", true, context),
-        command: element.switch("command", false, context),
+        console: element.switch("console", context),
+        framework: element.switch("framework", context),
+        command: element.switch("command", context),
         nodes: Vec::new(),
     };
     let nodes = element.children(&spec::NODE, context);

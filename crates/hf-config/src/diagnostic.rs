@@ -48,6 +48,8 @@ pub enum Code {
     NotYet,
     /// Valid, but only of use on another operating system.
     OtherSystem,
+    /// Valid, but there is nothing here that it could change.
+    NoEffect,
     /// An old way of saying something, still accepted.
     Obsolete,
     /// `%NAME%` that no macro and no environment variable explains.
@@ -75,6 +77,7 @@ impl fmt::Display for Code {
             Code::Duplicate => "duplicate",
             Code::NotYet => "not-yet",
             Code::OtherSystem => "other-system",
+            Code::NoEffect => "no-effect",
             Code::Obsolete => "obsolete",
             Code::UnknownMacro => "unknown-macro",
             Code::BadLan => "bad-lan",

@@ -6,7 +6,7 @@ use roxmltree::{Attribute, Node};
 
 use crate::context::Context;
 use crate::diagnostic::Code;
-use crate::spec::{Spec, Standing, proper_parent};
+use crate::spec::{self, Spec, Standing, proper_parent};
 use crate::suggest::nearest;
 
 const NOT_YET_HELP: &str = "it is valid, and a later version will serve it; take it out for now";
@@ -47,9 +47,14 @@ impl<'d> Element<'d> {
         name_span(self.node)
     }
 
+    /// The tag's name.
+    pub(crate) fn tag(&self) -> &'static str {
+        self.spec.tag
+    }
+
     /// The attribute, if it is there.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        debug_assert!(self.spec.attributes.iter().any(|(known, _)| *known == name), "{name} isn't in the table");
+        debug_assert!(self.spec.attribute(name).is_some(), "{name} isn't in the table of <{}>", self.spec.tag);
         self.values.iter().find(|value| value.name == name)
     }
 
@@ -74,6 +79,11 @@ impl<'d> Element<'d> {
         self.node.children().filter(|child| child.is_element())
     }
 
+    /// All tags below this one, at any depth.
+    pub(crate) fn descendants(&self) -> impl Iterator<Item = Node<'d, 'd>> {
+        self.node.descendants().skip(1).filter(|node| node.is_element())
+    }
+
     /// The child of one kind; a second one is an error.
     pub(crate) fn only_child(&self, spec: &'static Spec, context: &mut Context) -> Option<Element<'d>> {
         let mut nodes = self.node.children().filter(|child| is_tag(*child, spec.tag));
@@ -93,37 +103,24 @@ impl<'d> Element<'d> {
 
     fn take_attribute(&mut self, attribute: &Attribute<'d, 'd>, context: &mut Context) {
         let span = attribute.range_value();
-        let known =
-            self.spec.attributes.iter().find(|(name, _)| attribute.namespace().is_none() && *name == attribute.name());
-        let Some((name, standing)) = known else {
+        let known = self.spec.attribute(attribute.name()).filter(|_| attribute.namespace().is_none());
+        let Some(known) = known else {
             self.report_unknown_attribute(attribute, context);
             return;
         };
         let Some(text) = context.expand(attribute.value(), &span) else {
-            self.broken.push(name);
+            self.broken.push(known.name);
             return;
         };
-        match standing {
-            Standing::Served => self.values.push(Value { name, text, span }),
-            Standing::OnlyDefault(default) if text == *default => {}
-            Standing::OnlyDefault(default) => {
-                let message = format!("{name}=\"{text}\" isn't served yet");
-                let help = format!("only the default {name}=\"{default}\" is; take it out for now");
-                context.sink.error(Code::NotYet, span, message, Some(help));
-            }
-            Standing::NotYet(what) => {
-                let message = format!("the attribute {name} isn't served yet: {what}");
-                context.sink.error(Code::NotYet, attribute.range(), message, Some(NOT_YET_HELP.to_owned()));
-            }
-            Standing::Windows => {
-                let message = format!("{name} is of use on Windows only and has no effect here");
-                context.sink.note(Code::OtherSystem, attribute.range(), message, None);
-            }
+        report_standing(known, &text, attribute, context);
+        // What has no effect is checked all the same: a slip in it shouldn't wait for the version that serves it.
+        if known.standing != Standing::Windows {
+            self.values.push(Value { name: known.name, text, span });
         }
     }
 
     fn report_unknown_attribute(&self, attribute: &Attribute, context: &mut Context) {
-        let names = self.spec.attributes.iter().map(|(name, _)| *name);
+        let names = self.spec.attributes.iter().map(|attribute| attribute.name);
         let help = match nearest(attribute.name(), names.clone()) {
             Some(near) => Some(format!("did you mean {near}?")),
             None if self.spec.attributes.is_empty() => Some(format!("<{}> has no attributes", self.spec.tag)),
@@ -151,6 +148,10 @@ impl<'d> Element<'d> {
                 let message = format!("<{tag}> isn't served yet: {what}");
                 context.sink.error(Code::NotYet, name_span(child), message, Some(NOT_YET_HELP.to_owned()));
             }
+            Some((tag, Standing::Later(meanwhile))) => {
+                let message = format!("<{tag}> has no effect yet: {meanwhile}");
+                context.sink.warning(Code::NotYet, name_span(child), message, None);
+            }
             Some(_) => {}
             None => self.report_unknown_child(child, context),
         }
@@ -169,6 +170,39 @@ impl<'d> Element<'d> {
         };
         let message = format!("<{}> isn't known inside <{}>", short(tag), self.spec.tag);
         context.sink.error(Code::UnknownElement, name_span(child), message, Some(help));
+    }
+}
+
+/// Says what becomes of an attribute that is more than read and used.
+fn report_standing(known: &spec::Attribute, text: &str, attribute: &Attribute, context: &mut Context) {
+    let (name, default) = (known.name, known.form.is_default(text));
+    match known.standing {
+        Standing::Served => {}
+        Standing::OnlyDefault(_) if default => {}
+        Standing::OnlyDefault(what) => {
+            let message = format!("{name}=\"{text}\" isn't served yet: {what}");
+            let help = format!("only the default {name}=\"{}\" is; take it out for now", known.form.default_text());
+            context.sink.error(Code::NotYet, attribute.range_value(), message, Some(help));
+        }
+        Standing::NotYet(what) => {
+            let message = format!("the attribute {name} isn't served yet: {what}");
+            context.sink.error(Code::NotYet, attribute.range(), message, Some(NOT_YET_HELP.to_owned()));
+        }
+        // Who writes down the default expects nothing of it: a note. Who asks for something else is warned.
+        Standing::Later(meanwhile) if default => {
+            context.sink.note(Code::NotYet, attribute.range(), format!("{name} has no effect yet: {meanwhile}"), None);
+        }
+        Standing::Later(meanwhile) => {
+            let message = format!("{name}=\"{text}\" has no effect yet: {meanwhile}");
+            context.sink.warning(Code::NotYet, attribute.range(), message, None);
+        }
+        Standing::Moot(why) => {
+            context.sink.note(Code::NoEffect, attribute.range(), format!("{name} changes nothing here: {why}"), None);
+        }
+        Standing::Windows => {
+            let message = format!("{name} is of use on Windows only and has no effect here");
+            context.sink.note(Code::OtherSystem, attribute.range(), message, None);
+        }
     }
 }
 
@@ -191,7 +225,7 @@ fn is_tag(node: Node, tag: &str) -> bool {
     node.is_element() && node.tag_name().namespace().is_none() && node.tag_name().name() == tag
 }
 
-fn name_span(node: Node) -> Range<usize> {
+pub(crate) fn name_span(node: Node) -> Range<usize> {
     let start = node.range().start + 1;
     start..start + node.tag_name().name().len()
 }

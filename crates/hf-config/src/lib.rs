@@ -11,10 +11,11 @@
 //! administrator repairs a file in one go. Each [`Diagnostic`] has a [`Code`], a place, a message and, where there is
 //! one, a way out. [`Diagnostics`] renders them as text with the line shown, and serialises for JSON.
 //!
-//! **Nothing is ignored.** A tag or attribute that the reference knows and this version does not serve yet is refused
-//! with [`Code::NotYet`]; one that nobody knows is refused with the nearest known name. What is accepted without
-//! effect (attributes of other systems, checks that come later) leaves a note or a warning: [`check_cluster`] and
-//! [`check_module`] return those beside the value.
+//! **Nothing is ignored.** The tables in `spec` say of every tag and attribute of the reference what becomes of it.
+//! What this version doesn't serve and what would be missed is refused with [`Code::NotYet`]; what is merely without
+//! effect (so far, here, or on this system) is checked and accepted, with a note or a warning that says so:
+//! [`check_cluster`] and [`check_module`] return those beside the value. A name that nobody knows is refused with the
+//! nearest known one. [`reference_page`] writes the tables down.
 //!
 //! **Hostile text** can cost time in proportion to its size, bounded by [`MAX_TEXT_BYTES`], and never a panic.
 
@@ -33,8 +34,9 @@ mod xml;
 pub use cluster::{Cluster, Lan, LanNode, UnknownOwnNode, check_cluster, parse_cluster};
 pub use diagnostic::{Checked, Code, Diagnostic, Diagnostics, Severity};
 pub use model::{
-    AsyncMode, Boot, DefaultPrim, Heart, Heartbeat, Logging, Mode, ModuleConfig, Replicated, Rfs, Service, User,
-    Variable, Vip, VipInterface, VirtualAddr,
+    AsyncMode, Boot, DefaultPrim, Heart, Heartbeat, HostNameWhen, Logging, Mode, ModuleConfig, NotReplicated,
+    Replicated, Rfs, Service, User, Variable, Vip, VipInterface, VirtualAddr, VirtualHostName,
 };
-pub use module::{check_module, parse_module};
+pub use module::{Exclusions, check_module, parse_module};
+pub use spec::reference_page;
 pub use xml::MAX_TEXT_BYTES;

@@ -19,6 +19,8 @@ pub struct ModuleConfig {
     pub vip: Option<Vip>,
     /// `<user>`; none: no scripts are called (reference 004, chapter 14).
     pub user: Option<User>,
+    /// `<vhost>`: the virtual host names; empty without it.
+    pub virtual_host_names: Vec<VirtualHostName>,
 }
 
 impl ModuleConfig {
@@ -45,7 +47,7 @@ pub enum Mode {
 }
 
 /// Whether the module starts with the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Boot {
     /// Always.
@@ -55,6 +57,7 @@ pub enum Boot {
     /// If it was started before.
     Auto,
     /// As `boot -m AM on|off` says.
+    #[default]
     Ignore,
 }
 
@@ -126,10 +129,11 @@ pub struct Heartbeat {
 }
 
 /// When the secondary answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AsyncMode {
     /// When it has the data.
+    #[default]
     Second,
     /// When the data is on its disk.
     None,
@@ -142,8 +146,12 @@ pub struct Rfs {
     pub async_mode: AsyncMode,
     /// `mountoversuffix`, default `_For_SafeKit_Replication`.
     pub suffix: String,
+    /// `mountover`, default on; off: the directory keeps its name, and there is no backing directory beside it.
+    pub mount_over: bool,
     /// `acl`, default off.
     pub acl: bool,
+    /// `nbremconn`, default 1: connections between the nodes.
+    pub connections: u32,
     /// `nbrei`, default 3.
     pub reintegration_threads: u32,
     /// `sendtimeout`, bare numbers in seconds, default 30 s.
@@ -162,12 +170,20 @@ pub struct Rfs {
     pub reintegration_packet_bytes: u32,
     /// `ruzone_blocksize` in bytes, a multiple of `reipacketsize`, default the same as that.
     pub zone_bytes: u32,
+    /// `namespacepolicy`: 0, 1, 3 or 4, default 4.
+    pub namespace_policy: u8,
+    /// `reicommit` in blocks of `reipacketsize`, default 0: no commit before the end of a file.
+    pub reintegration_commit_blocks: u32,
     /// `reidetail`, default off.
     pub reintegration_detail: bool,
     /// `checktime`, bare numbers in milliseconds, default 220 s.
     pub check_timeout_ms: u64,
     /// `checkintv`, bare numbers in seconds, default 120 s.
     pub check_interval_ms: u64,
+    /// `scripts`, default off.
+    pub scripts: bool,
+    /// `syncat`: five fields of a crontab line; none: replication in real time.
+    pub sync_at: Option<String>,
     /// `<flow name>`: the old way to choose the replication's network. See [`ModuleConfig::effective_flow_lan`].
     pub flow: Option<String>,
     /// The replicated directories in the order of the file; none lies inside another.
@@ -190,6 +206,20 @@ pub struct Replicated {
     pub read_only: bool,
     /// `<tocheck path>`: relative paths that have to be there before replication starts.
     pub to_check: Vec<String>,
+    /// `<notreplicated>`: what is left out.
+    pub not_replicated: Vec<NotReplicated>,
+}
+
+/// `<notreplicated>` (reference 004, 13.6.3). [`crate::Exclusions`] answers for a path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotReplicated {
+    /// `path`: this file or directory with all that is in it.
+    Path(String),
+    /// `regexpath`: every file or directory whose whole relative path matches, with all that is in it.
+    Pattern(String),
+    /// `regexpath="!..."`: everything else is left out.
+    AllBut(String),
 }
 
 /// `<vip>` of a mirror module (reference 004, 13.5.4.2).
@@ -230,10 +260,11 @@ pub struct VirtualAddr {
 }
 
 /// Where the scripts' output goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Logging {
     /// SAFEUSERVAR/userlog.ulog.
+    #[default]
     Userlog,
     /// Nowhere.
     None,
@@ -252,6 +283,30 @@ pub struct User {
     pub userlog_kb: u64,
     /// `<var>`: environment of the scripts, in the order of the file.
     pub variables: Vec<Variable>,
+}
+
+/// When a virtual host name holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostNameWhen {
+    /// PRIM and ALONE.
+    #[default]
+    Prim,
+    /// SECOND.
+    Second,
+    /// All three.
+    Both,
+}
+
+/// `<virtualhostname>` (reference 004, 13.8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualHostName {
+    /// `name`: what the application sees.
+    pub name: String,
+    /// `envfile`: where scripts find what to put into their environment; relative to SAFEUSERBIN.
+    pub envfile: String,
+    /// `when`, default prim.
+    pub when: HostNameWhen,
 }
 
 /// `<var>`.

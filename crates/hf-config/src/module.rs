@@ -1,10 +1,16 @@
 //! `userconfig.xml`: one module (reference 004, chapter 13). One file here for each of its sections.
 
+mod exclusion;
 mod heart;
 mod rfs;
+mod schedule;
+mod servers;
 mod service;
 mod user;
+mod vhost;
 mod vip;
+
+pub use exclusion::Exclusions;
 
 use roxmltree::Document;
 
@@ -58,13 +64,15 @@ fn read<'d>(
     let rfs = rfs::read(&service, cluster, context);
     let vip = vip::read(&service, cluster, context);
     let user = user::read(&service, context);
+    let virtual_host_names = vhost::read(&service, context);
+    servers::check_mixed(&service, context);
     if let (Some(heart), None) = (&heart, &rfs) {
         warn_flow_without_rfs(heart, &service, context);
     }
     if let (Some(heart), Some(rfs)) = (&heart, &rfs) {
         rfs::check_flow(rfs, heart, &service, context);
     }
-    Some(ModuleConfig { name: name.to_owned(), service: settings, heart: heart?, rfs, vip, user })
+    Some(ModuleConfig { name: name.to_owned(), service: settings, heart: heart?, rfs, vip, user, virtual_host_names })
 }
 
 /// Reads the macros in the order of the file up to `<service>`, so that each counts for the rest of the file only.

@@ -2,11 +2,11 @@
 //! and then goes on with a stand-in, so that one bad value hides no other error.
 
 use std::net::Ipv4Addr;
-use std::ops::RangeInclusive;
 
 use crate::context::Context;
 use crate::diagnostic::Code;
 use crate::element::{Element, Value};
+use crate::spec::Form;
 use crate::suggest::nearest;
 
 /// The unit of a duration that is written as a bare number.
@@ -28,7 +28,8 @@ impl Unit {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// As people write it.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Unit::Milliseconds => "milliseconds",
             Unit::Seconds => "seconds",
@@ -49,88 +50,104 @@ impl Unit {
 }
 
 /// `30s`, `700ms`, `5m`, `24h`, or a bare number in `bare` (the reference's old unit), as milliseconds.
-fn duration_ms(text: &str, bare: Unit) -> Option<u64> {
+pub(crate) fn duration_ms(text: &str, bare: Unit) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let unit = if digits == text.len() { bare } else { Unit::from_suffix(&text[digits..])? };
     text[..digits].parse::<u64>().ok()?.checked_mul(unit.in_ms())
 }
 
 impl Element<'_> {
-    /// A duration in milliseconds, or `default` where it is absent or wrong. `range` is in milliseconds.
-    pub(crate) fn duration(
-        &self,
-        name: &str,
-        bare: Unit,
-        range: RangeInclusive<u64>,
-        default: u64,
-        context: &mut Context,
-    ) -> u64 {
+    /// A duration in milliseconds, or the table's default where it is absent or wrong.
+    pub(crate) fn duration(&self, name: &str, context: &mut Context) -> u64 {
+        match self.form(name) {
+            Some(Form::Duration { default, .. }) => self.duration_or(name, default, context),
+            _ => 0,
+        }
+    }
+
+    /// As [`Element::duration`], with a default that another tag gives.
+    pub(crate) fn duration_or(&self, name: &str, default: u64, context: &mut Context) -> u64 {
+        let (Some(value), Some(Form::Duration { bare, from, to, .. })) = (self.get(name), self.form(name)) else {
+            return default;
+        };
+        let (message, help) = match duration_ms(&value.text, bare) {
+            Some(ms) if (from..=to).contains(&ms) => return ms,
+            Some(_) => {
+                (format!("{name}=\"{}\" is out of range", value.text), format!("from {} to {}", shown(from), shown(to)))
+            }
+            None => (
+                format!("{name}=\"{}\" isn't a duration", value.text),
+                format!("a number of {}, or with a unit: 700ms, 30s, 5m, 24h", bare.name()),
+            ),
+        };
+        context.sink.error(Code::BadValue, value.span.clone(), message, Some(help));
+        default
+    }
+
+    /// A whole number; the table's default, if it has one, where it is absent or wrong.
+    pub(crate) fn number(&self, name: &str, context: &mut Context) -> Option<u64> {
+        let Some(Form::Number { from, to, default, .. }) = self.form(name) else {
+            return None;
+        };
         let Some(value) = self.get(name) else {
             return default;
         };
-        match duration_ms(&value.text, bare) {
-            Some(ms) if range.contains(&ms) => ms,
-            Some(_) => {
-                let message = format!("{name}=\"{}\" is out of range", value.text);
-                let help = format!("from {} to {}", shown(*range.start()), shown(*range.end()));
-                context.sink.error(Code::BadValue, value.span.clone(), message, Some(help));
-                default
-            }
-            None => {
-                let message = format!("{name}=\"{}\" isn't a duration", value.text);
-                let help = format!("a number of {}, or with a unit: 700ms, 30s, 5m, 24h", bare.name());
-                context.sink.error(Code::BadValue, value.span.clone(), message, Some(help));
-                default
-            }
-        }
-    }
-
-    /// A whole number, or `None` where it is absent or wrong.
-    pub(crate) fn number(&self, name: &str, range: RangeInclusive<u64>, context: &mut Context) -> Option<u64> {
-        let value = self.get(name)?;
         let digits_only = !value.text.is_empty() && value.text.bytes().all(|byte| byte.is_ascii_digit());
         match value.text.parse::<u64>() {
-            Ok(number) if digits_only && range.contains(&number) => return Some(number),
+            Ok(number) if digits_only && (from..=to).contains(&number) => return Some(number),
             _ => {}
         }
-        let message = if digits_only {
-            format!("{name}=\"{}\" is out of range", value.text)
-        } else {
-            format!("{name}=\"{}\" isn't a whole number", value.text)
-        };
-        let help = format!("a number from {} to {}", range.start(), range.end());
-        context.sink.error(Code::BadValue, value.span.clone(), message, Some(help));
-        None
+        let wrong = if digits_only { "is out of range" } else { "isn't a whole number" };
+        let message = format!("{name}=\"{}\" {wrong}", value.text);
+        context.sink.error(Code::BadValue, value.span.clone(), message, Some(format!("a number from {from} to {to}")));
+        default
     }
 
-    /// A whole number that fits 32 bits.
-    pub(crate) fn count(&self, name: &str, range: RangeInclusive<u32>, default: u32, context: &mut Context) -> u32 {
-        let wide = u64::from(*range.start())..=u64::from(*range.end());
-        self.number(name, wide, context).and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
+    /// A whole number with a default, whose range fits 32 bits.
+    pub(crate) fn count(&self, name: &str, context: &mut Context) -> u32 {
+        self.number(name, context).and_then(|number| u32::try_from(number).ok()).unwrap_or_default()
     }
 
     /// A UDP or TCP port.
     pub(crate) fn port(&self, name: &str, context: &mut Context) -> Option<u16> {
-        self.number(name, 1..=65535, context).and_then(|number| u16::try_from(number).ok())
+        self.number(name, context).and_then(|number| u16::try_from(number).ok())
     }
 
     /// `on` or `off`.
-    pub(crate) fn switch(&self, name: &str, default: bool, context: &mut Context) -> bool {
-        self.choice(name, &[("on", true), ("off", false)], default, context)
+    pub(crate) fn switch(&self, name: &str, context: &mut Context) -> bool {
+        let default = matches!(self.form(name), Some(Form::Switch(true)));
+        self.word(name, &[("on", true), ("off", false)], default, context)
     }
 
-    /// One of some words.
-    pub(crate) fn choice<T: Copy>(&self, name: &str, words: &[(&str, T)], default: T, context: &mut Context) -> T {
+    /// One of the table's words; `meanings` says what each stands for.
+    pub(crate) fn choice<T: Copy + Default>(&self, name: &str, meanings: &[(&str, T)], context: &mut Context) -> T {
+        let form = self.form(name);
+        debug_assert!(
+            form.is_some_and(|form| form.is_words(meanings.iter().map(|(word, _)| *word))),
+            "words of {name}"
+        );
+        let default = form.map(|form| form.default_text()).unwrap_or_default();
+        let default = meanings.iter().find(|(word, _)| *word == default).map(|(_, meaning)| *meaning);
+        self.word(name, meanings, default.unwrap_or_default(), context)
+    }
+
+    fn word<T: Copy>(&self, name: &str, meanings: &[(&str, T)], default: T, context: &mut Context) -> T {
         let Some(value) = self.get(name) else {
             return default;
         };
-        match words.iter().find(|(word, _)| *word == value.text) {
+        match meanings.iter().find(|(word, _)| *word == value.text) {
             Some((_, meaning)) => *meaning,
             None => {
-                report_choice(name, value, words.iter().map(|(word, _)| *word), context);
+                report_choice(name, value, meanings.iter().map(|(word, _)| *word), context);
                 default
             }
         }
+    }
+
+    fn form(&self, name: &str) -> Option<Form> {
+        let attribute = self.spec.attribute(name);
+        debug_assert!(attribute.is_some(), "{name} isn't in the table of <{}>", self.spec.tag);
+        attribute.map(|attribute| attribute.form)
     }
 
     /// A name that has to be there: letters, digits, `.`, `_` and `-`, at most 63, a letter or digit first.
@@ -208,6 +225,7 @@ pub(crate) fn is_name(text: &str) -> bool {
 /// A length of time in its largest whole unit.
 pub(crate) fn shown(ms: u64) -> String {
     match ms {
+        0 => "0".to_owned(),
         ms if ms >= 3_600_000 && ms.is_multiple_of(3_600_000) => format!("{}h", ms / 3_600_000),
         ms if ms >= 60_000 && ms.is_multiple_of(60_000) => format!("{}m", ms / 60_000),
         ms if ms >= 1_000 && ms.is_multiple_of(1_000) => format!("{}s", ms / 1_000),
@@ -240,7 +258,7 @@ mod tests {
     fn lengths_in_their_largest_unit() {
         assert_eq!(
             [shown(0), shown(700), shown(30_000), shown(90_000), shown(300_000), shown(86_400_000)],
-            ["0ms", "700ms", "30s", "90s", "5m", "24h"]
+            ["0", "700ms", "30s", "90s", "5m", "24h"]
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Whatever the text, there is an answer: a value, or errors that can be rendered. Never a panic.
 
-use hf_config::{Checked, MAX_TEXT_BYTES, check_cluster, check_module};
+use hf_config::{Checked, Exclusions, MAX_TEXT_BYTES, NotReplicated, Replicated, check_cluster, check_module};
 use proptest::prelude::*;
 
 fn settle<T>(checked: &Checked<T>) {
@@ -17,11 +17,9 @@ fn both(text: &str) {
 
 /// Tags, attributes and values as they occur, in any wrong order.
 fn fragment() -> impl Strategy<Value = String> {
-    let tags = "safe|service|macro|heart|heartbeat|rfs|replicated|vip|interface_list|interface|real_interface|virtual_addr|user|var|cluster|lans|lan|node|flow";
-    let attributes =
-        "name|value|addr|mode|dir|pulse|timeout|port|ident|where|netmask|check|failover|packetsize|reipacketsize";
-    let values =
-        "mirror|on|off|%A%|%HOME%|%|10.0.0.1|/data|/|1|0|18446744073709551616|5m|\u{1F980}|&amp;|&#x1b;|é\u{301}";
+    let tags = "safe|service|macro|heart|heartbeat|rfs|replicated|vip|interface_list|interface|real_interface|virtual_addr|user|var|cluster|lans|lan|node|flow|server|notreplicated|tocheck|vhost|virtualhostname";
+    let attributes = "name|value|addr|mode|dir|pulse|timeout|port|ident|where|netmask|check|failover|packetsize|reipacketsize|regexpath|path|syncat|envfile";
+    let values = "mirror|on|off|%A%|%HOME%|%|10.0.0.1|/data|/|1|0|18446744073709551616|5m|!\\[a-\\]|\\(a\\)\\+|\u{1F980}|&amp;|&#x1b;|é\u{301}";
     (tags, attributes, values, 0..4u8).prop_map(|(tag, attribute, value, shape)| match shape {
         0 => format!("<{tag}>"),
         1 => format!("</{tag}>"),
@@ -34,7 +32,8 @@ fn fragment() -> impl Strategy<Value = String> {
 fn tree() -> impl Strategy<Value = String> {
     let leaf = fragment().prop_map(|text| if text.ends_with("/>") { text } else { String::new() });
     leaf.prop_recursive(6, 64, 6, |inner| {
-        let tags = "service|heart|rfs|vip|interface_list|interface|real_interface|user|lans|lan|replicated";
+        let tags =
+            "service|heart|rfs|vip|interface_list|interface|real_interface|user|lans|lan|replicated|heartbeat|flow|vhost";
         let mode = prop_oneof![Just(" mode='mirror'"), Just(" name='a'"), Just("")];
         (tags, mode, proptest::collection::vec(inner, 0..6))
             .prop_map(|(tag, mode, inner)| format!("<{tag}{mode}>{}</{tag}>", inner.concat()))
@@ -62,6 +61,22 @@ proptest! {
         both(&format!("<safe>{}</safe>", inner.concat()));
         both(&format!("<cluster>{}</cluster>", inner.concat()));
         both(&format!("<safe><service mode='mirror'>{}</service></safe>", inner.concat()));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_pattern(pattern in "[a(){}|*+?!^$.\\[\\]:\\\\é&~-]{0,40}") {
+        let escaped = pattern.replace('&', "&amp;");
+        both(&format!(
+            "<safe><service mode='mirror'><heart><heartbeat name='a'/></heart><rfs><replicated dir='/d'>\
+             <notreplicated regexpath='{escaped}'/></replicated></rfs></service></safe>"
+        ));
+        let not_replicated = vec![NotReplicated::Pattern(pattern.clone()), NotReplicated::AllBut(pattern)];
+        let replicated = Replicated { dir: "/d".into(), read_only: true, to_check: Vec::new(), not_replicated };
+        if let Ok(exclusions) = Exclusions::new(&replicated) {
+            exclusions.leaves_out("a/é/a-a", false);
+        }
     }
 }
 

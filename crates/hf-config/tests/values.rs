@@ -57,7 +57,9 @@ fn every_default_is_the_references() {
         (150_000, 220_000, 120_000)
     );
     assert_eq!((rfs.packet_bytes, rfs.reintegration_packet_bytes, rfs.zone_bytes), (None, 8_388_608, 8_388_608));
-    assert_eq!((rfs.reintegration_bandwidth_kb_s, rfs.sync_delta_ms), (None, None));
+    assert_eq!((rfs.reintegration_bandwidth_kb_s, rfs.sync_delta_ms, rfs.sync_at.as_deref()), (None, None, None));
+    assert_eq!((rfs.connections, rfs.namespace_policy, rfs.reintegration_commit_blocks), (1, 4, 0));
+    assert!(rfs.mount_over && !rfs.scripts && !rfs.reintegration_detail && rfs.replicated[0].not_replicated.is_empty());
     let vip = config.vip.as_ref().expect("it has an address");
     assert!(vip.tcp_reset && vip.interfaces[0].check && vip.interfaces[0].addresses[0].check);
     assert!(!vip.interfaces[0].arp_reroute);
@@ -65,6 +67,18 @@ fn every_default_is_the_references() {
     let user = config.user.as_ref().expect("it has scripts");
     assert_eq!((user.nice_stop_timeout_ms, user.force_stop_timeout_ms), (300_000, 300_000));
     assert_eq!((user.logging, user.userlog_kb), (Logging::Userlog, 2048));
+}
+
+#[test]
+fn the_syntax_from_before_7_2_finds_its_networks() {
+    let cluster = parse_cluster(include_str!("cases/cluster/good.xml"), "c.xml").expect("it is good");
+    let text = include_str!("cases/module/old_syntax.xml");
+    let config = parse_module(text, "u.xml", "m", Some(&cluster), &no_environment).expect("it is accepted");
+    let lanes: Vec<(&str, &str)> =
+        config.heart.heartbeats.iter().map(|heartbeat| (heartbeat.lan.as_str(), heartbeat.ident.as_str())).collect();
+    assert_eq!(lanes, [("default", "default"), ("repli", "Hb2")]);
+    assert_eq!(config.effective_flow_lan(), "repli");
+    assert!(parse_module(text, "u.xml", "m", None, &no_environment).is_err(), "nobody can say which network it is");
 }
 
 #[test]

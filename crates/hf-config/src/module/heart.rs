@@ -5,12 +5,9 @@ use crate::context::Context;
 use crate::diagnostic::Code;
 use crate::element::Element;
 use crate::model::{Heart, Heartbeat};
-use crate::module::check_lan;
+use crate::module::{check_lan, servers};
 use crate::spec;
-use crate::values::{Unit, shown};
-
-const DEFAULT_PULSE_MS: u64 = 700;
-const DEFAULT_TIMEOUT_MS: u64 = 30_000;
+use crate::values::shown;
 
 /// What `<heart>` says for all its heartbeats.
 struct Common {
@@ -20,11 +17,17 @@ struct Common {
 }
 
 impl Common {
-    /// The attributes of a tag, with what holds where they are absent.
-    fn read(element: &Element, outer: &Common, context: &mut Context) -> Common {
-        let pulse_ms = element.duration("pulse", Unit::Milliseconds, 10..=60_000, outer.pulse_ms, context);
-        let timeout_ms = element.duration("timeout", Unit::Milliseconds, 100..=3_600_000, outer.timeout_ms, context);
-        Common { port: element.port("port", context).or(outer.port), pulse_ms, timeout_ms }
+    /// What `<heart>` itself says.
+    fn of_heart(heart: &Element, context: &mut Context) -> Common {
+        let (pulse_ms, timeout_ms) = (heart.duration("pulse", context), heart.duration("timeout", context));
+        Common { port: heart.port("port", context), pulse_ms, timeout_ms }
+    }
+
+    /// The same of one heartbeat, with what `<heart>` says where it says nothing.
+    fn of_heartbeat(&self, heartbeat: &Element, context: &mut Context) -> Common {
+        let pulse_ms = heartbeat.duration_or("pulse", self.pulse_ms, context);
+        let timeout_ms = heartbeat.duration_or("timeout", self.timeout_ms, context);
+        Common { port: heartbeat.port("port", context).or(self.port), pulse_ms, timeout_ms }
     }
 }
 
@@ -33,8 +36,7 @@ pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut C
         service.report_missing_child("heart", context);
         return None;
     };
-    let defaults = Common { port: None, pulse_ms: DEFAULT_PULSE_MS, timeout_ms: DEFAULT_TIMEOUT_MS };
-    let common = Common::read(&heart, &defaults, context);
+    let common = Common::of_heart(&heart, context);
     let children = heart.children(&spec::HEARTBEAT, context);
     if children.is_empty() {
         heart.report_missing_child("heartbeat", context);
@@ -44,7 +46,7 @@ pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut C
         let read = heartbeat(element, &common, cluster, &heartbeats, context);
         heartbeats.extend(read);
     }
-    Some(Heart { port: common.port, permanent_arp: heart.switch("permanent_arp", true, context), heartbeats })
+    Some(Heart { port: common.port, permanent_arp: heart.switch("permanent_arp", context), heartbeats })
 }
 
 fn heartbeat(
@@ -54,12 +56,15 @@ fn heartbeat(
     before: &[Heartbeat],
     context: &mut Context,
 ) -> Option<Heartbeat> {
-    let own = Common::read(element, common, context);
+    let own = common.of_heartbeat(element, context);
     check_times(element, &own, context);
-    let name = element.require_name("name", context);
-    if let Some(name) = &name {
-        check_lan(name, cluster, context);
-    }
+    let name = match servers::lan(element, cluster, context) {
+        servers::Lan::Old(lan) => lan,
+        servers::Lan::Named => {
+            let name = element.require_name("name", context);
+            name.inspect(|name| check_lan(name, cluster, context))
+        }
+    };
     let ident = match element.get("ident") {
         Some(_) => element.require_name("ident", context),
         None => name.clone(),

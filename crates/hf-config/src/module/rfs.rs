@@ -5,15 +5,11 @@ use crate::context::Context;
 use crate::diagnostic::Code;
 use crate::element::{Element, Value};
 use crate::model::{AsyncMode, Heart, Replicated, Rfs};
-use crate::module::check_lan;
+use crate::module::{check_lan, exclusion, schedule, servers};
 use crate::spec;
-use crate::values::Unit;
 
 const DEFAULT_SUFFIX: &str = "_For_SafeKit_Replication";
 const DEFAULT_PACKET: u32 = 8_388_608;
-/// Smaller blocks than a page make no sense; larger ones than 64 MiB would be held in memory whole.
-const PACKETS: std::ops::RangeInclusive<u32> = 4096..=67_108_864;
-const DAY_MS: u64 = 24 * 3_600_000;
 
 /// Directories without which the machine doesn't work: none of them can be moved aside.
 const SYSTEM: [&str; 19] = [
@@ -25,25 +21,30 @@ const KERNEL: [&str; 4] = ["/dev", "/proc", "/sys", "/run"];
 
 pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Option<Rfs> {
     let rfs = service.only_child(&spec::RFS, context)?;
-    let packet_bytes = rfs.number("packetsize", bounds(), context).and_then(|bytes| u32::try_from(bytes).ok());
-    let reintegration_packet_bytes = reintegration_packet(&rfs, packet_bytes, context);
     let suffix = suffix(&rfs, context);
     let asyncs = [("second", AsyncMode::Second), ("none", AsyncMode::None)];
+    let sizes = Sizes::read(&rfs, context);
     Some(Rfs {
-        async_mode: rfs.choice("async", &asyncs, AsyncMode::Second, context),
-        acl: rfs.switch("acl", false, context),
-        reintegration_threads: rfs.count("nbrei", 1..=64, 3, context),
-        send_timeout_ms: rfs.duration("sendtimeout", Unit::Seconds, 100..=DAY_MS, 30_000, context),
-        lock_timeout_ms: rfs.duration("locktimeout", Unit::Seconds, 100..=DAY_MS, 100_000, context),
+        async_mode: rfs.choice("async", &asyncs, context),
+        mount_over: rfs.switch("mountover", context),
+        acl: rfs.switch("acl", context),
+        connections: rfs.count("nbremconn", context),
+        reintegration_threads: rfs.count("nbrei", context),
+        send_timeout_ms: rfs.duration("sendtimeout", context),
+        lock_timeout_ms: rfs.duration("locktimeout", context),
         reintegration_timeout_ms: reintegration_timeout(&rfs, context),
-        reintegration_bandwidth_kb_s: rfs.number("reiallowedbw", 1..=1_000_000_000, context),
+        reintegration_bandwidth_kb_s: rfs.number("reiallowedbw", context),
         sync_delta_ms: sync_delta(&rfs, context),
-        packet_bytes,
-        reintegration_packet_bytes,
-        zone_bytes: zone(&rfs, reintegration_packet_bytes, context),
-        reintegration_detail: rfs.switch("reidetail", false, context),
-        check_timeout_ms: rfs.duration("checktime", Unit::Milliseconds, 1_000..=DAY_MS, 220_000, context),
-        check_interval_ms: rfs.duration("checkintv", Unit::Seconds, 1_000..=DAY_MS, 120_000, context),
+        packet_bytes: sizes.packet,
+        reintegration_packet_bytes: sizes.reintegration,
+        zone_bytes: sizes.zone,
+        namespace_policy: rfs.choice("namespacepolicy", &[("0", 0), ("1", 1), ("3", 3), ("4", 4)], context),
+        reintegration_commit_blocks: rfs.count("reicommit", context),
+        reintegration_detail: rfs.switch("reidetail", context),
+        check_timeout_ms: rfs.duration("checktime", context),
+        check_interval_ms: rfs.duration("checkintv", context),
+        scripts: rfs.switch("scripts", context),
+        sync_at: schedule::sync_at(&rfs, context),
         flow: flow(&rfs, cluster, context),
         replicated: replicated(&rfs, &suffix, context),
         suffix,
@@ -60,10 +61,6 @@ pub(super) fn check_flow(rfs: &Rfs, heart: &Heart, service: &Element, context: &
     }
 }
 
-fn bounds() -> std::ops::RangeInclusive<u64> {
-    u64::from(*PACKETS.start())..=u64::from(*PACKETS.end())
-}
-
 /// The reference has both spellings; the table in 13.6.3 explains this one.
 fn reintegration_timeout(rfs: &Element, context: &mut Context) -> u64 {
     let name = if rfs.get("reitimeout").is_some() { "reitimeout" } else { "retimeout" };
@@ -73,36 +70,45 @@ fn reintegration_timeout(rfs: &Element, context: &mut Context) -> u64 {
         let message = "retimeout and reitimeout are the same attribute".to_owned();
         context.sink.error(Code::Duplicate, other.span.clone(), message, None);
     }
-    rfs.duration(name, Unit::Seconds, 100..=DAY_MS, 150_000, context)
+    rfs.duration(name, context)
 }
 
 /// One minute or less means the same as nothing (reference 004, 13.6.3).
 fn sync_delta(rfs: &Element, context: &mut Context) -> Option<u64> {
-    let delta = rfs.duration("syncdelta", Unit::Minutes, 0..=365 * DAY_MS, 0, context);
+    let delta = rfs.duration("syncdelta", context);
     (delta > 60_000).then_some(delta)
 }
 
-fn reintegration_packet(rfs: &Element, packet: Option<u32>, context: &mut Context) -> u32 {
-    let default = packet.map_or(DEFAULT_PACKET, |packet| packet.min(DEFAULT_PACKET));
-    let bytes = rfs.count("reipacketsize", PACKETS, default, context);
-    if let (Some(value), Some(packet)) = (rfs.get("reipacketsize"), packet)
-        && bytes > packet
-    {
-        let message = format!("reipacketsize ({bytes}) must not be larger than packetsize ({packet})");
-        context.sink.error(Code::Conflict, value.span.clone(), message, None);
-    }
-    bytes
+/// The three sizes, each of which bounds the next (reference 004, 13.6.3).
+struct Sizes {
+    packet: Option<u32>,
+    reintegration: u32,
+    zone: u32,
 }
 
-fn zone(rfs: &Element, packet: u32, context: &mut Context) -> u32 {
-    let bytes = rfs.count("ruzone_blocksize", 4096..=1_073_741_824, packet, context);
-    if let Some(value) = rfs.get("ruzone_blocksize")
-        && !bytes.is_multiple_of(packet)
-    {
-        let message = format!("ruzone_blocksize ({bytes}) must be a multiple of reipacketsize ({packet})");
-        context.sink.error(Code::Conflict, value.span.clone(), message, None);
+impl Sizes {
+    fn read(rfs: &Element, context: &mut Context) -> Sizes {
+        let mut size = |name| rfs.number(name, context).and_then(|bytes| u32::try_from(bytes).ok());
+        let (packet, reintegration, zone) = (size("packetsize"), size("reipacketsize"), size("ruzone_blocksize"));
+        let default = packet.map_or(DEFAULT_PACKET, |packet| packet.min(DEFAULT_PACKET));
+        let reintegration_bytes = reintegration.unwrap_or(default);
+        let sizes = Sizes { packet, reintegration: reintegration_bytes, zone: zone.unwrap_or(reintegration_bytes) };
+        if let (Some(value), Some(packet)) = (rfs.get("reipacketsize"), packet)
+            && sizes.reintegration > packet
+        {
+            let message =
+                format!("reipacketsize ({}) must not be larger than packetsize ({packet})", sizes.reintegration);
+            context.sink.error(Code::Conflict, value.span.clone(), message, None);
+        }
+        if let Some(value) = rfs.get("ruzone_blocksize")
+            && !sizes.zone.is_multiple_of(sizes.reintegration)
+        {
+            let (zone, packet) = (sizes.zone, sizes.reintegration);
+            let message = format!("ruzone_blocksize ({zone}) must be a multiple of reipacketsize ({packet})");
+            context.sink.error(Code::Conflict, value.span.clone(), message, None);
+        }
+        sizes
     }
-    bytes
 }
 
 fn suffix(rfs: &Element, context: &mut Context) -> String {
@@ -122,9 +128,14 @@ fn flow(rfs: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Opti
     let flow = rfs.only_child(&spec::FLOW, context)?;
     let help = "give the heartbeat on that network ident=\"flow\" instead".to_owned();
     context.sink.note(Code::Obsolete, flow.span(), "<flow> is the old way to choose the network", Some(help));
-    let name = flow.require_name("name", context)?;
-    check_lan(&name, cluster, context);
-    Some(name.text)
+    match servers::lan(&flow, cluster, context) {
+        servers::Lan::Old(lan) => lan.map(|lan| lan.text),
+        servers::Lan::Named => {
+            let name = flow.require_name("name", context)?;
+            check_lan(&name, cluster, context);
+            Some(name.text)
+        }
+    }
 }
 
 fn replicated(rfs: &Element, suffix: &str, context: &mut Context) -> Vec<Replicated> {
@@ -145,8 +156,10 @@ fn replicated(rfs: &Element, suffix: &str, context: &mut Context) -> Vec<Replica
             let help = "replicate the outer one only".to_owned();
             context.sink.error(Code::Duplicate, value.span.clone(), message, Some(help));
         }
-        let read_only = element.choice("mode", &[("read_only", true)], false, context);
-        all.push(Replicated { dir, read_only, to_check: to_check(element, context) });
+        // The secondary's copy is always read-only; the attribute may say so.
+        let read_only = element.choice("mode", &[("read_only", true)], context);
+        let (to_check, not_replicated) = (to_check(element, context), exclusion::read(element, context));
+        all.push(Replicated { dir, read_only, to_check, not_replicated });
     }
     all
 }
@@ -186,17 +199,17 @@ fn directory(value: &Value, context: &mut Context) -> Option<String> {
 }
 
 fn to_check(element: &Element, context: &mut Context) -> Vec<String> {
-    let mut paths = Vec::new();
-    for tag in element.children(&spec::TOCHECK, context) {
-        let Some(value) = tag.require("path", context) else {
-            continue;
-        };
-        let plain = value.text.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
-        if !plain || value.text.contains(char::is_control) {
-            let message = format!("path=\"{}\" isn't a path inside the replicated directory", value.text);
-            context.sink.error(Code::BadValue, value.span.clone(), message, Some("such as data/PG_VERSION".to_owned()));
-        }
-        paths.push(value.text.clone());
+    let tags = element.children(&spec::TOCHECK, context);
+    tags.iter().filter_map(|tag| relative_path(tag.require("path", context)?, context)).collect()
+}
+
+/// A path inside a replicated directory.
+pub(super) fn relative_path(value: &Value, context: &mut Context) -> Option<String> {
+    let plain = value.text.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+    if plain && !value.text.contains(char::is_control) {
+        return Some(value.text.clone());
     }
-    paths
+    let message = format!("path=\"{}\" isn't a path inside the replicated directory", value.text);
+    context.sink.error(Code::BadValue, value.span.clone(), message, Some("such as data/PG_VERSION".to_owned()));
+    None
 }

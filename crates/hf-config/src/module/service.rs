@@ -5,12 +5,6 @@ use crate::context::Context;
 use crate::diagnostic::Code;
 use crate::element::Element;
 use crate::model::{Boot, DefaultPrim, Mode, Service};
-use crate::values::Unit;
-
-/// A day: longer start delays are slips.
-const MAX_DELAY_MS: u64 = 24 * 3_600_000;
-/// A year.
-const MAX_LOOP_INTERVAL_MS: u64 = 365 * 24 * 3_600_000;
 
 /// The settings of the service; none if its mode makes the rest meaningless.
 pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Option<Service> {
@@ -18,19 +12,13 @@ pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut C
     let boots = [("on", Boot::On), ("off", Boot::Off), ("auto", Boot::Auto), ("ignore", Boot::Ignore)];
     Some(Service {
         mode,
-        boot: service.choice("boot", &boots, Boot::Ignore, context),
-        boot_delay_ms: service.duration("boot_delay", Unit::Seconds, 0..=MAX_DELAY_MS, 0, context),
-        failover: service.switch("failover", true, context),
+        boot: service.choice("boot", &boots, context),
+        boot_delay_ms: service.duration("boot_delay", context),
+        failover: service.switch("failover", context),
         default_prim: default_prim(service, cluster, context),
-        max_loop: service.count("maxloop", 0..=1_000_000, 3, context),
-        loop_interval_ms: service.duration(
-            "loop_interval",
-            Unit::Hours,
-            0..=MAX_LOOP_INTERVAL_MS,
-            24 * 3_600_000,
-            context,
-        ),
-        automatic_reboot: service.switch("automatic_reboot", false, context),
+        max_loop: service.count("maxloop", context),
+        loop_interval_ms: service.duration("loop_interval", context),
+        automatic_reboot: service.switch("automatic_reboot", context),
     })
 }
 
@@ -43,7 +31,7 @@ fn mode(service: &Element, context: &mut Context) -> Option<Mode> {
             context.sink.error(Code::NotYet, value.span.clone(), message, Some("only mirror modules are".to_owned()));
             None
         }
-        _ => service.choice("mode", &[("mirror", None), ("farm", None), ("light", None)], None, context),
+        _ => service.choice("mode", &[("mirror", None), ("farm", None), ("light", None)], context),
     }
 }
 

@@ -5,25 +5,18 @@ use crate::diagnostic::Code;
 use crate::element::Element;
 use crate::model::{Logging, User, Variable};
 use crate::spec;
-use crate::values::Unit;
-
-const DAY_MS: u64 = 24 * 3_600_000;
-const DEFAULT_STOP_TIMEOUT_MS: u64 = 300_000;
 
 /// What scripts get from us; a variable of the module can't take its place (reference 004, 14.3).
 const RESERVED: [&str; 6] = ["SAFE", "SAFEMODULE", "SAFEBIN", "SAFEUSERBIN", "SAFEVAR", "SAFEUSERVAR"];
 
 pub(super) fn read(service: &Element, context: &mut Context) -> Option<User> {
     let user = service.only_child(&spec::USER, context)?;
-    let stop = |name: &str, context: &mut Context| {
-        user.duration(name, Unit::Seconds, 100..=DAY_MS, DEFAULT_STOP_TIMEOUT_MS, context)
-    };
     let loggings = [("userlog", Logging::Userlog), ("none", Logging::None)];
     Some(User {
-        nice_stop_timeout_ms: stop("nicestoptimeout", context),
-        force_stop_timeout_ms: stop("forcestoptimeout", context),
-        logging: user.choice("logging", &loggings, Logging::Userlog, context),
-        userlog_kb: user.number("userlogsize", 1..=1_073_741_824, context).unwrap_or(2048),
+        nice_stop_timeout_ms: user.duration("nicestoptimeout", context),
+        force_stop_timeout_ms: user.duration("forcestoptimeout", context),
+        logging: user.choice("logging", &loggings, context),
+        userlog_kb: user.number("userlogsize", context).unwrap_or_default(),
         variables: variables(&user, context),
     })
 }

@@ -8,9 +8,8 @@ use crate::diagnostic::Code;
 use crate::element::{Element, Value};
 use crate::model::{Vip, VipInterface, VirtualAddr};
 use crate::spec;
-use crate::values::{Unit, host_address};
+use crate::values::host_address;
 
-const HOUR_MS: u64 = 3_600_000;
 const CHECKS_LATER: &str =
     "checkers come later: an interface that goes down and an address that is lost aren't noticed yet";
 /// The longest name of a network interface on Linux.
@@ -27,7 +26,7 @@ struct Found {
 
 pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Option<Vip> {
     let vip = service.only_child(&spec::VIP, context)?;
-    let tcp_reset = vip.switch("tcpreset", true, context);
+    let tcp_reset = vip.switch("tcpreset", context);
     let Some(list) = vip.only_child(&spec::INTERFACE_LIST, context) else {
         vip.report_missing_child("interface_list", context);
         return None;
@@ -50,9 +49,9 @@ fn interface(element: &Element, cluster: Option<&Cluster>, found: &mut Found, co
     VipInterface {
         name: interface_name(element, context),
         check,
-        arp_reroute: element.switch("arpreroute", false, context),
-        arp_interval_ms: element.duration("arpinterval", Unit::Seconds, 1_000..=24 * HOUR_MS, 60_000, context),
-        arp_elapse_ms: element.duration("arpelapse", Unit::Seconds, 0..=8_760 * HOUR_MS, 1_200_000, context),
+        arp_reroute: element.switch("arpreroute", context),
+        arp_interval_ms: element.duration("arpinterval", context),
+        arp_elapse_ms: element.duration("arpelapse", context),
         addresses: addresses(element, cluster, found, context),
     }
 }
@@ -121,14 +120,14 @@ fn check_where(element: &Element, context: &mut Context) {
         let help = "a mirror module has where=\"one_side_alias\"".to_owned();
         context.sink.error(Code::Conflict, value.span.clone(), message, Some(help));
     } else {
-        element.choice("where", &[("one_side_alias", ())], (), context);
+        element.choice("where", &[("one_side_alias", ())], context);
     }
 }
 
 /// `check`, on by default in the reference. The checkers come later: say so, and refuse nothing, because every
 /// configuration that was written for the reference has it. One note for all places that leave it to the default.
 fn check_switch(element: &Element, found: &mut Found, context: &mut Context) -> bool {
-    let on = element.switch("check", true, context);
+    let on = element.switch("check", context);
     match element.get("check") {
         Some(value) if value.text == "on" => {
             let help = Some("accepted; has no effect yet".to_owned());

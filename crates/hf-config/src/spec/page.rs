@@ -1,0 +1,60 @@
+//! docs/user/configuration.md, written from the tables.
+
+use std::fmt::Write as _;
+
+use super::{Attribute, Spec, Standing, cluster, module};
+
+const HEAD: &str = "\
+# Tags and attributes of cluster.xml and userconfig.xml
+
+Written from the tables of crates/hf-config (`HOLDFAST_BLESS=1 cargo test -p hf-config`). What each attribute is for: reference 004, chapters 12 and 13.
+
+A time is a number with a unit (`700ms`, `30s`, `5m`, `24h`) or a bare number in the unit that the table names. What stands in no table is refused, with the nearest known name.
+In the last column: **served**: it works. **Not yet**: accepted with a line that says so; meanwhile it is as the column says. **Refused**: valid, but a later version will serve it; leave it out for now.
+**Nothing to do**: accepted with a line; there is nothing here that it could change. **Windows**: accepted with a line, without effect. *Running*: the reference lets it change while the module is ALONE or WAIT; this version applies a configuration to a stopped module only.
+";
+
+fn standing(standing: Standing) -> String {
+    match standing {
+        Standing::Served => "served".to_owned(),
+        Standing::Later(meanwhile) => format!("not yet: {meanwhile}"),
+        Standing::Moot(why) => format!("nothing to do: {why}"),
+        Standing::NotYet(what) => format!("refused: {what}"),
+        Standing::OnlyDefault(what) => format!("only the default; refused: {what}"),
+        Standing::Windows => "Windows".to_owned(),
+    }
+}
+
+fn row(attribute: &Attribute) -> String {
+    let running = if attribute.dynamic { "; *running*" } else { "" };
+    let (form, absence) = (attribute.form.described(), attribute.form.absence());
+    format!("| `{}` | {form} | {absence} | {}{running} |\n", attribute.name, standing(attribute.standing))
+}
+
+fn section(spec: &Spec) -> String {
+    let mut text = format!("\n### `<{}>`\n", spec.tag);
+    if !spec.children.is_empty() {
+        let inside: Vec<String> = spec
+            .children
+            .iter()
+            .map(|(tag, state)| match state {
+                Standing::Served => format!("`<{tag}>`"),
+                other => format!("`<{tag}>` ({})", standing(*other)),
+            })
+            .collect();
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "\nInside: {}.", inside.join(", "));
+    }
+    if !spec.attributes.is_empty() {
+        text.push_str("\n| attribute | value | default | |\n| --- | --- | --- | --- |\n");
+        text.extend(spec.attributes.iter().map(row));
+    }
+    text
+}
+
+/// The page of all tags and attributes, with form, default and standing (Markdown).
+pub fn reference_page() -> String {
+    let sections = |specs: &[&Spec]| specs.iter().map(|spec| section(spec)).collect::<String>();
+    let (cluster, module) = (sections(&cluster::TAGS), sections(&module::TAGS));
+    format!("{HEAD}\n## cluster.xml\n{cluster}\n## userconfig.xml\n{module}")
+}

@@ -9,7 +9,7 @@ use crate::error::CliError;
 use crate::print;
 
 /// Verbs of the reference (004, chapter 9 and 13) that are not served yet.
-const NOT_YET: [&str; 46] = [
+const NOT_YET: &[&str] = &[
     "boot",
     "checker",
     "clean",
@@ -32,7 +32,6 @@ const NOT_YET: [&str; 46] = [
     "rfssync",
     "rfsverify",
     "safeagent",
-    "set",
     "shutdown",
     "snapshot",
     "stopwait",
@@ -61,7 +60,9 @@ const NOT_YET: [&str; 46] = [
 
 /// The arguments with `-v AM` as `-m AM`. Where `-m` names the module, `-v` asks for details.
 pub(crate) fn translated(args: Vec<OsString>) -> Vec<OsString> {
-    if args.iter().any(|arg| arg.as_encoded_bytes().starts_with(b"-m")) {
+    // Of `set`, -v is the value.
+    let has = |start: &str| args.iter().any(|arg| arg.as_encoded_bytes().starts_with(start.as_bytes()));
+    if has("-m") || args.get(1).is_some_and(|verb| verb == "set") {
         return args;
     }
     let names_module = |next: Option<&OsString>| next.is_some_and(|next| !next.as_encoded_bytes().starts_with(b"-"));
@@ -111,6 +112,7 @@ mod tests {
         assert_eq!(translated(words("holdfast state -v -m pg")), words("holdfast state -v -m pg"));
         assert_eq!(translated(words("holdfast state -m pg -v")), words("holdfast state -m pg -v"));
         assert_eq!(translated(words("holdfast state -v")), words("holdfast state -v"));
+        assert_eq!(translated(words("holdfast set -r custom.x -v up")), words("holdfast set -r custom.x -v up"));
         assert_eq!(translated(words("holdfast waitstate -v pg PRIM")), words("holdfast waitstate -m pg PRIM"));
     }
 }

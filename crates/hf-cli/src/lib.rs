@@ -9,6 +9,7 @@
 
 mod admin;
 mod args;
+mod caller;
 mod error;
 mod legacy;
 mod paths;

@@ -6,6 +6,7 @@ mod config;
 mod control;
 mod log;
 mod module;
+mod set;
 mod state;
 pub(crate) mod variables;
 mod waitstate;
@@ -30,6 +31,7 @@ pub(crate) enum Verb {
     Control(control::Control),
     Waitstate(waitstate::Waitstate),
     State(state::State),
+    Set(set::Set),
     Log(log::Log),
     Completion(completion::Completion),
 }
@@ -42,6 +44,7 @@ pub(crate) async fn run(verb: Verb, output: Output) -> Result<ExitCode, CliError
         Verb::Confcheck(verb) => config::check(verb, output).await,
         Verb::Control(verb) => control::run(verb, output).await,
         Verb::Waitstate(verb) => waitstate::run(verb, output).await,
+        Verb::Set(verb) => set::run(verb, output).await,
         Verb::State(verb) => state::run(verb, output).await,
         Verb::Log(verb) => log::run(verb, output).await,
         Verb::Completion(verb) => completion::run(&verb),

@@ -109,6 +109,9 @@ fn record_of(request: &Request, client: &Client) -> Option<CommandRow> {
         Request::ModuleInstall { module, package } => (module.as_ref(), format!("module install {package}")),
         Request::Config { module } => (Some(module), "config".to_owned()),
         Request::Control { module, command, by } => (Some(module), format!("{command} (as {by})")),
+        Request::Set { module, assignment } => {
+            (Some(module), format!("set -r {} -v {} (as {})", assignment.name, assignment.value, assignment.by))
+        }
         Request::ClusterConfinfo
         | Request::Confcheck { .. }
         | Request::State { .. }
@@ -202,6 +205,7 @@ impl Admin {
             Request::Config { module } => self.config(module).await,
             Request::Confcheck { module } => self.confcheck(module).await,
             Request::Control { module, command, by } => self.ask(Ask::Control { module, command, by }).await,
+            Request::Set { module, assignment } => self.ask(Ask::Set { module, assignment }).await,
             Request::Waitstate { module, state } => self.ask(Ask::Waitstate { module, state }).await,
             Request::State { module } => self.state(module).await,
             Request::Log { module, last, levels } => self.log(module, last, levels).await,

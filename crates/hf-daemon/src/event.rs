@@ -2,7 +2,7 @@ use crate::modules::Configured;
 use hf_bus::Outbox;
 use hf_host::cluster::Member;
 use hf_node::daemon::{DaemonInput, DaemonStatus};
-use hf_types::{Caller, Command, ModuleName, ModuleState, Ticket};
+use hf_types::{Assignment, Caller, Command, ModuleName, ModuleState, Ticket};
 use hf_wire::bus::HeartToDaemon;
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,12 +41,14 @@ pub enum HeartEvent {
 pub enum Ask {
     Control { module: ModuleName, command: Command, by: Caller },
     Waitstate { module: ModuleName, state: ModuleState },
+    Set { module: ModuleName, assignment: Assignment },
 }
 
 impl Ask {
     pub fn into_input(self, ticket: Ticket) -> DaemonInput {
         match self {
             Ask::Control { module, command, by } => DaemonInput::Control { ticket, module, command, by },
+            Ask::Set { module, assignment } => DaemonInput::Set { ticket, module, assignment },
             Ask::Waitstate { module, state } => DaemonInput::Waitstate { ticket, module, state },
         }
     }

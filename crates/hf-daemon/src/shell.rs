@@ -12,8 +12,8 @@ use crate::modules::Configured;
 use crate::watchdog::Watchdog;
 use hf_host::{Paths, clock};
 use hf_node::daemon::{DaemonActor, DaemonInput, HeartExit};
-use hf_store::{ResourceRow, Store};
-use hf_types::{Instant, ModuleName, NodeName, Resource, Ticket};
+use hf_store::Store;
+use hf_types::{Instant, ModuleName, NodeName, Ticket};
 use hf_wire::bus::HeartToDaemon;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,7 +58,6 @@ pub struct Shell {
     last_round: Instant,
     last_told: Instant,
     pub(crate) told: Refused,
-    resources: BTreeMap<ModuleName, Vec<Resource>>,
     watchdog: Watchdog,
 }
 
@@ -107,7 +106,6 @@ impl Shell {
             last_round: now,
             last_told: now,
             told: Refused::default(),
-            resources: BTreeMap::new(),
             watchdog: Watchdog::from_environment(),
             paths,
             me,
@@ -240,34 +238,15 @@ impl Shell {
         }
     }
 
-    /// History of resources, and whether the module is meant to run on.
+    /// Whether the module is meant to run on.
     fn note(&mut self, module: &ModuleName, message: &HeartToDaemon) {
-        match message {
-            HeartToDaemon::Status { status, .. } => self.note_resources(module, &status.resources),
-            HeartToDaemon::Stopped { restart: None } => {
-                self.notes.mark(module, self.shutting_down.then_some(Marker::Halted));
-            }
-            HeartToDaemon::Stopped { .. } | HeartToDaemon::Bell | HeartToDaemon::Answer { .. } => {}
-        }
-    }
-
-    fn note_resources(&mut self, module: &ModuleName, resources: &[Resource]) {
-        let before = self.resources.insert(module.clone(), resources.to_vec());
-        let before = before.unwrap_or_default();
-        for resource in resources.iter().filter(|now| !before.contains(now)) {
-            let row = ResourceRow {
-                at_us: clock::wall_us(),
-                name: resource.name.clone(),
-                value: resource.value.clone(),
-                by: resource.by.clone(),
-            };
-            self.store.add_resource(module, row);
+        if matches!(message, HeartToDaemon::Stopped { restart: None }) {
+            self.notes.mark(module, self.shutting_down.then_some(Marker::Halted));
         }
     }
 
     fn heart_gone(&mut self, module: ModuleName, stopped: bool) {
         self.hearts.forget(&module);
-        self.resources.remove(&module);
         self.store.ingest(&module, &self.paths.module_run(&module));
         let exit = if stopped { HeartExit::Orderly } else { HeartExit::Died };
         self.feed(DaemonInput::HeartGone { module, exit });

@@ -1,6 +1,6 @@
 use hf_bus::Outbox;
 use hf_node::heart::HeartInput;
-use hf_types::{Caller, Command};
+use hf_types::{Assignment, Caller, Command};
 use hf_wire::bus::{DaemonToHeart, Reply, RfsToHeart};
 use tokio::sync::{mpsc, oneshot};
 
@@ -38,6 +38,11 @@ pub enum Event {
     Command {
         command: Command,
         by: Caller,
+        answer: oneshot::Sender<Reply>,
+    },
+    /// A `set` that came to the heart's own socket.
+    Set {
+        assignment: Assignment,
         answer: oneshot::Sender<Reply>,
     },
     /// New lines are in the ring.

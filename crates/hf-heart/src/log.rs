@@ -3,7 +3,7 @@
 use crate::event::{Event, Events};
 use hf_host::{Paths, clock};
 use hf_store::{RingError, RingWriter};
-use hf_types::{self as types, LogLine, ModuleName};
+use hf_types::{self as types, History, LogLine, ModuleName, Resource};
 
 /// Room for some thousands of lines while no daemon reads.
 const RING_BYTES: u64 = 1 << 20;
@@ -35,6 +35,18 @@ impl Log {
         tracing::info!("{}", line.text);
         if !self.ring.write(&line) {
             tracing::warn!("the log ring is full: a line was dropped");
+        }
+    }
+
+    /// Keeps a value that a resource took.
+    pub fn keep(&mut self, resource: &Resource, history: History) {
+        let kept = match history {
+            History::Never => true,
+            History::Changes => self.ring.write_resource(resource, false),
+            History::Always => self.ring.write_resource(resource, true),
+        };
+        if !kept {
+            tracing::warn!(name = resource.name, "the log ring is full: a resource's value is missing in its history");
         }
     }
 }

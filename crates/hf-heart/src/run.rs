@@ -136,6 +136,7 @@ fn assemble(
         dirs,
         daemon: None,
         last_status: None,
+        assigned: BTreeMap::new(),
         answers: BTreeMap::new(),
         next_ticket: OWN_TICKETS,
         inputs: VecDeque::new(),

@@ -34,6 +34,8 @@ pub struct Shell {
     pub daemon: Option<(u64, Outbox)>,
     /// What a daemon that connects is told first.
     pub last_status: Option<HeartToDaemon>,
+    /// When each resource took its value, microseconds since 1970 UTC.
+    pub assigned: BTreeMap<String, i64>,
     pub answers: BTreeMap<Ticket, oneshot::Sender<Reply>>,
     pub next_ticket: u64,
     pub inputs: VecDeque<HeartInput>,
@@ -163,20 +165,33 @@ impl Shell {
                 self.inputs.extend(self.replication.exited(run));
             }
             Event::Command { command, by, answer } => {
-                let ticket = Ticket(self.next_ticket);
-                self.next_ticket += 1;
-                self.answers.insert(ticket, answer);
+                let ticket = self.ticket(answer);
                 self.inputs.push_back(HeartInput::Control { ticket, command, by });
+            }
+            Event::Set { assignment, answer } => {
+                let ticket = self.ticket(answer);
+                self.inputs.push_back(HeartInput::Set { ticket, assignment });
             }
             Event::Bell => self.tell_daemon(&HeartToDaemon::Bell),
         }
     }
 
+    /// A ticket for somebody who waits at the heart's own socket.
+    fn ticket(&mut self, answer: oneshot::Sender<Reply>) -> Ticket {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.answers.insert(ticket, answer);
+        ticket
+    }
+
     fn carry_out(&mut self, effect: HeartEffect) {
         match effect {
             HeartEffect::SendHeartbeat { lane, body } => self.lanes.send(lane, &body),
-            HeartEffect::ToDaemon(message) => {
-                if matches!(message, HeartToDaemon::Status { .. }) {
+            HeartEffect::ToDaemon(mut message) => {
+                if let HeartToDaemon::Status { status, .. } = &mut message {
+                    for resource in &mut status.resources {
+                        resource.at_us = self.assigned.get(&resource.name).copied().unwrap_or_default();
+                    }
                     self.last_status = Some(message.clone());
                 }
                 self.tell_daemon(&message);
@@ -201,9 +216,10 @@ impl Shell {
                 self.inputs.push_back(input);
             }
             HeartEffect::Log(event) => self.log.write(&event),
-            // The daemon reads resources and their history from every Status.
-            HeartEffect::SetResource(resource) => {
-                tracing::debug!(name = resource.name, value = %resource.value, "resource")
+            HeartEffect::SetResource { mut resource, history } => {
+                resource.at_us = clock::wall_us();
+                self.log.keep(&resource, history);
+                self.assigned.insert(resource.name, resource.at_us);
             }
             HeartEffect::Random => self.inputs.push_back(HeartInput::Random { value: random::number() }),
             HeartEffect::KillApplication => self.application.kill(),

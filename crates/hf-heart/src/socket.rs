@@ -95,7 +95,12 @@ async fn command(mut connection: Connection<UnixStream>, events: &Events) -> Res
             drop(events.send(Event::Command { command, by, answer }));
             answered.await.unwrap_or_else(|_| error("the module stopped before it answered"))
         }
-        _ => error("a heart only takes start, stop and the like; ask the daemon"),
+        Request::Set { assignment, .. } => {
+            let (answer, answered) = oneshot::channel();
+            drop(events.send(Event::Set { assignment, answer }));
+            answered.await.unwrap_or_else(|_| error("the module stopped before it answered"))
+        }
+        _ => error("a heart only takes start, stop, set and the like; ask the daemon"),
     };
     connection.send(&reply).await
 }

@@ -141,7 +141,7 @@ pub fn heart_effect(effect: &HeartEffect) -> Option<String> {
         HeartEffect::SendHeartbeat { .. }
         | HeartEffect::RenewVip { .. }
         | HeartEffect::AnnounceVip { .. }
-        | HeartEffect::SetResource(_)
+        | HeartEffect::SetResource { .. }
         | HeartEffect::ToDaemon(hf_wire::bus::HeartToDaemon::Bell) => None,
         HeartEffect::Log(event) => Some(format!("heart: \"{event}\"")),
         HeartEffect::ToDaemon(message) => Some(format!("heart > daemon: {}", from_heart(message))),

@@ -282,7 +282,7 @@ impl Writer {
         self.unsynced_since.get_or_insert_with(Instant::now);
         match job {
             Job::Line(module, line) => db::add_line(connection, module.as_str(), &line)?,
-            Job::Resource(module, row) => db::add_resource(connection, module.as_str(), &row)?,
+            Job::Resource(module, row) => db::add_resource(connection, module.as_str(), &row, false)?,
             Job::Command(row) => db::add_command(connection, &row)?,
             Job::Ingest(module, directory) => self.ingest(connection, &module, &directory)?,
             Job::Flush(_) => {}

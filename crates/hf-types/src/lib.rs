@@ -4,6 +4,7 @@
 //! The words are the reference's own (reference 004, 5.2, 7.3, 9.4), so that what a log says is what the code says.
 
 mod action;
+pub mod catalogue;
 mod ids;
 mod log;
 mod reason;
@@ -14,11 +15,12 @@ mod state;
 mod time;
 
 pub use action::{Action, Caller, Command};
+pub use catalogue::{BadResource, ResourceName};
 pub use ids::{BadName, Epoch, FileId, GenerationId, Incarnation, LanName, ModuleName, NodeName, RunId, Seq, Ticket};
 pub use log::{Event, Level, LogLine};
 pub use reason::{FailoverReason, GrantReason, NotPrimary, RefusedAction, RfsFault};
 pub use record::{CopyState, Record, Standing, UpToDate};
-pub use resource::{Resource, ResourceValue};
+pub use resource::{Assignment, History, Resource, ResourceValue, VALUE_MAX};
 pub use script::{Script, ScriptOutcome};
 pub use state::{Colour, ModuleState};
 pub use time::Instant;

@@ -4,8 +4,8 @@
 //! `heart.sock`, because the heart is what must survive the daemon's death.
 
 use hf_types::{
-    Caller, Colour, Command, Epoch, GrantReason, Incarnation, LogLine, ModuleName, ModuleState, NodeName, Record,
-    Resource, RfsFault, Ticket,
+    Assignment, Caller, Colour, Command, Epoch, GrantReason, Incarnation, LogLine, ModuleName, ModuleState, NodeName,
+    Record, Resource, ResourceName, ResourceValue, RfsFault, Ticket,
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,11 @@ pub enum Request {
         module: ModuleName,
         command: Command,
         by: Caller,
+    },
+    /// `set -r RES -v VALUE`.
+    Set {
+        module: ModuleName,
+        assignment: Assignment,
     },
     /// State of one module, or of all; on this node and, as far as known, on the others.
     State {
@@ -169,6 +174,11 @@ pub enum DaemonToHeart {
         ticket: Ticket,
         command: Command,
         by: Caller,
+    },
+    /// `set`: answered by [`HeartToDaemon::Answer`].
+    Set {
+        ticket: Ticket,
+        assignment: Assignment,
     },
     /// What the daemon of the other node says of this module there, or that it is not heard.
     Peer(PeerModule),
@@ -296,6 +306,11 @@ pub enum RfsToHeart {
     /// Secondary: reintegration began, goes on, ended (`in_step` follows in a Status), failed.
     Sync(SyncEvent),
     Fault(RfsFault),
+    /// Resources of class `rfs` that this process measures (reference 004, 13.6.4.7), first and whenever one changes: those
+    /// that are named take their value, the others keep theirs. They are `unknown` once rfs is gone.
+    Resources {
+        values: Vec<(ResourceName, ResourceValue)>,
+    },
 }
 
 /// Course of a reintegration.

@@ -45,7 +45,7 @@ async fn beat(paths: &Paths, module: &ModuleName, arguments: &str) {
                     let answer = HeartToDaemon::Answer { ticket, result: Ok(()) };
                     daemon.send(&answer).await.unwrap();
                 }
-                DaemonToHeart::Peer(_) => {}
+                DaemonToHeart::Peer(_) | DaemonToHeart::Set { .. } => {}
             }
         }
     }

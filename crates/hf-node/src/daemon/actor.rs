@@ -3,7 +3,8 @@ use super::supervised::{Life, Supervised};
 use super::{DaemonConfig, DaemonEffect, DaemonInput, HeartExit};
 use hf_membership::Nodes;
 use hf_types::{
-    Caller, Colour, Command, Epoch, Event, Incarnation, Instant, ModuleName, ModuleState, NodeName, RunId, Ticket,
+    Assignment, Caller, Colour, Command, Epoch, Event, Incarnation, Instant, ModuleName, ModuleState, NodeName, RunId,
+    Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, ModuleStatus, NodeConfinfo, PeerModule};
 use hf_wire::membership::{MemberModule, Membership};
@@ -120,6 +121,7 @@ impl DaemonActor {
             DaemonInput::Control { ticket, module, command, by } => {
                 self.control(now, ticket, &module, command, by, effects);
             }
+            DaemonInput::Set { ticket, module, assignment } => self.set(ticket, &module, assignment, effects),
             DaemonInput::Waitstate { ticket, module, state } => {
                 if self.modules.contains_key(&module) {
                     self.waiting.push(Waiting { ticket, module, state });
@@ -368,6 +370,20 @@ impl DaemonActor {
                 effects.push(answer(Ok(())));
             }
         }
+    }
+
+    /// A module has resources while its heart lives.
+    fn set(&mut self, ticket: Ticket, name: &ModuleName, assignment: Assignment, effects: &mut Vec<DaemonEffect>) {
+        let refused = match self.modules.get_mut(name) {
+            None => unknown(name),
+            Some(module) if module.life == Life::Running => {
+                module.asked.push(ticket);
+                let message = DaemonToHeart::Set { ticket, assignment };
+                return effects.push(DaemonEffect::ToHeart { module: name.clone(), message });
+            }
+            Some(_) => format!("{name} is stopped on this node: it has no resources before 'holdfast start -m {name}'"),
+        };
+        effects.push(DaemonEffect::Answer { ticket, result: Err(refused) });
     }
 
     fn shutdown(&mut self, effects: &mut Vec<DaemonEffect>) {

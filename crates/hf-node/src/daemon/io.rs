@@ -1,6 +1,6 @@
 use hf_types::{
-    Caller, Command, Event, Incarnation, LanName, ModuleName, ModuleState, NodeName, RunId, Script, ScriptOutcome,
-    Ticket,
+    Assignment, Caller, Command, Event, Incarnation, LanName, ModuleName, ModuleState, NodeName, RunId, Script,
+    ScriptOutcome, Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, ModuleStatus, NodeConfinfo};
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,12 @@ pub enum DaemonInput {
         module: ModuleName,
         command: Command,
         by: Caller,
+    },
+    /// `set` of a module's resource.
+    Set {
+        ticket: Ticket,
+        module: ModuleName,
+        assignment: Assignment,
     },
     /// A command's connection that waits for a stable state.
     Waitstate {

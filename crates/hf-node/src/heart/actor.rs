@@ -1,3 +1,4 @@
+use super::resources::Resources;
 use super::rfs::Rfs;
 use super::scripts::Scripts;
 use super::vips::Vips;
@@ -7,12 +8,11 @@ use hf_module::mirror::{Door, Passage, Place, Plan, Step};
 use hf_replica::grant::Grant;
 use hf_types::{
     Caller, Colour, Command, Epoch, Event, GenerationId, GrantReason, Incarnation, Instant, ModuleState, NotPrimary,
-    Resource, ResourceValue, RfsFault,
+    ResourceValue, RfsFault,
 };
 use hf_wire::bus::{Fenced, HeartToDaemon, ModuleStatus, PeerModule, SyncProgress};
 use hf_wire::heartbeat::{Former, Heartbeat, Outdating, SwapPhase};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Between two heartbeats while the peer's answer is waited for.
@@ -77,7 +77,7 @@ pub struct HeartActor {
     pub(super) meeting: Option<(u64, Instant)>,
     pub(super) scripts: Scripts,
     pub(super) vips: Vips,
-    pub(super) resources: BTreeMap<String, Resource>,
+    pub(super) resources: Resources,
     pub(super) held: Option<NotPrimary>,
     pub(super) hold_until: Option<Instant>,
     pub(super) halt_checked: bool,
@@ -147,7 +147,7 @@ impl HeartActor {
             stayed: None,
             meeting: None,
             scripts: Scripts::default(),
-            resources: BTreeMap::new(),
+            resources: Resources::default(),
             held: None,
             hold_until: None,
             halt_checked: false,
@@ -181,6 +181,10 @@ impl HeartActor {
             HeartInput::Daemon(message) => self.on_daemon(message, out),
             HeartInput::Control { ticket, command, by } => {
                 let result = self.on_command(command, by, out);
+                out.push(HeartEffect::Answer { ticket, result });
+            }
+            HeartInput::Set { ticket, assignment } => {
+                let result = self.on_set(assignment, out);
                 out.push(HeartEffect::Answer { ticket, result });
             }
             HeartInput::Rfs(message) => self.on_rfs(message, out),
@@ -329,7 +333,7 @@ impl HeartActor {
             id: 0,
             state: self.state(),
             colour: self.colour(),
-            resources: self.resources.values().cloned().collect(),
+            resources: self.resources.now.values().cloned().collect(),
             why: self.why.clone(),
             sync: self.sync.clone(),
         }
@@ -340,35 +344,6 @@ impl HeartActor {
         if self.said.as_ref() != Some(&status) {
             self.said = Some(status.clone());
             out.push(HeartEffect::ToDaemon(status));
-        }
-    }
-
-    pub(super) fn set_resource(&mut self, name: &str, value: ResourceValue, by: &str, loud: bool, out: &mut Out) {
-        let resource = Resource { name: name.to_owned(), value, by: by.to_owned() };
-        if self.resources.get(name) == Some(&resource) {
-            return;
-        }
-        if loud {
-            log(
-                out,
-                Event::ResourceSet {
-                    name: resource.name.clone(),
-                    value: resource.value.clone(),
-                    by: resource.by.clone(),
-                },
-            );
-        }
-        self.resources.insert(resource.name.clone(), resource.clone());
-        out.push(HeartEffect::SetResource(resource));
-    }
-
-    fn publish_resources(&mut self, out: &mut Out) {
-        let place = self.door.place();
-        self.set_resource("state.local", ResourceValue::Text(place.to_string()), "heart", false, out);
-        let remote = Place::of(self.remote.0, self.remote.1);
-        self.set_resource("state.remote", ResourceValue::Text(remote.to_string()), "heart", false, out);
-        if self.config.replicates {
-            self.publish_rfs(out);
         }
     }
 

@@ -1,5 +1,6 @@
 use hf_types::{
-    Caller, Command, Event, Incarnation, LanName, ModuleName, NodeName, Resource, RunId, Script, ScriptOutcome, Ticket,
+    Assignment, Caller, Command, Event, History, Incarnation, LanName, ModuleName, NodeName, Resource, RunId, Script,
+    ScriptOutcome, Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, HeartToRfs, RfsToHeart};
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,11 @@ pub enum HeartInput {
         ticket: Ticket,
         command: Command,
         by: Caller,
+    },
+    /// `set` that reached the heart's own socket.
+    Set {
+        ticket: Ticket,
+        assignment: Assignment,
     },
     Rfs(RfsToHeart),
     /// The process is gone, in good order or not: said also after `Stopped`, because another one may begin only then (the heart
@@ -157,7 +163,11 @@ pub enum HeartEffect {
         address: IpAddr,
     },
     Log(Event),
-    SetResource(Resource),
+    /// `history`: whether it goes into the history of resources.
+    SetResource {
+        resource: Resource,
+        history: History,
+    },
     /// Answered by `HeartInput::Random`.
     Random,
     /// End all processes of the module that its scripts left (its cgroup), at a forced stop.

@@ -1,7 +1,7 @@
 //! The heart: heartbeats, the mirror state machine, scripts, virtual IPs, permission to acknowledge.
 //!
 //! - [`HeartActor`] takes inputs and lets the rules look (`actor`), with what it knows of the other node (`peer`), of its
-//!   rfs (`rfs`), of scripts and addresses (`scripts`, `vips`).
+//!   rfs (`rfs`), of scripts and addresses (`scripts`, `vips`); `resources` are what it tells people and rules of that.
 //! - The rules, one file a state: `waiting`, `primary`, `secondary`. `commands` takes what an administrator says, `steps`
 //!   carries out the plans of `hf_module::mirror`.
 
@@ -11,6 +11,7 @@ mod config;
 mod io;
 mod peer;
 mod primary;
+mod resources;
 mod rfs;
 mod scripts;
 mod secondary;

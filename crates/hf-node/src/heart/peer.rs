@@ -53,6 +53,10 @@ impl HeartActor {
                 let result = self.on_command(command, by, out);
                 out.push(HeartEffect::ToDaemon(HeartToDaemon::Answer { ticket, result }));
             }
+            DaemonToHeart::Set { ticket, assignment } => {
+                let result = self.on_set(assignment, out);
+                out.push(HeartEffect::ToDaemon(HeartToDaemon::Answer { ticket, result }));
+            }
             DaemonToHeart::Peer(peer) => self.daemon_peer = Some(peer),
         }
     }

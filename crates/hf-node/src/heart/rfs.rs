@@ -89,6 +89,7 @@ impl HeartActor {
             }
             RfsToHeart::Sync(event) => self.on_sync(event),
             RfsToHeart::Fault(fault) => self.on_rfs_fault(fault, out),
+            RfsToHeart::Resources { values } => self.on_rfs_resources(values, out),
         }
     }
 
@@ -201,6 +202,7 @@ impl HeartActor {
             self.rfs.ending || self.step.is_some_and(|step| matches!(step.step, Step::StopRfs | Step::AbortRfs));
         let was_alive = self.rfs.alive;
         self.rfs_is_gone();
+        self.forget_rfs_resources(out);
         if expected {
             self.answer_step(Step::StopRfs);
             self.answer_step(Step::AbortRfs);

@@ -395,7 +395,7 @@ impl Lab {
                 assert!(!line.starts_with("Internal fault"), "{line}\n{}", self.logs());
                 self.nodes[node].log.push(line);
             }
-            HeartEffect::SetResource(_) => {}
+            HeartEffect::SetResource { .. } => {}
             HeartEffect::Random => {
                 let value = self.random();
                 self.tell_heart(node, 0, HeartInput::Random { value });

@@ -8,7 +8,7 @@ pub(crate) use open::{Opened, SCHEMA_VERSION, is_damage, move_aside, open, open_
 pub(crate) use query::{commands, log, resources};
 pub(crate) use write::{add_command, add_line, add_resource, ingest, trim};
 
-use hf_types::{LogLine, ResourceValue};
+use hf_types::{LogLine, Resource, ResourceValue};
 
 /// A value that a resource took.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,13 @@ pub struct ResourceRow {
     pub value: ResourceValue,
     /// Who set it.
     pub by: String,
+}
+
+impl From<Resource> for ResourceRow {
+    fn from(resource: Resource) -> ResourceRow {
+        let Resource { name, value, by, at_us } = resource;
+        ResourceRow { at_us, name, value, by }
+    }
 }
 
 /// A command that was given on this node.

@@ -11,7 +11,7 @@ pub(crate) fn ingest<E: From<rusqlite::Error>>(
     mut read: impl FnMut(&str, RingPosition) -> Result<RingBatch, E>,
 ) -> Result<Ingested, E> {
     let transaction = connection.transaction()?;
-    let (mut lines, mut more) = (Vec::new(), false);
+    let (mut lines, mut more, mut count) = (Vec::new(), false, 0);
     for process in processes {
         let before = position(&transaction, module, process)?;
         let batch = read(process, before)?;
@@ -19,9 +19,12 @@ pub(crate) fn ingest<E: From<rusqlite::Error>>(
         if batch.position != before {
             set_position(&transaction, module, process, batch.position)?;
         }
+        for (resource, always) in &batch.resources {
+            add_resource(&transaction, module, &resource.clone().into(), *always)?;
+            count += 1;
+        }
         lines.push(with_lost(process, batch));
     }
-    let mut count = 0;
     for line in merge(lines) {
         add_line(&transaction, module, &line)?;
         count += 1;
@@ -33,6 +36,7 @@ pub(crate) fn ingest<E: From<rusqlite::Error>>(
 /// What an ingestion did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ingested {
+    /// Lines and resources.
     pub lines: u64,
     pub more: bool,
 }
@@ -108,14 +112,19 @@ pub(crate) fn add_line(connection: &Connection, module: &str, line: &LogLine) ->
     Ok(())
 }
 
-/// Adds a resource's value if it is not the last one stored.
-pub(crate) fn add_resource(connection: &Connection, module: &str, row: &ResourceRow) -> Result<(), rusqlite::Error> {
+/// Adds a resource's value if it is not the last one stored, or in any case.
+pub(crate) fn add_resource(
+    connection: &Connection,
+    module: &str,
+    row: &ResourceRow,
+    always: bool,
+) -> Result<(), rusqlite::Error> {
     connection
         .prepare_cached(
             "INSERT INTO resource (module, at_us, name, value, set_by) SELECT ?1, ?2, ?3, ?4, ?5
-             WHERE ?4 IS NOT (SELECT value FROM resource WHERE module = ?1 AND name = ?3 ORDER BY id DESC LIMIT 1)",
+             WHERE ?6 OR ?4 IS NOT (SELECT value FROM resource WHERE module = ?1 AND name = ?3 ORDER BY id DESC LIMIT 1)",
         )?
-        .execute(params![module, row.at_us, row.name, value_text(row), row.by])?;
+        .execute(params![module, row.at_us, row.name, value_text(row), row.by, always])?;
     Ok(())
 }
 

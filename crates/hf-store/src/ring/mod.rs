@@ -1,4 +1,4 @@
-//! Log rings: one preallocated file a writing process.
+//! Log rings: one preallocated file a writing process, for log lines and the history of resources.
 //!
 //! Layout (version 1): a header of [`layout::HEADER`] bytes, then slots of [`layout::SLOT`] bytes. A slot at place
 //! `seq % slots` holds its own sequence number, so a reader that was lapped finds its way without following lengths. A
@@ -18,11 +18,27 @@ mod writer;
 pub use reader::{RingBatch, RingPosition, RingReader};
 pub use writer::RingWriter;
 
+use hf_types::{LogLine, Resource};
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
 
 /// Size of a ring in bytes, unless asked otherwise: some 4,000 lines.
 pub const RING_SIZE: u64 = 1 << 20;
+
+/// What a ring carries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    /// A value that a resource took.
+    Resource {
+        resource: Resource,
+        /// For the history also if it is the value before.
+        #[serde(default)]
+        always: bool,
+    },
+    Line(LogLine),
+}
 
 /// Why a ring can't be used.
 #[derive(Debug, thiserror::Error)]

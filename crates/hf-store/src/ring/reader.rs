@@ -1,7 +1,7 @@
-use super::RingError;
 use super::layout::{Header, SLOT, Slot};
 use super::writer::{error, read_header};
-use hf_types::LogLine;
+use super::{Entry, RingError};
+use hf_types::{LogLine, Resource};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -24,7 +24,9 @@ pub struct RingPosition {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RingBatch {
     pub lines: Vec<LogLine>,
-    /// Lines missing before or between these.
+    /// Values that resources took; with each, whether it is kept even if it is the value before.
+    pub resources: Vec<(Resource, bool)>,
+    /// Entries missing before or between these.
     pub lost: u64,
     pub position: RingPosition,
     /// More lines are there already.
@@ -50,7 +52,7 @@ impl RingReader {
     pub fn read(&self, position: RingPosition, max: usize) -> Result<RingBatch, RingError> {
         let header = self.header()?;
         let mut batch = Gather::start(&header, position);
-        while batch.position.seq < header.published && batch.lines.len() < max {
+        while batch.position.seq < header.published && batch.lines.len() + batch.resources.len() < max {
             self.step(&header, &mut batch).map_err(|source| error("read", &self.path, source))?;
         }
         Ok(batch.finish(header.published))
@@ -80,6 +82,7 @@ impl RingReader {
 /// Puts lines together.
 struct Gather {
     lines: Vec<LogLine>,
+    resources: Vec<(Resource, bool)>,
     lost: u64,
     position: RingPosition,
     partial: Vec<Slot>,
@@ -93,6 +96,7 @@ impl Gather {
         let known = position.ring == header.ring;
         Gather {
             lines: Vec::new(),
+            resources: Vec::new(),
             lost: 0,
             position: RingPosition {
                 ring: header.ring,
@@ -125,14 +129,17 @@ impl Gather {
     fn complete(&mut self, number: u64) {
         let bytes: Vec<u8> = self.partial.drain(..).flat_map(|slot| slot.payload).collect();
         // A line of a later version that can't be read here counts as lost with the next one.
-        let Ok(line) = serde_json::from_slice(&bytes) else {
+        let Ok(entry) = serde_json::from_slice(&bytes) else {
             return;
         };
         if self.position.line > 0 {
             self.lost += number.saturating_sub(self.position.line + 1);
         }
         self.position.line = self.position.line.max(number);
-        self.lines.push(line);
+        match entry {
+            Entry::Line(line) => self.lines.push(line),
+            Entry::Resource { resource, always } => self.resources.push((resource, always)),
+        }
     }
 
     fn finish(mut self, published: u64) -> RingBatch {
@@ -142,6 +149,7 @@ impl Gather {
         RingBatch {
             more: self.partial.is_empty() && self.position.seq < published,
             lines: self.lines,
+            resources: self.resources,
             lost: self.lost,
             position: self.position,
         }

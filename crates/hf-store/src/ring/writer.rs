@@ -1,6 +1,6 @@
-use super::RingError;
 use super::layout::{HEADER, Header, MIN_SLOTS, PAYLOAD, SLOT, Slot};
-use hf_types::LogLine;
+use super::{Entry, RingError};
+use hf_types::{LogLine, Resource};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::fs::{File, OpenOptions};
@@ -25,7 +25,7 @@ const FAREWELL: Duration = Duration::from_millis(300);
 /// The writing end: one a process. Never waits; a line that finds the queue full is dropped, and its number is missing.
 #[derive(Debug)]
 pub struct RingWriter {
-    queue: Option<SyncSender<(u64, LogLine)>>,
+    queue: Option<SyncSender<(u64, Entry)>>,
     next_line: AtomicU64,
     dropped: AtomicU64,
     thread: Option<JoinHandle<()>>,
@@ -58,8 +58,18 @@ impl RingWriter {
 
     /// Queues a line; false if it had to be dropped.
     pub fn write(&self, line: &LogLine) -> bool {
+        self.queue(Entry::Line(line.clone()))
+    }
+
+    /// Queues a value that a resource took, for its history; `always`: also if it is the value that is stored last. False
+    /// if it had to be dropped.
+    pub fn write_resource(&self, resource: &Resource, always: bool) -> bool {
+        self.queue(Entry::Resource { resource: resource.clone(), always })
+    }
+
+    fn queue(&self, entry: Entry) -> bool {
         let number = self.next_line.fetch_add(1, Ordering::Relaxed);
-        let sent = self.queue.as_ref().is_some_and(|queue| queue.try_send((number, line.clone())).is_ok());
+        let sent = self.queue.as_ref().is_some_and(|queue| queue.try_send((number, entry)).is_ok());
         if !sent {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -86,7 +96,7 @@ impl Drop for RingWriter {
     }
 }
 
-fn write_lines(mut ring: Ring, lines: &Receiver<(u64, LogLine)>, bell: &dyn Fn()) {
+fn write_lines(mut ring: Ring, lines: &Receiver<(u64, Entry)>, bell: &dyn Fn()) {
     while let Ok(first) = lines.recv() {
         for (number, line) in std::iter::once(first).chain(lines.try_iter()) {
             // A line that can't be written leaves a gap in the numbers, which the reader reports.
@@ -151,8 +161,8 @@ impl Ring {
         Ok(line + 1)
     }
 
-    fn append(&mut self, number: u64, line: &LogLine) -> io::Result<()> {
-        let json = encode_line(line)?;
+    fn append(&mut self, number: u64, entry: &Entry) -> io::Result<()> {
+        let json = encode(entry)?;
         let parts: Vec<&[u8]> = json.chunks(PAYLOAD).collect();
         let mut seq = self.header.published;
         for (part, payload) in parts.iter().enumerate() {
@@ -175,14 +185,16 @@ impl Ring {
     }
 }
 
-fn encode_line(line: &LogLine) -> io::Result<Vec<u8>> {
-    if line.text.len() <= TEXT_MAX {
-        return Ok(serde_json::to_vec(line)?);
+fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
+    match entry {
+        Entry::Line(line) if line.text.len() > TEXT_MAX => {
+            let mut cut = line.clone();
+            cut.text.truncate(cut.text.floor_char_boundary(TEXT_MAX - 16));
+            cut.text.push_str(" (cut off)");
+            Ok(serde_json::to_vec(&Entry::Line(cut))?)
+        }
+        entry => Ok(serde_json::to_vec(entry)?),
     }
-    let mut cut = line.clone();
-    cut.text.truncate(cut.text.floor_char_boundary(TEXT_MAX - 16));
-    cut.text.push_str(" (cut off)");
-    Ok(serde_json::to_vec(&cut)?)
 }
 
 fn open_file(path: &Path) -> io::Result<File> {

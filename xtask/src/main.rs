@@ -22,21 +22,18 @@ struct Cli {
 enum Chore {
     /// Check that every crate depends only on what its layer allows, and that pure crates stay pure
     Layering,
-    /// Run every scenario of tests/e2e ROUNDS times with random moments and write the table
+    /// Run every scenario of tests/e2e many times at random moments and write the table
     Soak {
-        #[arg(default_value_t = 20)]
-        rounds: u64,
-        #[arg(default_value = "bench/soak.md")]
-        table: String,
-        /// Only scenarios whose name contains this
-        only: Option<String>,
+        /// --rounds N, --minutes N (drawn at random), --table FILE, --only NAME
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
     },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().chore {
         Chore::Layering => layering(),
-        Chore::Soak { rounds, table, only } => soak(rounds, &table, only.as_deref()),
+        Chore::Soak { options } => soak(&options),
     }
 }
 
@@ -55,12 +52,11 @@ fn layering() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn soak(rounds: u64, table: &str, only: Option<&str>) -> anyhow::Result<ExitCode> {
+fn soak(options: &[String]) -> anyhow::Result<ExitCode> {
     let build = Command::new("./test").arg("build").current_dir(root()).status().context("can't run ./test build")?;
     anyhow::ensure!(build.success(), "./test build ended with {build}");
-    let rounds = rounds.to_string();
-    let mut args = vec!["run", "--locked", "-q", "-p", "e2e", "--bin", "soak", "--", &rounds, table];
-    args.extend(only);
+    let mut args = vec!["run", "--locked", "-q", "-p", "e2e", "--bin", "soak", "--"];
+    args.extend(options.iter().map(String::as_str));
     cargo(&args)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,30 +1,40 @@
-//! The soak: every scenario ROUNDS times at random moments. Every run is added to a journal (JSON lines) at once, the table is
-//! made from the whole journal: an interrupted soak goes on where it was, and a run that failed stays in the table.
-//! Called by `cargo xtask soak`.
+//! The soak: every scenario so many times at random moments, or scenarios drawn at random for so many minutes. Every run is added to
+//! a journal (JSON lines) at once, the table is made from the whole journal: an interrupted soak goes on where it was, and a run
+//! that failed stays in the table. Called by `cargo xtask soak`.
 
 mod table;
 
 use anyhow::Context;
+use clap::Parser;
 use e2e::scenarios::{ALL, BOTH, Scenario};
-use e2e::{Pair, Settings, run, seed};
+use e2e::{Pair, Random, Settings, run, seed};
 use std::io::Write;
+use std::time::{Duration, Instant};
 use table::Entry;
 
+#[derive(Parser)]
+struct Args {
+    /// Runs of each scenario
+    #[arg(long, default_value_t = 20, conflicts_with = "minutes")]
+    rounds: usize,
+    /// Instead of rounds: scenarios drawn at random on one pair, for so long
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// The table; the journal stands beside it
+    #[arg(long, default_value = "bench/soak.md")]
+    table: String,
+    /// Only scenarios whose name contains this
+    #[arg(long)]
+    only: Option<String>,
+}
+
 fn main() -> anyhow::Result<()> {
-    let mut args = std::env::args().skip(1);
-    let rounds: usize = args.next().map_or(Ok(20), |text| text.parse())?;
-    let table = args.next().unwrap_or_else(|| "bench/soak.md".to_owned());
-    let only = args.next();
-    let mut soak = Soak { rounds, journal: format!("{}.jsonl", table.trim_end_matches(".md")), table };
-    let wanted = |scenario: &&Scenario| only.as_ref().is_none_or(|name| scenario.name.contains(name));
-    for scenario in ALL.iter().filter(wanted) {
-        soak.repeat(scenario, Settings::default(), rounds)?;
-    }
-    // Eight combinations, a quarter of the rounds each.
-    for async_none in [false, true] {
-        for scenario in BOTH.iter().filter(wanted) {
-            soak.repeat(scenario, Settings { async_none, ..Settings::default() }, rounds.div_ceil(4))?;
-        }
+    let args = Args::parse();
+    let soak = Soak { journal: format!("{}.jsonl", args.table.trim_end_matches(".md")), table: args.table };
+    let wanted = |scenario: &&Scenario| args.only.as_ref().is_none_or(|name| scenario.name.contains(name));
+    match args.minutes {
+        Some(minutes) => soak.draw(&ALL.iter().chain(&BOTH).filter(wanted).collect::<Vec<_>>(), minutes)?,
+        None => soak.every(wanted, args.rounds)?,
     }
     let entries = soak.entries()?;
     let failed = entries.iter().filter(|entry| entry.failure.is_some()).count();
@@ -34,14 +44,44 @@ fn main() -> anyhow::Result<()> {
 }
 
 struct Soak {
-    rounds: usize,
     journal: String,
     table: String,
 }
 
 impl Soak {
+    /// `rounds` runs of each; of the eight combinations of "both at once" a quarter of the rounds each.
+    fn every(&self, wanted: impl Fn(&&Scenario) -> bool, rounds: usize) -> anyhow::Result<()> {
+        for scenario in ALL.iter().filter(&wanted) {
+            self.repeat(scenario, Settings::default(), rounds)?;
+        }
+        for async_none in [false, true] {
+            for scenario in BOTH.iter().filter(&wanted) {
+                self.repeat(scenario, Settings { async_none, ..Settings::default() }, rounds.div_ceil(4))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One scenario after the other on the same pair, drawn at random, until the time is over.
+    fn draw(&self, scenarios: &[&Scenario], minutes: u64) -> anyhow::Result<()> {
+        let (began, first) = (Instant::now(), seed());
+        eprintln!("the draws begin with seed {first}");
+        let mut random = Random::new(first);
+        let mut pair = None;
+        while began.elapsed() < Duration::from_secs(60 * minutes) {
+            let scenario = scenarios[(random.draw() % scenarios.len().max(1) as u64) as usize];
+            let on = match pair.take() {
+                Some(pair) => pair,
+                None => Pair::start("soak", Settings::default())?,
+            };
+            pair = self.once(on, scenario, scenario.name)?;
+            eprintln!("{} of {minutes} minutes: {}", began.elapsed().as_secs() / 60, scenario.name);
+        }
+        Ok(())
+    }
+
     /// Runs a scenario until the journal holds `rounds` of it; after a failure on a new pair.
-    fn repeat(&mut self, scenario: &Scenario, settings: Settings, rounds: usize) -> anyhow::Result<()> {
+    fn repeat(&self, scenario: &Scenario, settings: Settings, rounds: usize) -> anyhow::Result<()> {
         let name = table::title(scenario.name, settings.async_none);
         let done = self.entries()?.iter().filter(|entry| entry.scenario == name).count();
         let mut pair = None;
@@ -71,7 +111,7 @@ impl Soak {
     fn add(&self, entry: &Entry) -> anyhow::Result<()> {
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.journal)?;
         writeln!(file, "{}", serde_json::to_string(entry)?)?;
-        std::fs::write(&self.table, table::render(&self.entries()?, self.rounds)).context("writing the table")
+        std::fs::write(&self.table, table::render(&self.entries()?)).context("writing the table")
     }
 
     fn entries(&self) -> anyhow::Result<Vec<Entry>> {

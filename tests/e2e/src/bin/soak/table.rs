@@ -18,12 +18,13 @@ pub fn title(scenario: &str, async_none: bool) -> String {
 }
 
 /// One line a scenario (counts, p50, p99 and maximum of the longest gap and commit of each run), then every run with its seed.
-pub fn render(entries: &[Entry], rounds: usize) -> String {
-    let mut text = format!(
-        "# Soak\n\nMade by `cargo xtask soak {rounds}`. Every run: load on the virtual IP by four connections, harm at a random moment, every acknowledged\nnumber verified, `pg_amcheck` clean on both copies. The longest time without a commit and the longest commit of each run, in ms.\n\n\
-         | scenario | runs | held | acknowledged | gap p50 | gap p99 | gap max | commit p50 | commit p99 | commit max |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+pub fn render(entries: &[Entry]) -> String {
+    let mut text = String::from(
+        "# Soak\n\nMade by `cargo xtask soak`. Every run: load on the virtual IP by four connections, harm at a random moment, every acknowledged\nnumber verified, `pg_amcheck` clean on both copies. The longest time without a commit and the longest commit of each run, in ms.\n\n\
+         | scenario | runs | held | acknowledged | gap p50 | gap p99 | gap max | commit p50 | commit p99 | commit max |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     let mut names: Vec<&str> = entries.iter().map(|entry| entry.scenario.as_str()).collect();
+    names.sort_by_key(|name| entries.iter().position(|entry| entry.scenario == **name));
     names.dedup();
     for name in names {
         text += &summary(name, entries);
@@ -87,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_failed_run_is_counted_and_shown() {
-        let text = render(&[entry("cut", Some(3.0)), entry("cut", None), entry("cut", Some(5.0))], 3);
+        let text = render(&[entry("cut", Some(3.0)), entry("cut", None), entry("cut", Some(5.0))]);
         assert!(text.contains("| cut | 3 | 2 | 20 | 3 | 5 | 5 | 1 | 1 | 1 |"), "{text}");
         assert!(text.contains("| cut | 7 | FAILED: lost one   two | | | |"), "{text}");
     }

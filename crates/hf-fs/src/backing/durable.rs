@@ -52,6 +52,10 @@ impl Backing {
         self.unsynced.attributes(dir);
     }
 
+    fn names_are_durable(&self) -> bool {
+        self.names.durable.load(Ordering::Acquire) >= self.names.changed.load(Ordering::Acquire)
+    }
+
     /// Makes all name operations so far durable. Cheap when there were none.
     pub fn sync_names(&self) -> io::Result<()> {
         let wanted = self.names.changed.load(Ordering::Acquire);
@@ -77,22 +81,28 @@ impl Backing {
         Ok(())
     }
 
-    /// Makes a file durable (`data_only`: as `fdatasync`), and all name operations so far.
+    /// Makes a file durable (`data_only`: as `fdatasync`), and all name operations so far. Cheap when nothing of it changed: a database that
+    /// recovers syncs every file it has, and after a takeover all of them are on the disk.
     pub fn sync(&self, id: FileId, data_only: bool) -> io::Result<()> {
         let node = self.node(id)?;
+        if self.names_are_durable() && self.unsynced.is_durable(id) {
+            return Ok(());
+        }
         self.sync_node(&node, data_only)?;
         self.sync_names()
     }
 
     /// Makes everything on the backing file system durable.
     pub fn sync_all(&self) -> io::Result<()> {
+        let running = self.unsynced.begin();
         self.unsynced.take();
-        Ok(rustix::fs::syncfs(&self.root)?)
+        running.end(rustix::fs::syncfs(&self.root).map_err(io::Error::from))
     }
 
     /// Makes durable what no barrier covered since it was changed. Cheap when there is nothing; no lock is held while the disk works.
     /// After an error the rest is synced all the same, and nothing of it is tried again by the next call.
     pub fn sync_changed(&self) -> io::Result<()> {
+        let running = self.unsynced.begin();
         let mut done = Ok(());
         let whole = match self.unsynced.take() {
             Taken::Files(files) if files.len() <= SINGLY => {
@@ -107,7 +117,7 @@ impl Backing {
             }
             Taken::Files(_) | Taken::Everything => true,
         };
-        if whole { done.and(self.sync_all()) } else { done }
+        running.end(if whole { done.and(self.sync_all()) } else { done })
     }
 
     /// False when only `syncfs` can do it.
@@ -128,13 +138,14 @@ impl Backing {
         if node.is_path_only() {
             return Ok(());
         }
+        let running = self.unsynced.begin();
         self.unsynced.clear(node.id(), data_only);
         let unsynced = node.unsynced.swap(false, Ordering::Relaxed);
         let done = if data_only { rustix::fs::fdatasync(node) } else { rustix::fs::fsync(node) };
         if done.is_err() && unsynced {
             node.unsynced.store(true, Ordering::Relaxed);
         }
-        Ok(done?)
+        running.end(done.map_err(io::Error::from))
     }
 
     fn sync_dir(&self, dir: FileId) -> io::Result<()> {

@@ -243,10 +243,15 @@ impl Backing {
 
     /// Changes the file, and its next sync will fail.
     pub(crate) fn break_sync(&self, id: FileId) {
+        self.put_null(id);
+        self.unsynced.content(id);
+    }
+
+    /// Every sync of this file fails from now on.
+    fn put_null(&self, id: FileId) {
         self.close(id);
         let null = std::fs::File::open("/dev/null").unwrap();
         self.cache.put(Node::new(id, null.into(), libc::S_IFREG));
-        self.unsynced.content(id);
     }
 }
 
@@ -278,6 +283,19 @@ fn what_no_barrier_covered_is_known_and_made_durable() {
         place.backing.sync_changed().unwrap();
         assert!(place.backing.is_synced(), "change {number}");
     }
+}
+
+#[test]
+fn a_file_that_is_durable_is_not_synced_again() {
+    let place = place();
+    let (idle, written) = (place.file("idle").id, place.file("written").id);
+    place.backing.sync_changed().unwrap();
+    place.backing.sync_names().unwrap();
+    [idle, written].into_iter().for_each(|id| place.backing.put_null(id));
+    place.backing.sync(idle, false).unwrap();
+    place.backing.unsynced.content(written);
+    assert_eq!(errno_of(place.backing.sync(written, true)), libc::EINVAL);
+    assert_eq!(errno_of(place.backing.sync(idle, true)), libc::EINVAL, "after a failed sync nothing is certain");
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! leaves it to a sync that begins later.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 use crate::pipeline::FileId;
 
@@ -19,6 +20,29 @@ pub(super) struct Unsynced {
     content: Marks,
     /// Attributes, and the names in a directory: `fdatasync` doesn't cover them.
     attributes: Marks,
+    /// Syncs that took marks away and haven't ended.
+    running: AtomicUsize,
+    /// A sync failed: that a file has no mark means nothing any more in this process (P11).
+    failed: AtomicBool,
+}
+
+/// A sync that is under way; see [`Unsynced::begin`].
+pub(super) struct Running<'a>(&'a Unsynced);
+
+impl Running<'_> {
+    /// Ends it with its result.
+    pub fn end<T>(self, result: io::Result<T>) -> io::Result<T> {
+        if result.is_err() {
+            self.0.failed.store(true, Ordering::SeqCst);
+        }
+        result
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What was marked.
@@ -52,6 +76,22 @@ impl Unsynced {
         if !data_only {
             self.attributes.clear(id);
         }
+    }
+
+    /// To be called before a sync takes marks away; the sync ends when the value is dropped.
+    pub fn begin(&self) -> Running<'_> {
+        self.running.fetch_add(1, Ordering::SeqCst);
+        Running(self)
+    }
+
+    /// Is all that ever changed in this file on the disk? True only if that is certain: marks first, then the running syncs, because a
+    /// sync takes marks away while it is counted.
+    pub fn is_durable(&self, id: FileId) -> bool {
+        fence(Ordering::SeqCst);
+        !self.content.may_have(id)
+            && !self.attributes.may_have(id)
+            && self.running.load(Ordering::SeqCst) == 0
+            && !self.failed.load(Ordering::SeqCst)
     }
 
     /// Is nothing marked?
@@ -104,6 +144,10 @@ impl Marks {
             }
         }
         self.lost.store(true, Ordering::SeqCst);
+    }
+
+    fn may_have(&self, id: FileId) -> bool {
+        self.lost.load(Ordering::SeqCst) || self.near(id).any(|slot| slot.load(Ordering::SeqCst) == id.0)
     }
 
     /// In all slots: two threads may have set it at once.
@@ -185,6 +229,27 @@ mod tests {
         }
         (1..=1000).for_each(|id| unsynced.attributes(FileId(id)));
         assert_eq!(unsynced.take(), Taken::Everything);
+    }
+
+    #[test]
+    fn a_file_is_durable_when_nothing_of_it_is_marked_and_no_sync_runs_or_failed() {
+        let unsynced = Unsynced::default();
+        assert!(!unsynced.is_durable(FileId(3)), "nothing is known at first");
+        unsynced.take();
+        assert!(unsynced.is_durable(FileId(3)));
+        unsynced.content(FileId(3));
+        unsynced.attributes(FileId(4));
+        assert!(!unsynced.is_durable(FileId(3)) && !unsynced.is_durable(FileId(4)) && unsynced.is_durable(FileId(5)));
+        let running = unsynced.begin();
+        unsynced.take();
+        assert!(!unsynced.is_durable(FileId(3)), "its mark is taken, its sync still runs");
+        running.end(Ok(())).unwrap();
+        assert!(unsynced.is_durable(FileId(3)));
+        (1..=1000).for_each(|id| unsynced.content(FileId(id)));
+        assert!(!unsynced.is_durable(FileId(2000)), "marks were lost");
+        unsynced.take();
+        unsynced.begin().end::<()>(Err(io::ErrorKind::Other.into())).unwrap_err();
+        assert!(!unsynced.is_durable(FileId(3)), "after an error nothing is certain");
     }
 
     /// A writer's change is covered by a sync that began after it, or is still marked: with many writers, takers and barriers at once.

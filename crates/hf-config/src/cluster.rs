@@ -1,17 +1,17 @@
 //! `cluster.xml`: the nodes and their addresses on each network (reference 004, chapter 12).
 
-use std::collections::HashMap;
+mod addresses;
+mod host;
+mod read;
+
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::context::Context;
-use crate::diagnostic::{Checked, Code, Diagnostics};
-use crate::element::{Element, Value, open_root};
-use crate::spec;
-use crate::values::host_address;
-use crate::xml;
+pub use addresses::{Addresses, BadAddresses};
+pub use host::Host;
+pub use read::{check_cluster, parse_cluster};
 
 /// The cluster: every node has the same one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,16 +48,23 @@ pub struct Lan {
 pub struct LanNode {
     /// `name`.
     pub name: String,
-    /// `addr`: where the others reach it.
-    pub addr: Ipv4Addr,
+    /// `addr`: where the others reach it, as it is written.
+    pub addr: Host,
+    /// The address that `addr` means; none for a name that was not looked up. See [`Cluster::resolve`].
+    pub ip: Option<IpAddr>,
     /// `laddr`: its own local address, where that differs (address translation).
-    pub laddr: Option<Ipv4Addr>,
+    pub laddr: Option<IpAddr>,
 }
 
 impl LanNode {
     /// The address that this node itself binds to.
-    pub fn local_addr(&self) -> Ipv4Addr {
-        self.laddr.unwrap_or(self.addr)
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        self.laddr.or(self.ip)
+    }
+
+    /// Whether a machine with this address can be this node.
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.ip == Some(address) || self.laddr == Some(address)
     }
 }
 
@@ -94,8 +101,31 @@ impl Cluster {
     }
 
     /// Where others reach a node on a network.
-    pub fn address(&self, node: &str, lan: &str) -> Option<Ipv4Addr> {
-        self.node_on(node, lan).map(|entry| entry.addr)
+    pub fn address(&self, node: &str, lan: &str) -> Option<IpAddr> {
+        self.node_on(node, lan)?.ip
+    }
+
+    /// The names that stand for addresses, in the order of the file, each with the kind of address that its network needs, if that is known.
+    pub fn names(&self) -> Vec<(String, Option<Family>)> {
+        let of = |lan: &'_ Lan| -> Vec<(String, Option<Family>)> {
+            let named = lan.nodes.iter().filter_map(|node| Some((node, node.addr.name()?)));
+            named.map(|(node, name)| (name.to_owned(), lan.family_of(node))).collect()
+        };
+        self.lans.iter().flat_map(of).collect()
+    }
+
+    /// Whether every node has an address on each of its networks.
+    pub fn is_resolved(&self) -> bool {
+        self.lans.iter().flat_map(|lan| &lan.nodes).all(|node| node.ip.is_some())
+    }
+
+    /// Puts in what names stand for; a name that `addresses` doesn't have stays unknown.
+    pub fn resolve(&mut self, addresses: &Addresses) {
+        for node in self.lans.iter_mut().flat_map(|lan| &mut lan.nodes) {
+            if let Host::Name(name) = &node.addr {
+                node.ip = addresses.get(name);
+            }
+        }
     }
 
     /// The networks for membership, heartbeats and replication.
@@ -118,12 +148,14 @@ impl Cluster {
     }
 
     /// The node that has one of these local addresses.
-    pub fn node_with_address(&self, addresses: &[Ipv4Addr]) -> Option<&str> {
+    pub fn node_with_address(&self, addresses: &[IpAddr]) -> Option<&str> {
         let mut entries = self.lans.iter().flat_map(|lan| &lan.nodes);
-        entries.find(|entry| addresses.contains(&entry.local_addr())).map(|entry| entry.name.as_str())
+        let own = |entry: &&LanNode| entry.local_ip().is_some_and(|ip| addresses.contains(&ip));
+        entries.find(own).map(|entry| entry.name.as_str())
     }
 
-    /// A text that is equal exactly for equal configurations, whatever the file's layout: what a signature is made of.
+    /// A text that is equal exactly for equal configurations, whatever the file's layout: what a signature is made of. Names stand in it as
+    /// they are written: two nodes may look them up differently.
     pub fn canonical(&self) -> String {
         let mut out = format!(
             "cluster port={} pulse_ms={} mlost_count={} slost_count={}\n",
@@ -134,7 +166,8 @@ impl Cluster {
             // Writing to a String can't fail.
             let _ = writeln!(out, "lan {} console={console} framework={framework} command={command}", lan.name);
             for node in &lan.nodes {
-                let _ = writeln!(out, "node {} addr={} laddr={}", node.name, node.addr, node.local_addr());
+                let local = node.laddr.map_or_else(|| node.addr.to_string(), |laddr| laddr.to_string());
+                let _ = writeln!(out, "node {} addr={} laddr={local}", node.name, node.addr);
             }
         }
         out
@@ -146,150 +179,26 @@ impl Lan {
     pub fn node(&self, name: &str) -> Option<&LanNode> {
         self.nodes.iter().find(|node| node.name == name)
     }
-}
 
-/// Reads `cluster.xml`. `file` is only shown. See [`check_cluster`] for warnings of a good file.
-pub fn parse_cluster(text: &str, file: &str) -> Result<Cluster, Diagnostics> {
-    check_cluster(text, file).into_result()
-}
-
-/// Reads `cluster.xml` and keeps notes and warnings too.
-pub fn check_cluster(text: &str, file: &str) -> Checked<Cluster> {
-    let mut context = Context::without_macros(text, file);
-    let document = xml::parse(text, &mut context.sink);
-    let cluster = document.as_ref().and_then(|document| {
-        let root = open_root(document, &spec::CLUSTER, &mut context)?;
-        let lans = root.only_child(&spec::LANS, &mut context);
-        if lans.is_none() {
-            root.report_missing_child("lans", &mut context);
-        }
-        Some(read_lans(&lans?, &mut context))
-    });
-    Checked::new(cluster, context.sink.finish())
-}
-
-/// A network as it is read, with places for later complaints.
-struct ReadLan<'d> {
-    element: Element<'d>,
-    lan: Lan,
-}
-
-fn read_lans(lans: &Element, context: &mut Context) -> Cluster {
-    let children = lans.children(&spec::CLUSTER_LAN, context);
-    if children.is_empty() {
-        lans.report_missing_child("lan", context);
-    }
-    let mut seen = Seen::default();
-    let read: Vec<ReadLan> = children.into_iter().map(|element| read_lan(element, &mut seen, context)).collect();
-    let cluster = Cluster {
-        port: lans.port("port", context).unwrap_or_default(),
-        pulse_ms: lans.duration("pulse", context),
-        mlost_count: lans.count("mlost_count", context),
-        slost_count: lans.count("slost_count", context),
-        lans: read.iter().map(|read| read.lan.clone()).collect(),
-    };
-    if !read.is_empty() {
-        check_coverage(lans, &read, &cluster, context);
-    }
-    cluster
-}
-
-/// What must not come twice.
-#[derive(Default)]
-struct Seen {
-    lans: Vec<String>,
-    /// Address: the node and network that has it.
-    addresses: HashMap<Ipv4Addr, String>,
-    local_addresses: HashMap<Ipv4Addr, String>,
-}
-
-fn read_lan<'d>(element: Element<'d>, seen: &mut Seen, context: &mut Context) -> ReadLan<'d> {
-    let name = element.require_name("name", context);
-    if let Some(name) = &name {
-        if seen.lans.contains(&name.text) {
-            duplicate(name, format!("there is another network called {}", name.text), context);
-        }
-        seen.lans.push(name.text.clone());
-    }
-    let mut lan = Lan {
-        name: name.map_or_else(String::new, |value| value.text),
-        console: element.switch("console", context),
-        framework: element.switch("framework", context),
-        command: element.switch("command", context),
-        nodes: Vec::new(),
-    };
-    let nodes = element.children(&spec::NODE, context);
-    for node in &nodes {
-        let read = read_node(node, &lan, seen, context);
-        lan.nodes.extend(read);
-    }
-    if nodes.len() < 2 {
-        let message = format!("the network {} has fewer than two nodes", lan.name);
-        context.sink.error(Code::MissingElement, element.span(), message, None);
-    }
-    ReadLan { element, lan }
-}
-
-fn read_node(element: &Element, lan: &Lan, seen: &mut Seen, context: &mut Context) -> Option<LanNode> {
-    let name = element.require_name("name", context);
-    if let Some(name) = &name
-        && lan.node(&name.text).is_some()
-    {
-        duplicate(name, format!("the network {} has the node {} already", lan.name, name.text), context);
-    }
-    let owner = format!("{} on {}", name.as_ref().map_or("?", |name| &name.text), lan.name);
-    let addr = element.require("addr", context).cloned();
-    let addr = addr.and_then(|value| unique_address(&value, &owner, &mut seen.addresses, context));
-    let laddr = element.get("laddr").cloned();
-    let laddr = laddr.and_then(|value| unique_address(&value, &owner, &mut seen.local_addresses, context));
-    // A bad address is reported; the stand-in keeps the node on the network for the checks that follow.
-    Some(LanNode { name: name?.text, addr: addr.unwrap_or(Ipv4Addr::UNSPECIFIED), laddr })
-}
-
-fn unique_address(
-    value: &Value,
-    owner: &str,
-    seen: &mut HashMap<Ipv4Addr, String>,
-    context: &mut Context,
-) -> Option<Ipv4Addr> {
-    let address = host_address(value, context)?;
-    match seen.insert(address, owner.to_owned()) {
-        None => Some(address),
-        Some(first) => {
-            duplicate(value, format!("{address} is the address of {first} already"), context);
-            None
-        }
+    /// The kind of address that a node's name must stand for here: that of its `laddr`, else that of the others; none if nothing says so.
+    fn family_of(&self, node: &LanNode) -> Option<Family> {
+        let others = self.nodes.iter().filter_map(|other| other.laddr.or(other.addr.ip()));
+        node.laddr.into_iter().chain(others).next().map(Family::of)
     }
 }
 
-fn duplicate(value: &Value, message: String, context: &mut Context) {
-    context.sink.error(Code::Duplicate, value.span.clone(), message, None);
+/// The two kinds of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
 }
 
-/// The rules about which network must have all nodes (reference 004, 12.1.3).
-fn check_coverage(lans: &Element, read: &[ReadLan], cluster: &Cluster, context: &mut Context) {
-    let all = cluster.node_names();
-    let missing = |lan: &Lan| -> Vec<&str> { all.iter().copied().filter(|node| lan.node(node).is_none()).collect() };
-    for ReadLan { element, lan } in read {
-        let missing = missing(lan);
-        if lan.console && !missing.is_empty() {
-            let message = format!("the network {} is for the console, but lacks {}", lan.name, missing.join(", "));
-            let help = "add the node, or set console=\"off\"".to_owned();
-            context.sink.error(Code::BadLan, element.span(), message, Some(help));
-        }
-        if lan.command && (!lan.framework || !missing.is_empty()) {
-            let message = format!("the network {} can't carry commands", lan.name);
-            let help = "it needs framework=\"on\" and every node".to_owned();
-            context.sink.error(Code::BadLan, element.span(), message, Some(help));
-        }
-    }
-    if !cluster.framework_lans().any(|lan| missing(lan).is_empty()) {
-        let message = "no network with framework=\"on\" has every node".to_owned();
-        let help = format!("one network for internal communication needs all of {}", all.join(", "));
-        context.sink.error(Code::BadLan, lans.span(), message, Some(help));
-    }
-    for second in read.iter().filter(|read| read.lan.command).skip(1) {
-        let message = "another network has command=\"on\" already".to_owned();
-        context.sink.error(Code::Duplicate, second.element.span(), message, None);
+impl Family {
+    /// The kind of an address.
+    pub fn of(address: IpAddr) -> Family {
+        if address.is_ipv4() { Family::V4 } else { Family::V6 }
     }
 }

@@ -31,7 +31,9 @@ mod suggest;
 mod values;
 mod xml;
 
-pub use cluster::{Cluster, Lan, LanNode, UnknownOwnNode, check_cluster, parse_cluster};
+pub use cluster::{
+    Addresses, BadAddresses, Cluster, Family, Host, Lan, LanNode, UnknownOwnNode, check_cluster, parse_cluster,
+};
 pub use diagnostic::{Checked, Code, Diagnostic, Diagnostics, Severity};
 pub use model::{
     AsyncMode, Boot, DefaultPrim, Heart, Heartbeat, HostNameWhen, Logging, Mode, ModuleConfig, NotReplicated,

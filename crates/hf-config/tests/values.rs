@@ -139,7 +139,7 @@ fn a_cluster_answers_questions() {
     let text = include_str!("cases/cluster/good.xml");
     let cluster = parse_cluster(text, "cluster.xml").expect("it is good");
     assert_eq!((cluster.port, cluster.node_names()), (4800, vec!["node1", "node2"]));
-    assert_eq!(cluster.address("node2", "repli"), Some(Ipv4Addr::new(10, 0, 0, 2)));
+    assert_eq!(cluster.address("node2", "repli"), Some(Ipv4Addr::new(10, 0, 0, 2).into()));
     assert_eq!(cluster.address("node3", "repli"), None);
     assert_eq!(cluster.framework_lans().count(), 2);
     assert_eq!(cluster.command_lan().map(|lan| lan.name.as_str()), Some("default"));
@@ -149,7 +149,7 @@ fn a_cluster_answers_questions() {
         "this machine is called other, and cluster.xml has no such node (it has node1, node2); \
          add it, or give this machine one of these names"
     );
-    assert_eq!(cluster.node_with_address(&[Ipv4Addr::new(10, 0, 0, 2)]), Some("node2"));
+    assert_eq!(cluster.node_with_address(&[Ipv4Addr::new(10, 0, 0, 2).into()]), Some("node2"));
 }
 
 #[test]
@@ -169,6 +169,25 @@ fn a_local_address_behind_translation() {
                 <node name='b' addr='192.0.2.2' laddr='10.0.0.2'/></lan></lans></cluster>";
     let cluster = parse_cluster(text, "c.xml").expect("it is good");
     let node = cluster.node_on("a", "d").expect("it is there");
-    assert_eq!((node.addr, node.local_addr()), (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(10, 0, 0, 1)));
-    assert_eq!(cluster.node_with_address(&[Ipv4Addr::new(10, 0, 0, 2)]), Some("b"));
+    let (outer, inner) = (Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::new(10, 0, 0, 1).into());
+    assert_eq!((node.ip, node.local_ip()), (Some(outer), Some(inner)));
+    assert_eq!(cluster.node_with_address(&[Ipv4Addr::new(10, 0, 0, 2).into()]), Some("b"));
+}
+
+#[test]
+fn names_are_put_in_after_they_were_looked_up() {
+    let text = "<cluster><lans><lan name='d'><node name='a' addr='Srv1.example' laddr='fd00::1'/>
+                <node name='b' addr='srv2.example'/></lan></lans></cluster>";
+    let mut cluster = parse_cluster(text, "c.xml").expect("it is good");
+    let before = cluster.canonical();
+    let names = cluster.names();
+    let wanted = Some(hf_config::Family::V6);
+    assert_eq!(names, [("srv1.example".to_owned(), wanted), ("srv2.example".to_owned(), wanted)]);
+    assert_eq!(cluster.address("b", "d"), None);
+    let mut addresses = hf_config::Addresses::default();
+    addresses.put("srv2.example", "fd00::9".parse().expect("an address"));
+    cluster.resolve(&addresses);
+    assert_eq!(cluster.address("b", "d"), "fd00::9".parse().ok());
+    assert_eq!(cluster.node_on("a", "d").and_then(|node| node.local_ip()), "fd00::1".parse().ok());
+    assert_eq!(cluster.canonical(), before, "the signature goes by what is written");
 }

@@ -29,8 +29,10 @@ impl Shell {
             self.tell(problem);
         }
         self.modules = loaded.modules.into_iter().collect();
-        let signature = loaded.member.as_ref().map(|member| member.signature.clone());
-        if signature != self.signature {
+        self.names_missing = loaded.member.as_ref().is_some_and(|member| !member.cluster.is_resolved());
+        // The addresses too: names may stand for others than before.
+        let applied = loaded.member.as_ref().map(|member| (member.signature.clone(), member.cluster.clone()));
+        if applied != self.applied {
             let before = std::mem::replace(&mut self.lanes, Lanes::none());
             self.told = Refused::default();
             if let Some(member) = &loaded.member {
@@ -38,7 +40,7 @@ impl Shell {
                 self.lanes = lanes;
                 problems.iter().for_each(|problem| self.tell(problem));
             }
-            self.signature = signature;
+            self.applied = applied;
         }
         if let Some(member) = &loaded.member {
             self.me = member.me.clone();

@@ -6,7 +6,7 @@ use hf_types::{LanName, NodeName};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -58,7 +58,7 @@ struct Peer {
     node: NodeName,
     address: SocketAddr,
     /// The peer's own view of its address, which it may send from where addresses are translated.
-    local: Ipv4Addr,
+    local: IpAddr,
     channel: Channel,
 }
 
@@ -83,7 +83,11 @@ impl Lanes {
             let (Some(own), Ok(name)) = (lan.node(member.me.as_str()), lan.name.parse()) else {
                 continue; // this node isn't on that network
             };
-            let address = SocketAddr::from((own.local_addr(), member.cluster.port));
+            let Some(own) = own.local_ip() else {
+                problems.push(format!("the network {name} isn't used: this node's name there has no address yet"));
+                continue;
+            };
+            let address = SocketAddr::from((own, member.cluster.port));
             let taken = before.sockets.values().find(|lane| lane.address == address);
             match taken.map_or_else(|| bind(address).map(Arc::new), |lane| Ok(lane.socket.clone())) {
                 Ok(socket) => {
@@ -146,7 +150,7 @@ impl Lanes {
 
 impl Peer {
     fn is(&self, from: SocketAddr) -> bool {
-        from.ip() == self.address.ip() || from.ip() == IpAddr::V4(self.local)
+        from.ip() == self.address.ip() || from.ip() == self.local
     }
 }
 
@@ -171,8 +175,9 @@ fn peers_of(member: &Member, lan: &hf_config::Lan) -> Vec<Peer> {
             let me = member.me.as_str();
             Some(Peer {
                 node: node.name.parse().ok()?, // checked when the configuration was read
-                address: SocketAddr::from((node.addr, member.cluster.port)),
-                local: node.local_addr(),
+                // A name without an address yet: not heard there until it has one.
+                address: SocketAddr::from((node.ip?, member.cluster.port)),
+                local: node.local_ip()?,
                 channel: Channel::new(&member.key, &purpose, me, &node.name, os_rng()),
             })
         })
@@ -181,8 +186,14 @@ fn peers_of(member: &Member, lan: &hf_config::Lan) -> Vec<Peer> {
 
 /// Binds also an address that the machine doesn't have yet: at boot the network may come later.
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_freebind_v4(true)?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    match address {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+        SocketAddr::V6(_) => {
+            socket.set_only_v6(true)?;
+            socket.set_freebind_v6(true)?;
+        }
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())

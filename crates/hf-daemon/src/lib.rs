@@ -19,6 +19,7 @@ mod load;
 mod log;
 mod marker;
 mod modules;
+mod names;
 mod run;
 mod shell;
 mod watchdog;

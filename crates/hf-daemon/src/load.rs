@@ -37,14 +37,14 @@ pub fn load(paths: &Paths, given: Option<NodeName>) -> Loaded {
     Loaded { member, modules, problems }
 }
 
-/// Tells apart the states of the cluster's two files, so that a copy put there by hand (until commands are distributed, this is
+/// Tells apart the states of the cluster's files, so that a copy put there by hand (until commands are distributed, this is
 /// how a second node gets the key) is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp([Option<(SystemTime, u64)>; 2]);
+pub struct Stamp([Option<(SystemTime, u64)>; 3]);
 
 impl Stamp {
     pub fn of(paths: &Paths) -> Stamp {
-        Stamp([stamp(&paths.cluster_xml()), stamp(&paths.cluster_key())])
+        Stamp([paths.cluster_xml(), paths.cluster_key(), paths.cluster_addresses()].map(|path| stamp(&path)))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::load::Stamp;
 use crate::marker::{Marker, Notes};
 use crate::modules::Configured;
 use crate::watchdog::Watchdog;
+use hf_config::Cluster;
 use hf_host::{Paths, clock};
 use hf_node::daemon::{DaemonActor, DaemonInput, HeartExit};
 use hf_store::Store;
@@ -47,7 +48,11 @@ pub struct Shell {
     /// Set when the loop is to end.
     pub(crate) exit: bool,
     pub(crate) given: Option<NodeName>,
-    pub(crate) signature: Option<String>,
+    /// Signature and networks of the cluster configuration that this daemon goes by.
+    pub(crate) applied: Option<(String, Cluster)>,
+    /// A name in cluster.xml has no address yet; when it was looked up last.
+    pub(crate) names_missing: bool,
+    pub(crate) names_tried: Option<Instant>,
     inbox: mpsc::Receiver<Event>,
     pub(crate) datagrams: (mpsc::Sender<Datagram>, mpsc::Receiver<Datagram>),
     signals: Signals,
@@ -93,7 +98,9 @@ impl Shell {
             answers: BTreeMap::new(),
             shutting_down: false,
             exit: false,
-            signature: None,
+            applied: None,
+            names_missing: false,
+            names_tried: None,
             datagrams: mpsc::channel(EVENTS),
             signals: Signals {
                 terminate: signal(SignalKind::terminate())?,
@@ -271,6 +278,7 @@ impl Shell {
         if Stamp::of(&self.paths) != self.stamp {
             self.reload();
         }
+        self.look_up_missing_names(now);
         for module in self.hearts.living() {
             self.store.ingest(&module, &self.paths.module_run(&module));
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use hf_fs::engine::{Directory, Engine, EngineConfig};
 use hf_fs::front::protect;
 use hf_fs::keeper;
-use hf_fs::link::{Authenticate, Limited};
+use hf_fs::link::{Authenticate, LaneSource, Limited};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -58,8 +58,7 @@ fn run(dir: &Path, own: &str, peer: &str, first: bool, async_second: bool) -> Re
     let config = EngineConfig {
         directories: vec![Directory { dir: dir.join("mnt"), backing: dir.join("data") }],
         keeper: dir.join("keeper.sock"),
-        own: own.parse()?,
-        peer: peer.parse()?,
+        lanes: LaneSource::fixed(own.parse()?, peer.parse()?),
         first,
         async_second,
         send_timeout: Duration::from_secs(30),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use hf_fs::backing::{Backing, Inherited, Name, New};
 use hf_fs::link::acks::Mode;
 use hf_fs::link::ring::Ring;
-use hf_fs::link::{Authenticate, DirPipeline, Flow, Limited, Link, LinkOptions, Wanted};
+use hf_fs::link::{Authenticate, DirPipeline, Flow, LaneSource, Limited, Link, LinkOptions, Wanted};
 use hf_fs::pipeline::{Attrs, FileId, GateState, Op, Pipeline};
 use hf_fs::sync::{self, SyncOptions};
 use hf_fs::table::Table;
@@ -51,8 +51,7 @@ fn node(root: &Path, range: u16, local: SocketAddr, peer: SocketAddr, async_seco
     let backing = Arc::new(Backing::open(root, &root.with_extension("hold"), table)?);
     let (sender, events) = mpsc::channel();
     let options = LinkOptions {
-        local,
-        peer,
+        lanes: LaneSource::fixed(local, peer),
         async_second,
         send_timeout: Duration::from_secs(30),
         lock_timeout: Duration::from_secs(100),

@@ -5,7 +5,7 @@ use hf_seal::{Channel, ClusterKey, What, os_rng};
 use hf_types::ModuleName;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use tokio::net::UdpSocket;
 
 /// Longest datagram that is looked at; a heartbeat is shorter than any MTU.
@@ -87,7 +87,7 @@ impl Lanes {
 
     fn open_datagram(&mut self, n: usize, length: usize, from: SocketAddr) -> Option<Vec<u8>> {
         let lane = &mut self.lanes[n];
-        if from.ip() != lane.address.peer.ip() && from.ip() != IpAddr::V4(lane.address.peer_local) {
+        if from.ip() != lane.address.peer.ip() && from.ip() != lane.address.peer_local {
             self.refused.strangers += 1;
             return None;
         }
@@ -128,8 +128,14 @@ impl Lane {
 }
 
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_freebind_v4(true)?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    match address {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+        SocketAddr::V6(_) => {
+            socket.set_only_v6(true)?;
+            socket.set_freebind_v6(true)?;
+        }
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())

@@ -7,7 +7,7 @@ use hf_host::{Paths, cluster, module};
 use hf_net::VipSpec;
 use hf_node::heart::HeartConfig;
 use hf_types::{BadName, ModuleName, NodeName};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 /// Why a heart can't start.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,8 @@ pub enum LoadError {
     Config(String),
     #[error("the network {lan} of a heartbeat has no address of {node} in cluster.xml")]
     NoAddress { lan: String, node: String },
+    #[error("the name of {node} on the network {lan} was never looked up: run 'holdfast cluster resolve'")]
+    NoLookup { lan: String, node: String },
 }
 
 /// One lane's addresses, in the order of the heartbeats.
@@ -33,7 +35,7 @@ pub struct LaneAddress {
     /// Where the other node listens.
     pub peer: SocketAddr,
     /// The other node's own view of its address, where addresses are translated.
-    pub peer_local: Ipv4Addr,
+    pub peer_local: IpAddr,
 }
 
 /// Everything read at the start.
@@ -72,11 +74,14 @@ fn lanes(applied: &Applied, cluster: &Cluster, heart: &HeartConfig) -> Result<Ve
                     .ok_or_else(|| LoadError::NoAddress { lan: heartbeat.lan.clone(), node: name.to_owned() })
             };
             let (me, peer) = (node(heart.me.as_str())?, node(heart.peer.as_str())?);
+            let known = |address: Option<IpAddr>, node: &NodeName| {
+                address.ok_or_else(|| LoadError::NoLookup { lan: heartbeat.lan.clone(), node: node.to_string() })
+            };
             Ok(LaneAddress {
                 lan: heartbeat.lan.clone(),
-                own: SocketAddr::from((me.local_addr(), port)),
-                peer: SocketAddr::from((peer.addr, port)),
-                peer_local: peer.local_addr(),
+                own: SocketAddr::from((known(me.local_ip(), &heart.me)?, port)),
+                peer: SocketAddr::from((known(peer.ip, &heart.peer)?, port)),
+                peer_local: known(peer.local_ip(), &heart.peer)?,
             })
         })
         .collect()

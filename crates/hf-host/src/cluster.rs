@@ -3,15 +3,20 @@
 use crate::clock;
 use crate::files::{FileError, failed, make_dir, read_if_there, write_durably};
 use crate::paths::Paths;
-use hf_config::{Cluster, Diagnostics, check_cluster};
+use hf_config::{Addresses, Cluster, Diagnostics, check_cluster};
 use hf_seal::{ClusterKey, KeyError, os_rng};
 use hf_types::{BadName, NodeName};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::SystemTime;
+
+mod names;
+
+pub use names::{LookedUp, NoAddress, look_up};
 
 /// A cluster that this node is a member of.
 #[derive(Clone, Debug)]
 pub struct Member {
+    /// Its names are resolved as far as that was possible.
     pub cluster: Cluster,
     pub key: ClusterKey,
     pub me: NodeName,
@@ -36,6 +41,8 @@ pub enum ClusterError {
     OwnNode(#[from] hf_config::UnknownOwnNode),
     #[error(transparent)]
     NodeName(#[from] BadName),
+    #[error("names in cluster.xml can't be looked up: {}", names::listed(.0))]
+    Names(Vec<NoAddress>),
 }
 
 /// Which node this machine is.
@@ -45,7 +52,7 @@ pub struct Identity {
     pub given: Option<NodeName>,
     pub hostname: String,
     /// The machine's addresses, for a host whose name isn't in cluster.xml.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Identity {
@@ -87,12 +94,16 @@ impl Identity {
     }
 }
 
-fn own_addresses() -> Vec<Ipv4Addr> {
+fn own_addresses() -> Vec<IpAddr> {
     let Ok(interfaces) = nix::ifaddrs::getifaddrs() else {
         return Vec::new();
     };
     interfaces
-        .filter_map(|interface| Some(interface.address?.as_sockaddr_in()?.ip()))
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+        })
         .filter(|address| !address.is_loopback())
         .collect()
 }
@@ -106,12 +117,19 @@ pub fn load(paths: &Paths, identity: &Identity) -> Result<Member, ClusterError> 
     let key = ClusterKey::from_hex(&key)?;
     let applied = std::fs::metadata(&key_file).and_then(|data| data.modified());
     let applied = applied.map_err(failed("read", &key_file))?;
-    member(&xml, &file.to_string_lossy(), key, identity, applied)
+    member(checked(&xml, &file.to_string_lossy())?, key, &addresses(paths), identity, applied)
+}
+
+/// The addresses that names had when they were looked up last. A file that can't be read is told by nobody: everything in it can be looked
+/// up again, which is what happens then.
+fn addresses(paths: &Paths) -> Addresses {
+    let text = read_if_there(&paths.cluster_addresses()).ok().flatten().unwrap_or_default();
+    Addresses::from_xml(&text).unwrap_or_default()
 }
 
 /// Checks a new configuration (or the present one, if `xml` is none), makes a new key, and writes both durably.
 ///
-/// The key is written first: a power cut between the two leaves an old configuration with a new key, which `confinfo`
+/// Every name in it must have an address now. The key is written first: a power cut between the two leaves an old configuration with a new key, which `confinfo`
 /// shows, and never a configuration that is half of each file.
 pub fn apply(paths: &Paths, identity: &Identity, file: &str, xml: Option<&str>) -> Result<Member, ClusterError> {
     let present;
@@ -122,25 +140,52 @@ pub fn apply(paths: &Paths, identity: &Identity, file: &str, xml: Option<&str>) 
             &present
         }
     };
+    let cluster = checked(xml, file)?;
+    let found = look_up(&cluster, &addresses(paths));
+    if !found.unknown.is_empty() {
+        return Err(ClusterError::Names(found.unknown));
+    }
     let key = ClusterKey::generate(&mut os_rng());
-    let member = member(xml, file, key, identity, SystemTime::now())?;
+    let member = member(cluster, key, &found.addresses, identity, SystemTime::now())?;
     make_dir(&paths.cluster(), 0o755)?;
     write_durably(&paths.cluster_key(), member.key.to_hex().as_bytes(), 0o600)?;
+    write_addresses(paths, &found.addresses)?;
     write_durably(&paths.cluster_xml(), xml.as_bytes(), 0o644)?;
     Ok(member)
 }
 
+/// Looks up every name of the applied configuration again and keeps what was found. What has no address now keeps the one it had.
+pub fn resolve(paths: &Paths) -> Result<LookedUp, ClusterError> {
+    let file = paths.cluster_xml();
+    let xml = read_if_there(&file)?.ok_or(ClusterError::Missing)?;
+    let found = look_up(&checked(&xml, &file.to_string_lossy())?, &addresses(paths));
+    if found.is_news() {
+        write_addresses(paths, &found.addresses)?;
+    }
+    Ok(found)
+}
+
+fn write_addresses(paths: &Paths, addresses: &Addresses) -> Result<(), FileError> {
+    let file = paths.cluster_addresses();
+    if addresses.is_empty() && !file.exists() {
+        return Ok(());
+    }
+    write_durably(&file, addresses.to_xml().as_bytes(), 0o644)
+}
+
+fn checked(xml: &str, file: &str) -> Result<Cluster, ClusterError> {
+    let checked = check_cluster(xml, file);
+    checked.value.ok_or_else(|| ClusterError::Invalid(Box::new(checked.diagnostics)))
+}
+
 fn member(
-    xml: &str,
-    file: &str,
+    mut cluster: Cluster,
     key: ClusterKey,
+    addresses: &Addresses,
     identity: &Identity,
     applied: SystemTime,
 ) -> Result<Member, ClusterError> {
-    let checked = check_cluster(xml, file);
-    let Some(cluster) = checked.value else {
-        return Err(ClusterError::Invalid(Box::new(checked.diagnostics)));
-    };
+    cluster.resolve(addresses);
     let me = identity.node_of(&cluster)?;
     for name in cluster.node_names() {
         name.parse::<NodeName>()?;

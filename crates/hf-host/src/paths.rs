@@ -79,6 +79,11 @@ impl Paths {
         self.cluster().join("cluster.key")
     }
 
+    /// What the names in `cluster.xml` were looked up as on this node.
+    pub fn cluster_addresses(&self) -> PathBuf {
+        self.cluster().join("cluster_ip.xml")
+    }
+
     pub fn database(&self) -> PathBuf {
         self.safevar.join("db/holdfast.db")
     }

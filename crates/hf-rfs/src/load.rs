@@ -2,9 +2,10 @@
 
 use crate::authenticate::ByClusterKey;
 use crate::places::{self, PlacesError};
-use hf_config::{ModuleConfig, Replicated, Rfs};
+use hf_config::{Cluster, ModuleConfig, Replicated, Rfs};
 use hf_fs::engine::{Directory, EngineConfig};
 use hf_fs::front::mountpoint::Place;
+use hf_fs::link::{LaneSource, LinkLane};
 use hf_host::cluster::{ClusterError, Identity, Member};
 use hf_host::module::{Applied, ModuleError, rfs_port};
 use hf_host::{Paths, clock, cluster, module, random};
@@ -62,12 +63,11 @@ fn engine(
     rfs: &Rfs,
     pair: &HeartConfig,
 ) -> Result<EngineConfig, LoadError> {
-    let (own, peer) = addresses(member, applied, pair)?;
+    let lanes = lanes(&member.cluster, applied, pair)?;
     Ok(EngineConfig {
         directories: directories(rfs),
         keeper: paths.module_run(name).join("keeper.sock"),
-        own,
-        peer,
+        lanes: LaneSource::new(move || lanes.clone()),
         first: pair.me_first,
         async_second: rfs.async_mode == hf_config::AsyncMode::Second,
         send_timeout: Duration::from_millis(rfs.send_timeout_ms),
@@ -92,16 +92,29 @@ fn link_silence(pair: &HeartConfig) -> Duration {
     shortest.clamp(LINK_SILENCE_MIN, LINK_SILENCE_MAX)
 }
 
-fn addresses(member: &Member, applied: &Applied, pair: &HeartConfig) -> Result<(SocketAddr, SocketAddr), LoadError> {
+/// The networks that the heartbeats use, the replication's own one first: it carries the link as long as it works.
+fn lanes(cluster: &Cluster, applied: &Applied, pair: &HeartConfig) -> Result<Vec<LinkLane>, LoadError> {
     let config: &ModuleConfig = &applied.config;
-    let lan = config.effective_flow_lan();
+    let mut names = vec![config.effective_flow_lan()];
+    for heartbeat in &config.heart.heartbeats {
+        if !names.contains(&heartbeat.lan.as_str()) {
+            names.push(&heartbeat.lan);
+        }
+    }
     let port = rfs_port(applied.id);
-    let node = |name: &NodeName| {
-        let node = member.cluster.node_on(name.as_str(), lan);
-        node.ok_or_else(|| LoadError::NoAddress { lan: lan.to_owned(), node: name.clone() })
-    };
-    let (me, peer) = (node(&pair.me)?, node(&pair.peer)?);
-    Ok((SocketAddr::from((me.local_addr(), port)), SocketAddr::from((peer.addr, port))))
+    let mut lanes = Vec::new();
+    for lan in names {
+        let node = |name: &NodeName| {
+            let node = cluster.node_on(name.as_str(), lan);
+            node.ok_or_else(|| LoadError::NoAddress { lan: lan.to_owned(), node: name.clone() })
+        };
+        // A name without an address yet: this network waits until it was looked up.
+        if let (Some(own), Some(peer)) = (node(&pair.me)?.local_ip(), node(&pair.peer)?.ip) {
+            let (local, peer) = (SocketAddr::from((own, port)), SocketAddr::from((peer, port)));
+            lanes.push(LinkLane { name: lan.to_owned(), local, peer });
+        }
+    }
+    Ok(lanes)
 }
 
 fn directories(rfs: &Rfs) -> Vec<Directory> {

@@ -103,7 +103,7 @@ fn address(
     }
     found.addresses.push(addr);
     let mut nodes = cluster.into_iter().flat_map(|cluster| &cluster.lans).flat_map(|lan| &lan.nodes);
-    if let Some(node) = nodes.find(|node| node.addr == addr || node.laddr == Some(addr)) {
+    if let Some(node) = nodes.find(|node| node.has(addr.into())) {
         let message = format!("{addr} is the node {}'s own address in cluster.xml", node.name);
         let help = "a virtual address must be free: it moves between the nodes".to_owned();
         context.sink.error(Code::Conflict, value.span.clone(), message, Some(help));

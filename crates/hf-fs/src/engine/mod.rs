@@ -7,7 +7,6 @@
 
 mod stage;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
@@ -20,7 +19,7 @@ use hf_wire::frame::Body;
 
 use crate::front::Role;
 use crate::link::acks::{Mode, Need};
-use crate::link::{ACCEPTED, Authenticate, Events, Flow, Link, LinkOptions, Wanted, lock};
+use crate::link::{ACCEPTED, Authenticate, Events, Flow, LaneSource, Link, LinkOptions, Wanted, lock};
 use crate::pipeline::{FileId, GateState};
 use crate::record::{RecordError, RecordFile};
 use crate::sync::{self, SyncOptions};
@@ -55,10 +54,8 @@ pub struct EngineConfig {
     pub directories: Vec<Directory>,
     /// The keeper's socket.
     pub keeper: PathBuf,
-    /// Where this node listens; connections come from this address, too.
-    pub own: SocketAddr,
-    /// The other node.
-    pub peer: SocketAddr,
+    /// The networks that can carry the replication, best first.
+    pub lanes: LaneSource,
     /// First of the pair in cluster.xml: the nodes' new file ids differ by this.
     pub first: bool,
     /// `async="second"`.
@@ -364,8 +361,7 @@ impl Inner {
         let ring = stage.ring(RING_BYTES)?;
         let config = &self.config;
         let options = LinkOptions {
-            local: config.own,
-            peer: config.peer,
+            lanes: config.lanes.clone(),
             async_second: config.async_second,
             send_timeout: config.send_timeout,
             lock_timeout: config.lock_timeout,

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
@@ -69,8 +70,7 @@ fn config(dir: &Path, own: SocketAddr, peer: SocketAddr, first: bool) -> EngineC
     EngineConfig {
         directories: vec![directory("data"), directory("log")],
         keeper: dir.join("keeper.sock"),
-        own,
-        peer,
+        lanes: LaneSource::fixed(own, peer),
         first,
         async_second: false,
         send_timeout: Duration::from_secs(30),

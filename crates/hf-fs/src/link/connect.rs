@@ -2,24 +2,50 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hf_replica::engine::EngineEvent;
 use hf_wire::frame::{Body, HEADER_LEN, Header, Hello, Place};
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::sockopt;
 
 use super::auth::Limited;
+use super::lanes::{LinkLane, Listeners, connect_any};
 use super::{Link, Wanted, lock};
 
 /// How long between two attempts.
 const RETRY: Duration = Duration::from_millis(100);
 /// How many connections may be proving themselves at once; when another comes, the oldest goes.
 const HALF_OPEN: usize = 4;
+
+/// How long a connection stays on a worse lane before the better ones are tried again.
+const RETURN: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 10_000 });
+/// A connection that lasted so long was good.
+const LASTED: Duration = Duration::from_secs(600);
+/// [`RETURN`] is doubled at most so often.
+const DOUBLED: u32 = 6;
+
+/// How patiently the better lanes are tried again: one that connects and then doesn't carry is returned to ever more rarely.
+#[derive(Default)]
+struct Returning {
+    disappointed: u32,
+}
+
+impl Returning {
+    fn wait(&self) -> Duration {
+        RETURN * 2u32.pow(self.disappointed)
+    }
+
+    fn served(&mut self, lane: usize, lasted: Duration) {
+        if lasted >= LASTED {
+            self.disappointed = 0;
+        } else if lane == 0 {
+            self.disappointed = (self.disappointed + 1).min(DOUBLED);
+        }
+    }
+}
 
 /// Connections that prove themselves, and the one that has.
 #[derive(Default)]
@@ -31,15 +57,13 @@ struct Arrivals {
 impl Link {
     /// The thread that owns the connection.
     pub(super) fn connections(self: &Arc<Link>) {
+        let mut returning = Returning::default();
         loop {
             let wanted = self.wait_for_wish();
             match wanted {
                 Wanted::Exit => return,
                 Wanted::Listen => self.listen(),
-                _ => match self.connect() {
-                    Ok(stream) => self.serve(stream),
-                    Err(error) => tracing::debug!(%error, "the other node can't be reached for replication"),
-                },
+                _ => self.serve_connected(&mut returning),
             }
             self.pause();
         }
@@ -64,28 +88,67 @@ impl Link {
         let _ = self.wanted_changed.wait_timeout_while(guard, RETRY, |wanted| *wanted == before);
     }
 
-    fn connect(self: &Arc<Link>) -> io::Result<TcpStream> {
-        let stream = connect_from(self.options.local, self.options.peer)?;
+    /// Connects, and serves that connection. One that isn't on the best lane is given up for a better one as soon as that works again.
+    fn serve_connected(self: &Arc<Link>, returning: &mut Returning) {
+        let mut next = match self.connect(&self.options.lanes.lanes()) {
+            Ok(found) => Some(found),
+            Err(error) => {
+                tracing::debug!(%error, "the other node can't be reached for replication");
+                return;
+            }
+        };
+        while let Some((stream, lane)) = next.take() {
+            let (began, over) = (Instant::now(), AtomicBool::new(false));
+            let wait = returning.wait();
+            next = std::thread::scope(|scope| {
+                let better = (lane > 0).then(|| scope.spawn(|| self.find_better(lane, wait, &over)));
+                self.serve(stream);
+                over.store(true, Ordering::SeqCst);
+                better.and_then(|better| better.join().ok().flatten())
+            });
+            returning.served(lane, began.elapsed());
+        }
+    }
+
+    fn connect(self: &Arc<Link>, lanes: &[LinkLane]) -> io::Result<(TcpStream, usize)> {
+        let (stream, lane) = connect_any(lanes)?;
         self.auth.initiate(&mut Limited::new(&stream)).map_err(|why| {
             self.statistics.strangers.fetch_add(1, Ordering::Relaxed);
             io::Error::other(why)
         })?;
-        Ok(stream)
+        self.statistics.lane.store(lane as u64, Ordering::Relaxed);
+        tracing::info!(lan = lanes[lane].name, "replication goes over this network");
+        Ok((stream, lane))
+    }
+
+    /// Tries the lanes before `lane` until one works, then ends the present connection. Not while copies are compared: that would begin anew.
+    fn find_better(self: &Arc<Link>, lane: usize, wait: Duration, over: &AtomicBool) -> Option<(TcpStream, usize)> {
+        let mut tried = Instant::now();
+        while !over.load(Ordering::SeqCst) {
+            std::thread::sleep(RETRY);
+            if tried.elapsed() < wait || self.bound.is_syncing() || !self.out.is_open() {
+                continue;
+            }
+            tried = Instant::now();
+            let lanes = self.options.lanes.lanes();
+            let Ok(found) = self.connect(lanes.get(..lane).unwrap_or(&lanes)) else { continue };
+            // Seen too late: the present connection ended by itself, and another one is on its way.
+            if over.load(Ordering::SeqCst) {
+                return None;
+            }
+            self.out.shutdown();
+            return Some(found);
+        }
+        None
     }
 
     /// Listens as long as it is wanted; a proven connection is served here, a newer one replaces it (the old one is dead then).
     fn listen(self: &Arc<Link>) {
-        let listener = match listen_on(self.options.local) {
-            Ok(listener) => listener,
-            Err(error) => {
-                tracing::warn!(%error, address = %self.options.local, "can't listen for the other node");
-                return;
-            }
-        };
+        let mut listeners = Listeners::new(self.options.lanes.clone());
         let arrivals = Arc::new(Mutex::new(Arrivals::default()));
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let accepting = scope.spawn(|| self.accept(&listener, &arrivals, &over));
+            let accepting = scope.spawn(|| self.accept(&mut listeners, &arrivals, &over));
             // A wish of a moment ("nothing", then "listen" again) may be seen by one of the two only: they end together, and all of it begins
             // again.
             while self.is_wanted(Wanted::Listen) && !accepting.is_finished() {
@@ -102,18 +165,15 @@ impl Link {
         });
     }
 
-    fn accept(self: &Arc<Link>, listener: &TcpListener, arrivals: &Arc<Mutex<Arrivals>>, over: &AtomicBool) {
+    fn accept(self: &Arc<Link>, listeners: &mut Listeners, arrivals: &Arc<Mutex<Arrivals>>, over: &AtomicBool) {
         while self.is_wanted(Wanted::Listen) && !over.load(Ordering::SeqCst) {
-            if !wait_readable(listener) {
-                continue;
-            }
-            match listener.accept() {
-                Ok((stream, from)) if from.ip() == self.options.peer.ip() => self.prove(stream, arrivals),
-                Ok((_, from)) => {
+            match listeners.accept() {
+                Some((stream, Ok(()))) => self.prove(stream, arrivals),
+                Some((_, Err(from))) => {
                     self.statistics.strangers.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(%from, "a stranger on the replication port");
                 }
-                Err(error) => tracing::debug!(%error, "accept"),
+                None => {}
             }
         }
     }
@@ -238,42 +298,4 @@ fn read_hello(stream: &mut Limited<'_>) -> io::Result<Hello> {
         Body::Hello(hello) => Ok(hello),
         other => Err(io::Error::new(io::ErrorKind::InvalidData, format!("instead of a hello: {other:?}"))),
     }
-}
-
-fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-fn wait_readable(listener: &TcpListener) -> bool {
-    let mut fds = [PollFd::new(listener, PollFlags::IN)];
-    let limit = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-    matches!(rustix::event::poll(&mut fds, Some(&limit)), Ok(n) if n > 0)
-}
-
-/// From our address on the flow's LAN: the other node accepts no other.
-fn connect_from(local: SocketAddr, peer: SocketAddr) -> io::Result<TcpStream> {
-    let family = if peer.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    rustix::net::bind(&socket, &SocketAddr::new(local.ip(), 0))?;
-    match rustix::net::connect(&socket, &peer) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::INPROGRESS) => finish_connecting(&socket)?,
-        Err(error) => return Err(error.into()),
-    }
-    rustix::io::ioctl_fionbio(&socket, false)?;
-    Ok(TcpStream::from(socket))
-}
-
-fn finish_connecting(socket: &OwnedFd) -> io::Result<()> {
-    let fd = socket.as_fd();
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
-    let limit = Timespec { tv_sec: 1, tv_nsec: 0 };
-    if rustix::event::poll(&mut fds, Some(&limit))? == 0 {
-        return Err(io::ErrorKind::TimedOut.into());
-    }
-    sockopt::socket_error(socket)??;
-    Ok(())
 }

@@ -16,7 +16,7 @@ use rustix::fs::RenameFlags;
 use super::acks::Mode;
 use super::auth::{Authenticate, Limited};
 use super::ring::Ring;
-use super::{DirPipeline, Flow, Link, LinkOptions, Wanted};
+use super::{DirPipeline, Flow, LaneSource, Link, LinkOptions, Wanted};
 use crate::backing::{Backing, Change, Inherited, Name, New};
 use crate::pipeline::{Attrs, FileId, GateState, Op, Pipeline, Seq, Stamp};
 use crate::sync::{self, SyncOptions};
@@ -65,8 +65,7 @@ pub fn free_address() -> SocketAddr {
 
 pub fn options(local: SocketAddr, peer: SocketAddr, async_second: bool) -> LinkOptions {
     LinkOptions {
-        local,
-        peer,
+        lanes: LaneSource::fixed(local, peer),
         async_second,
         send_timeout: Duration::from_secs(30),
         lock_timeout: Duration::from_secs(100),

@@ -1,4 +1,4 @@
-//! The link between the two copies: one TCP connection, unacknowledged frames kept in memory that outlives this process.
+//! The link between the two copies: one TCP connection (over one of several networks: [`lanes`]), unacknowledged frames kept in memory that outlives this process.
 //!
 //! A write's way: [`pipe`] (under the front end's lock) puts a frame into the [`ring`], [`out`] sends it from there; on the other node
 //! [`receive`] applies it in order, [`durable`] syncs for barriers, and the acknowledgement comes back through [`receive`]
@@ -23,13 +23,13 @@ pub mod auth;
 mod connect;
 mod durable;
 mod encode;
+mod lanes;
 pub mod out;
 pub mod pipe;
 mod receive;
 pub mod ring;
 mod watch;
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
@@ -47,15 +47,14 @@ use ring::{Full, Ring};
 
 pub use auth::{Authenticate, Limited};
 pub use durable::ACCEPTED;
+pub use lanes::{LaneSource, LinkLane};
 pub use pipe::DirPipeline;
 
 /// What the link is told once.
 #[derive(Clone, Debug)]
 pub struct LinkOptions {
-    /// This node's address and port on the flow's LAN; connections also come from this address.
-    pub local: SocketAddr,
-    /// The other node's.
-    pub peer: SocketAddr,
+    /// The networks between the nodes, the one that is meant for replication first.
+    pub lanes: LaneSource,
     /// `async="second"`: a barrier is acknowledged when received; else when durable.
     pub async_second: bool,
     /// How long operations may stay unacknowledged before it is reported.
@@ -111,6 +110,8 @@ pub struct Statistics {
     pub strangers: AtomicU64,
     /// Connections that stood.
     pub connections: AtomicU64,
+    /// Of the end that connects: which lane was taken last, counted from 0.
+    pub lane: AtomicU64,
     /// Frames of the stream applied here.
     pub applied: AtomicU64,
 }

@@ -149,6 +149,29 @@ fn a_broken_connection_goes_on_with_the_next_frame() {
 }
 
 #[test]
+fn the_link_goes_over_another_lane_and_comes_back_when_the_first_works_again() {
+    let [first, second, peer_first, peer_second] = std::array::from_fn(|_| free_address());
+    let lane = |name: &str, local, peer| LinkLane { name: name.into(), local, peer };
+    let there = Arc::new(Mutex::new(vec![lane("second", peer_second, second)]));
+    let mut here = options(first, peer_first, true);
+    here.lanes = LaneSource::new(move || vec![lane("first", first, peer_first), lane("second", second, peer_second)]);
+    let mut other = options(peer_first, first, true);
+    let list = there.clone();
+    other.lanes = LaneSource::new(move || lock(&list).clone());
+    let (primary, secondary) = (Node::new(here, 1, RING), Node::new(other, 2, RING));
+    connect(&primary, &secondary);
+    assert_eq!(primary.link.statistics.lane.load(Ordering::Relaxed), 1, "nobody listens on the first");
+    primary.synchronise();
+    let file = primary.hands().create(ROOT, "file").unwrap();
+    lock(&there).push(lane("first", peer_first, first));
+    primary.wait_link();
+    assert_eq!(primary.link.statistics.lane.load(Ordering::Relaxed), 0);
+    primary.hands().write(file, 0, b"over the first").unwrap();
+    assert_equal(&primary, &secondary);
+    primary.assert_no_fault();
+}
+
+#[test]
 fn a_successor_on_either_side_goes_on_where_the_dead_process_stopped() {
     let (a, b) = (free_address(), free_address());
     let mut primary = Node::new(options(a, b, true), 1, RING);

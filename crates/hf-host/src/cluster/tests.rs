@@ -64,3 +64,20 @@ fn a_host_without_a_valid_name_has_a_provisional_one() {
     assert_eq!(identity("node1").provisional().as_str(), "node1");
     assert_eq!(identity("").provisional().as_str(), "unconfigured");
 }
+
+#[test]
+fn names_keep_the_addresses_they_were_applied_with() {
+    let (_dir, paths) = place();
+    // "localhost" would be refused; this one is never found, but was once.
+    let xml = XML.replace("10.1.0.2", "b.invalid");
+    let refused = apply(&paths, &identity("a"), "x.xml", Some(&xml));
+    assert!(matches!(refused, Err(ClusterError::Names(names)) if names.len() == 1));
+    apply(&paths, &identity("a"), "x.xml", Some(XML)).unwrap();
+    let mut known = Addresses::default();
+    known.put("b.invalid", "10.1.0.2".parse().unwrap());
+    write_addresses(&paths, &known).unwrap();
+    apply(&paths, &identity("a"), "x.xml", Some(&xml)).unwrap();
+    let loaded = load(&paths, &identity("a")).unwrap();
+    assert_eq!(loaded.cluster.address("b", "default"), "10.1.0.2".parse().ok());
+    assert!(!resolve(&paths).unwrap().is_news());
+}

@@ -51,8 +51,11 @@ pub struct Loaded {
 pub fn load(paths: &Paths, module_name: &ModuleName, node: Option<NodeName>) -> Result<Loaded, LoadError> {
     let member = cluster::load(paths, &Identity::of_this_machine(node))?;
     let applied = module::load(paths, module_name, &member.cluster)?;
-    let heart = HeartConfig::from_config(&applied.config, &member.cluster, &member.me)
+    let mut heart = HeartConfig::from_config(&applied.config, &member.cluster, &member.me)
         .map_err(|error| LoadError::Config(error.to_string()))?;
+    let bin = paths.user_bin(module_name);
+    // A broken link or an unreadable file is there: running it says what is wrong with it.
+    heart.scripts.retain(|script| bin.join(script.as_str()).symlink_metadata().is_ok());
     let lanes = lanes(&applied, &member.cluster, &heart)?;
     let vips = vips(&applied.config);
     Ok(Loaded { member, applied, heart, lanes, vips })

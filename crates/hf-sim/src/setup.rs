@@ -3,7 +3,7 @@ use crate::rng::Rng;
 use hf_node::daemon::{DaemonConfig, InstalledModule};
 use hf_node::heart::{HeartConfig, Lane, Vip};
 use hf_node::rfs::RfsConfig;
-use hf_types::{LanName, ModuleName, NodeName};
+use hf_types::{LanName, ModuleName, NodeName, Script};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ impl Setup {
                 arp_elapse: Duration::from_secs(30),
                 arp_reroute: false,
             }],
-            scripts: true,
+            scripts: Script::OF_STATES.into(),
             nice_stop_timeout: Duration::from_secs(5),
             force_stop_timeout: Duration::from_secs(3),
             syncdelta_min: 0,

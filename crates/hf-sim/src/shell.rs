@@ -268,7 +268,7 @@ impl World {
         let after = match script {
             Script::StartPrim => dice.range(50 * MS, 2000 * MS),
             Script::StopPrim => dice.range(20 * MS, 1000 * MS),
-            Script::Prestart | Script::Poststop | Script::Transition => dice.range(5 * MS, 50 * MS),
+            _ => dice.range(5 * MS, 50 * MS),
         };
         (after, ScriptOutcome::Exited(0))
     }
@@ -290,7 +290,7 @@ impl World {
         match ended.script {
             Script::StartPrim => self.nodes[node].application |= well,
             Script::StopPrim | Script::Prestart => self.nodes[node].application &= !(well || ended.force),
-            Script::Poststop | Script::Transition => {}
+            _ => {}
         }
         self.script_answer(node, &ended, outcome);
     }

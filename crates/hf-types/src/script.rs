@@ -1,27 +1,78 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The user scripts of a mirror module that are served (reference 004, 14.1).
+/// The user scripts of a module (reference 004, 14.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Script {
     Prestart,
+    StartBoth,
+    StopBoth,
     StartPrim,
     StopPrim,
+    StartSecond,
+    StopSecond,
+    StartSec,
+    StopSec,
     Poststop,
     Transition,
+    /// Of the command `config`.
+    Config,
+    /// Of the command `deconfig`.
+    Deconfig,
+    /// Of the command `confcheck`.
+    Confcheck,
+    /// Of the command `state -v`.
+    State,
+    /// Of the command `level`.
+    Level,
 }
 
 impl Script {
+    /// Those that follow the states of a module.
+    pub const OF_STATES: [Script; 11] = [
+        Script::Prestart,
+        Script::StartBoth,
+        Script::StopBoth,
+        Script::StartPrim,
+        Script::StopPrim,
+        Script::StartSecond,
+        Script::StopSecond,
+        Script::StartSec,
+        Script::StopSec,
+        Script::Poststop,
+        Script::Transition,
+    ];
+
+    /// Those that belong to a command (reference 004, 14.1.2).
+    pub const OF_COMMANDS: [Script; 5] =
+        [Script::Config, Script::Deconfig, Script::Confcheck, Script::State, Script::Level];
+
     /// The file's name in SAFEUSERBIN.
     pub fn as_str(self) -> &'static str {
         match self {
             Script::Prestart => "prestart",
+            Script::StartBoth => "start_both",
+            Script::StopBoth => "stop_both",
             Script::StartPrim => "start_prim",
             Script::StopPrim => "stop_prim",
+            Script::StartSecond => "start_second",
+            Script::StopSecond => "stop_second",
+            Script::StartSec => "start_sec",
+            Script::StopSec => "stop_sec",
             Script::Poststop => "poststop",
             Script::Transition => "transition",
+            Script::Config => "config",
+            Script::Deconfig => "deconfig",
+            Script::Confcheck => "confcheck",
+            Script::State => "state",
+            Script::Level => "level",
         }
+    }
+
+    /// Whether it stops an application: called a second time with `force`, and bounded by a time-out.
+    pub fn is_stop(self) -> bool {
+        matches!(self, Script::StopBoth | Script::StopPrim | Script::StopSecond | Script::StopSec)
     }
 }
 

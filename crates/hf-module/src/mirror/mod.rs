@@ -12,11 +12,14 @@
 //!
 //! - [`Door`] is the only way from one [`Place`] (state and colour) to another.
 //! - [`Plan`] is the sequence of steps that a change consists of: scripts, addresses, replication, farewell.
+//! - [`Part`] says which start and stop scripts belong to which state, and [`automaton`] in which order they are called.
 
+pub mod automaton;
 mod place;
 mod plan;
 mod script;
 
+pub use automaton::Part;
 pub use place::{Door, Illegal, LEGAL, Passage, Place};
 pub use plan::{Goal, Plan, Step};
 pub use script::arguments;

@@ -1,3 +1,4 @@
+use super::automaton::{Part, forced_stops, starts, stops};
 use hf_types::{Action, ModuleState};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -5,17 +6,17 @@ use std::collections::VecDeque;
 /// One step of a change. Each ends by itself, by an answer, or at its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
-    /// Script prestart.
+    /// Script prestart; for a module without it, all stop scripts.
     Prestart,
     /// Replication takes the primary's role and may acknowledge.
     TakeRole,
     SetVips,
-    /// Script start_prim.
-    StartPrim,
-    /// Script stop_prim, the graceful call.
-    StopPrim,
-    /// Script stop_prim, the call with `force`.
-    StopPrimForce,
+    /// A start script, unless its part runs already.
+    Start(Part),
+    /// A stop script, the graceful call, if its part runs.
+    Stop(Part),
+    /// A stop script, the call with `force`, if its part runs.
+    StopForce(Part),
     ClearVips,
     /// Everything accepted is written back and has arrived.
     Drain,
@@ -47,6 +48,10 @@ pub enum Goal {
     Restarted,
     /// Secondary in step, after a swap.
     Swapped,
+    /// Secondary in step, with what runs on secondaries.
+    Following,
+    /// No longer secondary: back to WAIT.
+    FallenBack,
 }
 
 /// A change in steps (reference 004, 14.2).
@@ -63,93 +68,118 @@ pub struct Plan {
 }
 
 impl Plan {
-    fn new(goal: Goal, from: ModuleState, next: ModuleState, action: Action, steps: &[Step]) -> Plan {
-        Plan { goal, from, next, action, forced: false, steps: steps.iter().copied().collect() }
+    fn of(
+        goal: Goal,
+        from: ModuleState,
+        next: ModuleState,
+        action: Action,
+        steps: impl IntoIterator<Item = Step>,
+    ) -> Plan {
+        Plan { goal, from, next, action, forced: false, steps: steps.into_iter().collect() }
     }
 
     /// Start: the application is made sure not to run.
     pub fn start(from: ModuleState, action: Action) -> Plan {
-        Plan::new(Goal::Ready, from, ModuleState::Wait, action, &[Step::Prestart])
+        Plan::of(Goal::Ready, from, ModuleState::Wait, action, [Step::Prestart])
     }
 
-    /// Become primary. The virtual addresses come before start_prim: servers listen on them.
+    /// Become primary. The virtual addresses come before the start scripts: servers listen on them. What ran on the secondary ends
+    /// when the role is taken, so that the other copy's silence is not waited for any longer than needed.
     pub fn primary(from: ModuleState, next: ModuleState) -> Plan {
-        let steps = [Step::TakeRole, Step::SetVips, Step::StartPrim];
-        Plan::new(Goal::Running, from, next, Action::Start, &steps)
+        let steps = [Step::TakeRole, Step::SetVips].into_iter().chain(stops(next)).chain(starts(next));
+        Plan::of(Goal::Running, from, next, Action::Start, steps)
+    }
+
+    /// In step: what runs on a secondary starts.
+    pub fn follow(from: ModuleState) -> Plan {
+        let second = ModuleState::Second;
+        Plan::of(Goal::Following, from, second, Action::Start, stops(second).chain(starts(second)))
+    }
+
+    /// ALONE has become PRIM or the other way round: what runs in only one of the two is stopped or started.
+    pub fn adjust(from: ModuleState, next: ModuleState) -> Plan {
+        Plan::of(Goal::Running, from, next, Action::Start, stops(next).chain(starts(next)))
+    }
+
+    /// `restart` (reference 004, 9.4): the application only, on this node.
+    pub fn restart_application(state: ModuleState) -> Plan {
+        let steps = stops(ModuleState::Stop).chain(starts(state));
+        Plan::of(Goal::Running, state, state, Action::Start, steps)
+    }
+
+    /// A secondary that is not in step lost its primary: what ran on it ends.
+    pub fn fall_back() -> Plan {
+        let wait = ModuleState::Wait;
+        Plan::of(Goal::FallenBack, ModuleState::Second, wait, Action::Stopstart, stops(wait))
     }
 
     /// Stop in good order, from any state.
     pub fn stop(from: ModuleState) -> Plan {
-        let mut steps = leave(from);
-        steps.extend([Step::StopRfs, Step::Poststop, Step::Farewell]);
-        Plan::new(Goal::Stopped, from, ModuleState::Stop, Action::Stop, &steps)
+        let steps = leave(from).into_iter().chain([Step::StopRfs, Step::Poststop, Step::Farewell]);
+        Plan::of(Goal::Stopped, from, ModuleState::Stop, Action::Stop, steps)
     }
 
     /// Stop at once, also what hangs.
     pub fn forced_stop(from: ModuleState) -> Plan {
-        let mut steps = Vec::new();
-        if from.is_primary() {
-            steps.push(Step::StopPrimForce);
-        }
+        let mut steps: Vec<Step> = forced_stops(ModuleState::Stop).collect();
         steps.extend([Step::ClearVips, Step::KillApplication]);
         if from.is_primary() {
             steps.push(Step::Drain);
         }
         steps.extend([Step::Outdate, Step::StopRfs, Step::Poststop, Step::Farewell]);
-        Plan { forced: true, ..Plan::new(Goal::Stopped, from, ModuleState::Stop, Action::Stop, &steps) }
+        let plan = Plan::of(Goal::Stopped, from, ModuleState::Stop, Action::Stop, steps);
+        Plan { forced: true, ..plan }
     }
 
     /// Stop, then begin again from WAIT: a primary hands over.
     pub fn restart(from: ModuleState) -> Plan {
-        let mut steps = leave(from);
-        steps.push(Step::StopRfs);
-        Plan::new(Goal::Restarted, from, ModuleState::Wait, Action::Stopstart, &steps)
+        Plan::stopstart(from, leave(from).into_iter().chain([Step::StopRfs]))
     }
 
     /// Split brain (reference 004, 4.2.10): the other node serves the addresses, so they go first.
     pub fn exit_alone(from: ModuleState) -> Plan {
-        let steps = [Step::ClearVips, Step::StopPrim, Step::StopPrimForce, Step::Outdate, Step::StopRfs];
-        Plan::new(Goal::Restarted, from, ModuleState::Wait, Action::Stopstart, &steps)
+        let stopped = stops(ModuleState::Wait).chain([Step::Outdate, Step::StopRfs]);
+        Plan::stopstart(from, [Step::ClearVips].into_iter().chain(stopped))
     }
 
     /// Yielding (guide P7): nothing of this copy is acknowledged any more, so what waits for it is ended first.
     pub fn yield_to_peer(from: ModuleState) -> Plan {
-        let steps = [
-            Step::ClearVips,
-            Step::Outdate,
-            Step::AbortRfs,
-            Step::StopPrim,
-            Step::StopPrimForce,
-            Step::KillApplication,
-        ];
-        Plan::new(Goal::Restarted, from, ModuleState::Wait, Action::Stopstart, &steps)
+        let first = [Step::ClearVips, Step::Outdate, Step::AbortRfs].into_iter();
+        Plan::stopstart(from, first.chain(stops(ModuleState::Wait)).chain([Step::KillApplication]))
     }
 
     /// Replication can't be kept alive: the module goes back to the beginning.
     pub fn give_up(from: ModuleState) -> Plan {
         let mut steps = vec![Step::AbortRfs];
+        steps.extend(stops(ModuleState::Wait));
         if from.is_primary() {
-            steps.extend([Step::StopPrim, Step::StopPrimForce, Step::ClearVips, Step::KillApplication]);
+            steps.extend([Step::ClearVips, Step::KillApplication]);
         }
-        Plan::new(Goal::Restarted, from, ModuleState::Wait, Action::Stopstart, &steps)
+        Plan::stopstart(from, steps)
+    }
+
+    /// Whatever `steps` end, poststop comes after it, and prestart after that.
+    fn stopstart(from: ModuleState, steps: impl IntoIterator<Item = Step>) -> Plan {
+        let steps = steps.into_iter().chain([Step::Poststop]);
+        Plan::of(Goal::Restarted, from, ModuleState::Wait, Action::Stopstart, steps)
     }
 
     /// Swap, on the primary (reference 004, 4.2.5).
     pub fn swap() -> Plan {
-        let steps = [Step::StopPrim, Step::StopPrimForce, Step::ClearVips, Step::Drain, Step::GiveRole];
-        Plan::new(Goal::Swapped, ModuleState::Prim, ModuleState::Second, Action::Stop, &steps)
+        let second = ModuleState::Second;
+        let steps = stops(second).chain([Step::ClearVips, Step::Drain, Step::GiveRole]);
+        Plan::of(Goal::Swapped, ModuleState::Prim, second, Action::Stop, steps)
     }
 }
 
 /// The steps out of a state, before replication ends.
 fn leave(from: ModuleState) -> Vec<Step> {
-    match from {
-        ModuleState::Alone | ModuleState::Prim => {
-            vec![Step::StopPrim, Step::StopPrimForce, Step::ClearVips, Step::Drain, Step::Outdate]
-        }
-        ModuleState::Second => vec![Step::Outdate],
-        ModuleState::Wait | ModuleState::Stop | ModuleState::Up | ModuleState::Unknown => Vec::new(),
-    }
+    let end: &[Step] = match from {
+        ModuleState::Alone | ModuleState::Prim => &[Step::ClearVips, Step::Drain, Step::Outdate],
+        ModuleState::Second => &[Step::Outdate],
+        ModuleState::Wait | ModuleState::Stop | ModuleState::Up | ModuleState::Unknown => return Vec::new(),
+    };
+    stops(ModuleState::Stop).chain(end.iter().copied()).collect()
 }
 
 #[cfg(test)]
@@ -163,8 +193,8 @@ mod tests {
     #[test]
     fn addresses_before_the_application_and_both_after_the_role() {
         let plan = Plan::primary(ModuleState::Second, ModuleState::Alone);
-        assert!(position(&plan, Step::TakeRole) < position(&plan, Step::StartPrim));
-        assert!(position(&plan, Step::SetVips) < position(&plan, Step::StartPrim));
+        assert!(position(&plan, Step::TakeRole) < position(&plan, Step::Start(Part::Prim)));
+        assert!(position(&plan, Step::SetVips) < position(&plan, Step::Start(Part::Prim)));
     }
 
     #[test]
@@ -173,7 +203,7 @@ mod tests {
             [Plan::stop(ModuleState::Prim), Plan::restart(ModuleState::Prim), Plan::forced_stop(ModuleState::Prim)]
         {
             assert!(position(&plan, Step::Drain) < position(&plan, Step::Outdate));
-            assert!(position(&plan, Step::StopPrimForce) < position(&plan, Step::Drain));
+            assert!(position(&plan, Step::StopForce(Part::Prim)) < position(&plan, Step::Drain));
             assert!(position(&plan, Step::ClearVips) < position(&plan, Step::Outdate), "else two nodes have them");
             assert!(position(&plan, Step::Outdate) < position(&plan, Step::StopRfs));
         }
@@ -191,10 +221,10 @@ mod tests {
     }
 
     #[test]
-    fn without_an_application_nothing_is_stopped() {
+    fn without_an_application_nothing_is_drained() {
         for state in [ModuleState::Wait, ModuleState::Second] {
             let plan = Plan::stop(state);
-            assert!(!plan.steps.contains(&Step::StopPrim) && !plan.steps.contains(&Step::Drain));
+            assert!(!plan.steps.contains(&Step::ClearVips) && !plan.steps.contains(&Step::Drain));
             assert_eq!(plan.steps.back(), Some(&Step::Farewell));
         }
     }

@@ -297,7 +297,7 @@ impl DaemonActor {
         match fencing.step {
             Step::Rfs => fencing.rfs_fenced = true,
             Step::Vips => fencing.vips_cleared = true,
-            Step::Stop(_) | Step::ForceStop(_) | Step::Kill => {}
+            Step::Stop(_) | Step::Kill => {}
         }
         self.fencing_next(now, name, effects);
     }

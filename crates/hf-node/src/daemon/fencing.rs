@@ -1,6 +1,8 @@
 use super::DaemonEffect;
+use hf_module::mirror::{Part, arguments};
 use hf_types::{Action, Instant, ModuleName, ModuleState, RunId, Script};
 use serde::Serialize;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How long a step that has no time-out of its own may stay unanswered.
@@ -12,7 +14,7 @@ const SCRIPT_SLACK: Duration = Duration::from_secs(10);
 ///
 /// ```text
 /// Rfs: acknowledges nothing any more -> Vips: the addresses are gone -> (the other node is told "fenced") ->
-/// Stop: stop_prim -> ForceStop: stop_prim force -> Kill: mount aborted, processes killed -> stopped, then started again
+/// Stop: every stop script, each without and with force -> Kill: mount aborted, processes killed -> stopped, then started again
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Fencing {
@@ -20,6 +22,8 @@ pub(super) struct Fencing {
     pub deadline: Instant,
     /// The state that the heart died in: the scripts' first argument.
     state: ModuleState,
+    /// The stop scripts that are still to be called, and whether with `force`; what the module doesn't have is answered at once.
+    left: VecDeque<(Script, bool)>,
     pub rfs_fenced: bool,
     pub vips_cleared: bool,
 }
@@ -29,13 +33,12 @@ pub(super) enum Step {
     Rfs,
     Vips,
     Stop(RunId),
-    ForceStop(RunId),
     Kill,
 }
 
 impl Step {
     pub fn is_script(self, run: RunId) -> bool {
-        self == Step::Stop(run) || self == Step::ForceStop(run)
+        self == Step::Stop(run)
     }
 }
 
@@ -45,7 +48,8 @@ type ForModule = Box<dyn FnOnce(ModuleName) -> DaemonEffect>;
 impl Fencing {
     pub fn begin(now: Instant, state: ModuleState) -> Fencing {
         let deadline = now + STEP_PATIENCE;
-        Fencing { step: Step::Rfs, deadline, state, rfs_fenced: false, vips_cleared: false }
+        let left = Part::STOP_ORDER.into_iter().flat_map(|part| [(part.stop(), false), (part.stop(), true)]).collect();
+        Fencing { step: Step::Rfs, deadline, state, left, rfs_fenced: false, vips_cleared: false }
     }
 
     /// Everything that the word "fenced" says was confirmed.
@@ -57,9 +61,13 @@ impl Fencing {
     pub fn advance(&mut self, now: Instant, run: RunId, nice: Duration, force: Duration) -> Option<ForModule> {
         let (step, patience, effect): (Step, Duration, ForModule) = match self.step {
             Step::Rfs => (Step::Vips, STEP_PATIENCE, Box::new(|module| DaemonEffect::ClearVips { module })),
-            Step::Vips => (Step::Stop(run), nice + SCRIPT_SLACK, self.stop_script(run, &[], nice)),
-            Step::Stop(_) => (Step::ForceStop(run), force + SCRIPT_SLACK, self.stop_script(run, &["force"], force)),
-            Step::ForceStop(_) => (Step::Kill, STEP_PATIENCE, Box::new(|module| DaemonEffect::KillModule { module })),
+            Step::Vips | Step::Stop(_) => match self.left.pop_front() {
+                Some((script, forced)) => {
+                    let timeout = if forced { force } else { nice };
+                    (Step::Stop(run), timeout + SCRIPT_SLACK, self.stop_script(run, script, forced, timeout))
+                }
+                None => (Step::Kill, STEP_PATIENCE, Box::new(|module| DaemonEffect::KillModule { module })),
+            },
             Step::Kill => return None,
         };
         self.step = step;
@@ -67,9 +75,8 @@ impl Fencing {
         Some(effect)
     }
 
-    fn stop_script(&self, run: RunId, first: &[&str], timeout: Duration) -> ForModule {
-        let states = [self.state.as_str(), ModuleState::Stop.as_str(), Action::Stopstart.as_str()];
-        let args = first.iter().copied().chain(states).map(str::to_owned).collect();
-        Box::new(move |module| DaemonEffect::RunScript { module, run, script: Script::StopPrim, args, timeout })
+    fn stop_script(&self, run: RunId, script: Script, force: bool, timeout: Duration) -> ForModule {
+        let args = arguments(force, self.state, ModuleState::Stop, Action::Stopstart);
+        Box::new(move |module| DaemonEffect::RunScript { module, run, script, args, timeout })
     }
 }

@@ -33,6 +33,8 @@ pub struct HeartActor {
     pub(super) now: Instant,
     pub(super) pair: Pair,
     pub(super) door: Door,
+    /// The state before this one.
+    pub(super) came_from: ModuleState,
     /// What the module was started for; [`Command::Start`] after the first decision.
     pub(super) intent: Command,
     pub(super) plan: Option<Plan>,
@@ -118,6 +120,7 @@ impl HeartActor {
             started: false,
             now: Instant(0),
             door: Door::new(),
+            came_from: ModuleState::Stop,
             intent: Command::Start,
             plan: None,
             step: None,
@@ -236,6 +239,7 @@ impl HeartActor {
         self.asking = None;
         self.meeting = None;
         self.role_wanted = None;
+        self.scripts.forget_parts();
         if self.config.replicates && !self.rfs.alive {
             self.spawn_rfs(out);
         }
@@ -312,6 +316,7 @@ impl HeartActor {
             Ok(Some(Passage { from, to, .. })) => {
                 log(out, Event::LocalState(to.state, to.colour));
                 if from.state != to.state {
+                    self.came_from = from.state;
                     self.queue_transition(from.state, to.state, action);
                 }
             }

@@ -65,7 +65,7 @@ impl HeartActor {
         match self.goal() {
             // It stops already.
             Some(Goal::Stopped) => {}
-            Some(Goal::Restarted | Goal::Ready | Goal::Running | Goal::Swapped) | None => {
+            Some(_) | None => {
                 self.replace_plan(Plan::stop(self.state()), out);
             }
         }

@@ -1,6 +1,7 @@
 use super::{HeartConfig, Lane, Vip};
 use hf_config::{Cluster, DefaultPrim, ModuleConfig};
-use hf_types::{BadName, NodeName};
+use hf_types::{BadName, NodeName, Script};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Why a module's configuration makes no heart.
@@ -37,7 +38,8 @@ impl HeartConfig {
             defaultprim,
             lastprim: config.service.default_prim == DefaultPrim::LastPrim,
             vips: vips(config),
-            scripts: user.is_some(),
+            // Which of them are there is seen by who reads the directory.
+            scripts: if user.is_some() { Script::OF_STATES.into() } else { BTreeSet::new() },
             nice_stop_timeout: ms(user.map_or(0, |user| user.nice_stop_timeout_ms)),
             force_stop_timeout: ms(user.map_or(0, |user| user.force_stop_timeout_ms)),
             syncdelta_min: config.rfs.as_ref().and_then(|rfs| rfs.sync_delta_ms).unwrap_or(0) / 60_000,

@@ -4,6 +4,7 @@ use hf_types::{
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, HeartToRfs, RfsToHeart};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -25,8 +26,8 @@ pub struct HeartConfig {
     /// `defaultprim="lastprim"`.
     pub lastprim: bool,
     pub vips: Vec<Vip>,
-    /// `<user>` is there: scripts run.
-    pub scripts: bool,
+    /// The scripts that the module has; none if there is no `<user>`. A script that isn't there is passed over without a word.
+    pub scripts: BTreeSet<Script>,
     pub nice_stop_timeout: Duration,
     pub force_stop_timeout: Duration,
     /// `syncdelta` in minutes, 0 when off.

@@ -25,7 +25,18 @@ impl HeartActor {
     }
 
     fn with_or_without(&mut self, out: &mut Out) -> bool {
-        self.goal() != Some(Goal::Swapped) && (self.follow_secondary(out) || self.answer_swap(out))
+        self.goal() != Some(Goal::Swapped)
+            && (self.follow_secondary(out) || self.adjust_parts(out) || self.answer_swap(out))
+    }
+
+    /// What runs in only one of ALONE and PRIM.
+    fn adjust_parts(&mut self, out: &mut Out) -> bool {
+        let state = self.state();
+        if self.plan.is_some() || self.swap != SwapPhase::None || !self.parts_differ_from(state) {
+            return false;
+        }
+        self.begin_plan(Plan::adjust(self.came_from, state), out);
+        true
     }
 
     // ---- permission to acknowledge ---------------------------------------------------------------------------------

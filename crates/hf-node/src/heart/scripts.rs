@@ -1,9 +1,9 @@
 use super::HeartEffect;
 use super::actor::{HeartActor, Out, log};
-use hf_module::mirror::{Step, arguments};
+use hf_module::mirror::{Goal, Part, Plan, Step, arguments};
 use hf_types::{Action, Event, Instant, ModuleState, RunId, Script, ScriptOutcome};
 use serde::Serialize;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// How long after a script's own time-out its end is waited for, before the plan goes on without it.
@@ -15,8 +15,19 @@ pub(super) struct Scripts {
     runs: u64,
     /// The plan's script.
     pub(super) running: Option<RunId>,
+    /// What runs by a start script.
+    parts: BTreeMap<Part, Course>,
     transition: Option<(RunId, Instant)>,
     transitions: VecDeque<Vec<String>>,
+}
+
+/// How far a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+enum Course {
+    /// Its start script was called.
+    Started,
+    /// Its stop script was called, the one with `force` has not ended yet.
+    Stopping,
 }
 
 impl Scripts {
@@ -33,25 +44,81 @@ impl Scripts {
     pub(super) fn transitions_ended(&self) -> bool {
         self.transition.is_none() && self.transitions.is_empty()
     }
+
+    /// Everything begins anew: `prestart` stops what may be left.
+    pub(super) fn forget_parts(&mut self) {
+        self.parts.clear();
+    }
+
+    /// Whether nothing runs by a start script.
+    pub(super) fn nothing_runs(&self) -> bool {
+        self.parts.is_empty()
+    }
 }
 
 impl HeartActor {
-    /// Runs the script of a step. The deadline is beyond the script's own time-out, which the shell enforces.
-    pub(super) fn run_script(&mut self, step: Step, out: &mut Out) -> Option<Instant> {
+    /// Begins the script of a step; none if there is nothing to call or to wait for. The deadline is beyond the script's own
+    /// time-out, which the shell enforces.
+    pub(super) fn enter_script(&mut self, step: Step, out: &mut Out) -> Option<Option<Instant>> {
         let (script, force) = script_of(step)?;
+        if !self.is_its_turn(step) {
+            return None;
+        }
+        if !self.config.scripts.contains(&script) {
+            self.end_script(step);
+            return None;
+        }
+        self.run_script(script, force, out)
+    }
+
+    /// A part that runs already isn't started, one that doesn't run isn't stopped; the default prestart stops whatever there is.
+    fn is_its_turn(&mut self, step: Step) -> bool {
+        let prestart = self.goal() == Some(Goal::Ready);
+        match step {
+            Step::Start(part) if !self.has_part(part) => false,
+            Step::Start(part) => self.scripts.parts.insert(part, Course::Started) != Some(Course::Started),
+            Step::Stop(_) | Step::StopForce(_) if prestart => true,
+            Step::Stop(part) if self.scripts.parts.contains_key(&part) => {
+                self.scripts.parts.insert(part, Course::Stopping);
+                true
+            }
+            Step::Stop(_) => false,
+            Step::StopForce(part) => self.scripts.parts.contains_key(&part),
+            _ => true,
+        }
+    }
+
+    /// What the end of a step's script, or its absence, means for its part.
+    pub(super) fn end_script(&mut self, step: Step) {
+        if let Step::StopForce(part) = step {
+            self.scripts.parts.remove(&part);
+        }
+    }
+
+    fn has_part(&self, part: Part) -> bool {
+        self.config.scripts.contains(&part.start()) || self.config.scripts.contains(&part.stop())
+    }
+
+    /// Whether other parts run than belong to this state.
+    pub(super) fn parts_differ_from(&self, state: ModuleState) -> bool {
+        let started = |part: &Part| self.scripts.parts.get(part) == Some(&Course::Started);
+        Part::START_ORDER.iter().any(|part| self.has_part(*part) && part.runs_in(state) != started(part))
+    }
+
+    fn run_script(&mut self, script: Script, force: bool, out: &mut Out) -> Option<Option<Instant>> {
         let plan = self.plan.as_ref()?;
-        let args = arguments(force, plan.from, plan.next, plan.action);
+        let args = arguments(force, plan.from, plan.next, action_of(plan, script));
         let timeout = match script {
-            Script::StopPrim if force => Some(self.config.force_stop_timeout),
-            Script::StopPrim | Script::Poststop => Some(self.config.nice_stop_timeout),
+            _ if script.is_stop() && force => Some(self.config.force_stop_timeout),
+            _ if script.is_stop() || script == Script::Poststop => Some(self.config.nice_stop_timeout),
             // An application may need long to start, and `stop` is always there.
-            Script::Prestart | Script::StartPrim | Script::Transition => None,
+            _ => None,
         };
         let run = self.scripts.next_run();
         self.scripts.running = Some(run);
         log(out, if force { Event::ScriptForce(script) } else { Event::ScriptRun(script) });
         out.push(HeartEffect::RunScript { run, script, args, timeout });
-        timeout.map(|timeout| self.now + timeout + GRACE)
+        Some(timeout.map(|timeout| self.now + timeout + GRACE))
     }
 
     pub(super) fn on_script_ended(&mut self, run: RunId, script: Script, outcome: ScriptOutcome, out: &mut Out) {
@@ -73,8 +140,14 @@ impl HeartActor {
         }
     }
 
+    /// Another plan begins now: the script of the one before doesn't run beside it.
+    pub(super) fn abandon_script(&mut self, out: &mut Out) {
+        self.kill_script(out);
+        self.scripts.running = None;
+    }
+
     pub(super) fn queue_transition(&mut self, from: ModuleState, to: ModuleState, action: Action) {
-        if self.config.scripts {
+        if self.config.scripts.contains(&Script::Transition) {
             self.scripts.transitions.push_back(arguments(false, from, to, action));
         }
     }
@@ -99,13 +172,19 @@ impl HeartActor {
     }
 }
 
+/// A stop script on the way to a running state stops something: it is told so.
+fn action_of(plan: &Plan, script: Script) -> Action {
+    let runs = matches!(plan.goal, Goal::Running | Goal::Following);
+    if runs && script.is_stop() { Action::Stop } else { plan.action }
+}
+
 /// The script of a step, and whether it is called with `force`.
 pub(super) fn script_of(step: Step) -> Option<(Script, bool)> {
     match step {
         Step::Prestart => Some((Script::Prestart, false)),
-        Step::StartPrim => Some((Script::StartPrim, false)),
-        Step::StopPrim => Some((Script::StopPrim, false)),
-        Step::StopPrimForce => Some((Script::StopPrim, true)),
+        Step::Start(part) => Some((part.start(), false)),
+        Step::Stop(part) => Some((part.stop(), false)),
+        Step::StopForce(part) => Some((part.stop(), true)),
         Step::Poststop => Some((Script::Poststop, false)),
         Step::TakeRole
         | Step::SetVips

@@ -268,9 +268,13 @@ impl HeartActor {
         let in_step = !self.config.replicates || (self.in_step() && self.rfs.role == Some(RfsRole::Secondary));
         let out_of_step = self.config.replicates && !self.in_step();
         match self.colour() {
-            Colour::Magenta if in_step && primary && !self.swapping => {
+            Colour::Magenta if in_step && primary && !self.swapping && self.plan.is_none() => {
                 self.why = None;
-                self.paint(Colour::Green, out);
+                if self.parts_differ_from(ModuleState::Second) {
+                    self.begin_plan(Plan::follow(self.came_from), out);
+                } else {
+                    self.paint(Colour::Green, out);
+                }
                 true
             }
             Colour::Green if out_of_step => {
@@ -292,6 +296,15 @@ impl HeartActor {
         if peer_is_primary || !waits || in_step {
             return false;
         }
+        if self.scripts.nothing_runs() {
+            self.fall_back(out);
+        } else {
+            self.begin_plan(Plan::fall_back(), out);
+        }
+        true
+    }
+
+    pub(super) fn fall_back(&mut self, out: &mut Out) {
         if self.config.replicates {
             self.order_role(RfsRole::Idle, out);
         }
@@ -299,7 +312,6 @@ impl HeartActor {
         self.held = None;
         self.halt_checked = true;
         self.go(Place::STARTING, Action::Stopstart, out);
-        true
     }
 
     // ---- consent ---------------------------------------------------------------------------------------------------

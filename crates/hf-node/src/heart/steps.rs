@@ -1,9 +1,9 @@
 use super::HeartEffect;
 use super::actor::{HeartActor, Out, RunningStep, log};
 use super::scripts::script_of;
-use hf_module::mirror::{Goal, Place, Plan, Step};
+use hf_module::mirror::{Goal, Place, Plan, Step, automaton};
 use hf_replica::{Relation, compare};
-use hf_types::{Action, Colour, Event, GenerationId, Instant, ModuleState};
+use hf_types::{Action, Colour, Event, GenerationId, Instant, ModuleState, Script};
 use hf_wire::bus::{HeartToDaemon, HeartToRfs, RfsRole};
 use hf_wire::heartbeat::{Former, SwapPhase};
 use std::time::Duration;
@@ -25,7 +25,7 @@ const FORCED_LIMIT: Duration = Duration::from_secs(2);
 
 impl HeartActor {
     pub(super) fn is_stopping(&self) -> bool {
-        let leaves = |plan: &Plan| matches!(plan.goal, Goal::Stopped | Goal::Restarted | Goal::Swapped);
+        let leaves = |plan: &Plan| is_leaving(plan.goal);
         self.plan.as_ref().is_some_and(leaves) || self.next_plan.as_ref().is_some_and(leaves)
     }
 
@@ -35,7 +35,7 @@ impl HeartActor {
 
     /// Begins a plan now, whatever ran before.
     pub(super) fn begin_plan(&mut self, plan: Plan, out: &mut Out) {
-        let leaves = matches!(plan.goal, Goal::Stopped | Goal::Restarted | Goal::Swapped);
+        let leaves = is_leaving(plan.goal);
         let runs = plan.goal == Goal::Running;
         if (leaves || runs) && self.state() != ModuleState::Stop {
             self.paint(Colour::Magenta, out);
@@ -44,6 +44,7 @@ impl HeartActor {
             self.role_wanted = None;
             self.asking = None;
         }
+        self.abandon_script(out);
         self.plan = Some(plan);
         self.step = None;
         self.next_plan = None;
@@ -102,8 +103,12 @@ impl HeartActor {
         let forced = self.plan.as_ref().is_some_and(|plan| plan.forced);
         let limit = |usual: Duration| Some(self.now + if forced { usual.min(FORCED_LIMIT) } else { usual });
         let begun: Option<Option<Instant>> = match step {
-            Step::Prestart | Step::StartPrim | Step::StopPrim | Step::StopPrimForce | Step::Poststop => {
-                self.config.scripts.then(|| self.run_script(step, out))
+            Step::Prestart if !self.config.scripts.contains(&Script::Prestart) => {
+                self.precede(automaton::default_prestart());
+                None
+            }
+            Step::Prestart | Step::Start(_) | Step::Stop(_) | Step::StopForce(_) | Step::Poststop => {
+                self.enter_script(step, out)
             }
             Step::TakeRole => {
                 self.set_vips(out);
@@ -165,9 +170,9 @@ impl HeartActor {
             Step::Farewell => self.farewell_ended(),
             Step::StopRfs | Step::AbortRfs => !self.rfs.alive,
             Step::Prestart
-            | Step::StartPrim
-            | Step::StopPrim
-            | Step::StopPrimForce
+            | Step::Start(_)
+            | Step::Stop(_)
+            | Step::StopForce(_)
             | Step::Poststop
             | Step::Drain
             | Step::Outdate
@@ -177,9 +182,9 @@ impl HeartActor {
 
     fn end_step(&mut self, step: RunningStep, late: bool, out: &mut Out) {
         if script_of(step.step).is_some() && late {
-            self.kill_script(out);
-            self.scripts.running = None;
+            self.abandon_script(out);
         }
+        self.end_script(step.step);
         match step.step {
             Step::ClearVips if late => self.forget_vips(),
             Step::StopRfs if late && self.rfs.ending => {
@@ -265,6 +270,17 @@ impl HeartActor {
                 self.grant = None;
                 self.go(Place::of(ModuleState::Second, Colour::Magenta), Action::Stop, out);
             }
+            // The colour follows when it is looked at.
+            Goal::Following => {}
+            Goal::FallenBack => self.fall_back(out),
+        }
+    }
+
+    /// These steps come before those that the plan still has.
+    fn precede(&mut self, steps: impl Iterator<Item = Step>) {
+        if let Some(plan) = &mut self.plan {
+            let rest = std::mem::take(&mut plan.steps);
+            plan.steps = steps.chain(rest).collect();
         }
     }
 
@@ -337,8 +353,8 @@ impl HeartActor {
         log(out, Event::Text("The other node did not take the role: this one leaves it".to_owned()));
         self.swap = SwapPhase::None;
         let mut plan = Plan::restart(ModuleState::Prim);
-        // The application is stopped and the addresses are gone already.
-        plan.steps.retain(|step| matches!(step, Step::Outdate | Step::StopRfs));
+        // The addresses are gone already, and nothing is left to be drained.
+        plan.steps.retain(|step| !matches!(step, Step::ClearVips | Step::Drain));
         self.begin_plan(plan, out);
     }
 
@@ -392,4 +408,9 @@ impl HeartActor {
         out.push(HeartEffect::Exit);
         self.gone = true;
     }
+}
+
+/// Whether a plan to this goal ends what the module does in its state.
+fn is_leaving(goal: Goal) -> bool {
+    matches!(goal, Goal::Stopped | Goal::Restarted | Goal::Swapped | Goal::FallenBack)
 }

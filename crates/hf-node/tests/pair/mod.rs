@@ -42,6 +42,8 @@ pub struct Node {
     boot: u64,
     pub log: Vec<String>,
     pub scripts: Vec<String>,
+    /// Scripts that were to be ended.
+    pub killed: usize,
     pub vip: bool,
     pub answers: Vec<Result<(), String>>,
     pub epoch: hf_types::Epoch,
@@ -60,6 +62,7 @@ pub struct Lab {
     /// Only the heartbeats.
     pub beats: bool,
     pub start_prim_ms: u64,
+    pub start_second_ms: u64,
     pub prim_fails: bool,
     /// Nodes that stand still, with what waits for them.
     frozen: [bool; 2],
@@ -93,7 +96,7 @@ pub fn config(node: usize, timeout_ms: u64) -> HeartConfig {
             arp_elapse: Duration::from_secs(1200),
             arp_reroute: true,
         }],
-        scripts: true,
+        scripts: [Script::Prestart, Script::StartPrim, Script::StopPrim, Script::Poststop, Script::Transition].into(),
         nice_stop_timeout: Duration::from_secs(300),
         force_stop_timeout: Duration::from_secs(300),
         syncdelta_min: 0,
@@ -120,6 +123,7 @@ impl Lab {
                 boot: 1,
                 log: Vec::new(),
                 scripts: Vec::new(),
+                killed: 0,
                 vip: false,
                 answers: Vec::new(),
                 epoch: hf_types::Epoch(0),
@@ -136,6 +140,7 @@ impl Lab {
             net: true,
             beats: true,
             start_prim_ms: 100,
+            start_second_ms: 10,
             prim_fails: false,
             frozen: [false; 2],
             waiting: Vec::new(),
@@ -370,7 +375,11 @@ impl Lab {
             }
             HeartEffect::RunScript { run, script, args, .. } => {
                 self.nodes[node].scripts.push(format!("{script} {}", args.join(" ")));
-                let ms = if script == Script::StartPrim { self.start_prim_ms } else { 10 };
+                let ms = match script {
+                    Script::StartPrim => self.start_prim_ms,
+                    Script::StartSecond => self.start_second_ms,
+                    _ => 10,
+                };
                 let code = i32::from(self.prim_fails && script == Script::StartPrim);
                 self.tell_heart(
                     node,
@@ -378,7 +387,7 @@ impl Lab {
                     HeartInput::ScriptEnded { run, script, outcome: ScriptOutcome::Exited(code) },
                 );
             }
-            HeartEffect::KillScript { .. } => {}
+            HeartEffect::KillScript { .. } => self.nodes[node].killed += 1,
             HeartEffect::SetVip { address, .. } => {
                 let other = &self.nodes[1 - node];
                 assert!(!self.net || !other.vip, "two nodes with the address\n{}", self.logs());

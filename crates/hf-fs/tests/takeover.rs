@@ -23,6 +23,19 @@ fn thirty_deaths_and_no_application_notices() {
     assert!(rounds > 60, "the load went on: {rounds} rounds");
 }
 
+/// A successor that dies before it came to what its predecessor left.
+#[test]
+fn deaths_that_follow_each_other_closely_are_not_noticed_either() {
+    let mut place = Place::new();
+    let load = Load::start(&place.mount());
+    for death in 0..60u64 {
+        std::thread::sleep(Duration::from_millis(if death % 4 == 0 { 30 } else { 0 }));
+        place.kill_and_serve();
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    load.end();
+}
+
 #[test]
 fn an_open_file_without_a_name_survives_a_death() {
     let mut place = Place::new();

@@ -29,6 +29,8 @@ const INTENT: usize = PAGE;
 const INTENT_ROOM: usize = 3 * PAGE;
 const SLOTS: usize = 4 * PAGE;
 const SLOT_COUNT: usize = 16_384;
+/// So many slots of dead servers are kept: a death leaves a few.
+const LEFT_MAX: usize = SLOT_COUNT / 2;
 /// The size of the memory file, in bytes.
 pub const RESULT_MEMORY_BYTES: u64 = (SLOTS + SLOT_COUNT * 64) as u64;
 
@@ -115,14 +117,19 @@ impl ResultMemory {
             MAGIC => {}
             _ => return Err(io::Error::from_raw_os_error(libc::EBADMSG)),
         }
-        let life = self.header().life.fetch_add(1, Ordering::AcqRel) + 1;
+        self.header().life.fetch_add(1, Ordering::AcqRel);
         let (mut free, mut left) = (lock(&self.free), lock(&self.left));
+        let mut used = Vec::new();
         for no in (0..SLOT_COUNT as SlotNo).rev() {
+            if self.slot(no).request.load(Ordering::Acquire) == 0 { free.push(no) } else { used.push(no) }
+        }
+        // A request may outlive many servers that died before they came to it; one that was answered, its slot not freed, is never
+        // repeated. Nobody can tell them apart: the oldest go when there are too many.
+        used.sort_unstable_by_key(|no| std::cmp::Reverse(self.slot(*no).life.load(Ordering::Relaxed)));
+        for (n, no) in used.into_iter().enumerate() {
             let slot = self.slot(no);
-            let request = slot.request.load(Ordering::Acquire);
-            // One that a server before the last left was answered by it or repeated to the last one.
-            if request != 0 && slot.life.load(Ordering::Relaxed) + 1 >= life {
-                left.insert(request, no);
+            if n < LEFT_MAX {
+                left.insert(slot.request.load(Ordering::Relaxed), no);
             } else {
                 slot.request.store(0, Ordering::Release);
                 free.push(no);
@@ -235,7 +242,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     #[test]
-    fn a_successor_finds_slots_and_its_successor_frees_them() {
+    fn successors_find_the_slots_of_all_that_died() {
         let file = ResultMemory::file().unwrap();
         let first = ResultMemory::attach(file.as_fd()).unwrap();
         let no = first.take(77, FileId(5)).unwrap();
@@ -246,15 +253,32 @@ mod tests {
 
         let second = ResultMemory::attach(file.as_fd()).unwrap();
         assert_eq!(second.left_by_predecessor(78), None);
-        let again = second.left_by_predecessor(77).unwrap();
-        assert_eq!((second.id(again), second.mark(again).load(Ordering::Acquire)), (FileId(5), 9));
         let fresh = second.take(80, FileId(1)).unwrap();
-        assert_ne!(fresh, again);
         drop(second);
 
+        // The second one died before it came to request 77.
         let third = ResultMemory::attach(file.as_fd()).unwrap();
-        assert_eq!(third.left_by_predecessor(77), None, "the second server had its chance");
+        let again = third.left_by_predecessor(77).unwrap();
+        assert_eq!((third.id(again), third.mark(again).load(Ordering::Acquire)), (FileId(5), 9));
+        assert_ne!(fresh, again);
         assert_eq!(third.left_by_predecessor(80), Some(fresh));
+        third.free(again);
+        drop(third);
+        assert_eq!(ResultMemory::attach(file.as_fd()).unwrap().left_by_predecessor(77), None);
+    }
+
+    #[test]
+    fn the_oldest_slots_that_nobody_freed_go_first() {
+        let file = ResultMemory::file().unwrap();
+        let half = LEFT_MAX as u64;
+        for requests in [1..=half, half + 1..=half + 10] {
+            let memory = ResultMemory::attach(file.as_fd()).unwrap();
+            requests.for_each(|request| drop(memory.take(request, FileId(request)).unwrap()));
+        }
+        let memory = ResultMemory::attach(file.as_fd()).unwrap();
+        let left = (1..=half).filter(|request| memory.left_by_predecessor(*request).is_some()).count();
+        assert_eq!(left, LEFT_MAX - 10);
+        assert!((half + 1..=half + 10).all(|request| memory.left_by_predecessor(request).is_some()));
     }
 
     #[test]

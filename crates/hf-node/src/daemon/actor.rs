@@ -274,7 +274,7 @@ impl DaemonActor {
     fn heart_died(&mut self, now: Instant, name: &ModuleName, effects: &mut Vec<DaemonEffect>) {
         let Some(module) = self.modules.get_mut(name) else { return };
         let again = module.may_restart(now);
-        let event = Event::ProcessDied { process: "heart".to_owned(), detail: died_detail(again).to_owned() };
+        let event = Event::ProcessDied { process: "heart".to_owned(), detail: died_detail(again, name) };
         effects.push(DaemonEffect::Log { module: Some(name.clone()), event });
         module.restart = again.then(|| (Command::Start, Caller::system()));
         module.life = Life::Fencing(Fencing::begin(now, module.state()));
@@ -487,12 +487,13 @@ fn unknown(module: &ModuleName) -> String {
     )
 }
 
-fn died_detail(again: bool) -> &'static str {
+fn died_detail(again: bool, module: &ModuleName) -> String {
     if again {
-        "fencing the module here, then starting it again"
-    } else {
-        "fencing the module here; it died too often to be started again by itself"
+        return "fencing the module here, then starting it again".to_owned();
     }
+    format!(
+        "fencing the module here; it died too often to be started again by itself: see why, then run 'holdfast start -m {module}'"
+    )
 }
 
 /// The grant that ends with a heart; none was known if it never said.

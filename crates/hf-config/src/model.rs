@@ -1,6 +1,6 @@
 //! A module's configuration as plain data, every default filled in. All times are in milliseconds.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -251,12 +251,14 @@ pub struct VipInterface {
 /// `<virtual_addr where="one_side_alias">`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualAddr {
-    /// `addr`.
-    pub addr: Ipv4Addr,
-    /// `netmask` as a prefix length; none: the interface's.
+    /// `addr`, IPv4 or IPv6.
+    pub addr: IpAddr,
+    /// `netmask` as a prefix length, IPv4 only; none: 32, for IPv6 128.
     pub prefix: Option<u8>,
     /// `check`, default on.
     pub check: bool,
+    /// `connections`, default off: the resource `connections.<addr>` has the number of TCP connections.
+    pub connections: bool,
 }
 
 /// Where the scripts' output goes.

@@ -33,6 +33,37 @@ fn the_mirror_of_the_reference() {
 }
 
 #[test]
+fn several_interfaces_and_addresses_of_both_families() {
+    let config = module(
+        "<heart><heartbeat name='default'/></heart>
+         <vip tcpreset='off'><interface_list>
+           <interface name='bond0' check='off'><real_interface>
+             <virtual_addr addr='10.0.0.9' where='one_side_alias' check='off' netmask='255.255.255.0'/>
+             <virtual_addr addr='fd90:1::9' where='one_side_alias' check='off' connections='on'/>
+           </real_interface></interface>
+           <interface check='off' arpreroute='on' arpinterval='5' arpelapse='20s'><real_interface>
+             <virtual_addr addr='10.1.0.9' where='one_side_alias' check='off'/>
+           </real_interface></interface>
+         </interface_list></vip>",
+    );
+    let found: Vec<_> = config
+        .virtual_addresses()
+        .map(|(interface, address)| {
+            (interface.name.as_deref(), address.addr.to_string(), address.prefix, address.connections)
+        })
+        .collect();
+    let wanted = [
+        (Some("bond0"), "10.0.0.9".to_owned(), Some(24), false),
+        (Some("bond0"), "fd90:1::9".to_owned(), None, true),
+        (None, "10.1.0.9".to_owned(), None, false),
+    ];
+    assert_eq!(found, wanted);
+    let vip = config.vip.as_ref().expect("it has addresses");
+    assert!(!vip.tcp_reset && vip.interfaces[1].arp_reroute);
+    assert_eq!((vip.interfaces[1].arp_interval_ms, vip.interfaces[1].arp_elapse_ms), (5_000, 20_000));
+}
+
+#[test]
 fn every_default_is_the_references() {
     let config = module(
         "<heart><heartbeat name='default'/></heart>
@@ -62,7 +93,7 @@ fn every_default_is_the_references() {
     assert!(rfs.mount_over && !rfs.scripts && !rfs.reintegration_detail && rfs.replicated[0].not_replicated.is_empty());
     let vip = config.vip.as_ref().expect("it has an address");
     assert!(vip.tcp_reset && vip.interfaces[0].check && vip.interfaces[0].addresses[0].check);
-    assert!(!vip.interfaces[0].arp_reroute);
+    assert!(!vip.interfaces[0].arp_reroute && !vip.interfaces[0].addresses[0].connections);
     assert_eq!((vip.interfaces[0].arp_interval_ms, vip.interfaces[0].arp_elapse_ms), (60_000, 1_200_000));
     let user = config.user.as_ref().expect("it has scripts");
     assert_eq!((user.nice_stop_timeout_ms, user.force_stop_timeout_ms), (300_000, 300_000));

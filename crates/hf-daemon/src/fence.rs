@@ -94,7 +94,7 @@ impl Orphan {
         };
         let reset = config.vip.as_ref().is_some_and(|vip| vip.tcp_reset);
         for (_, address) in addresses {
-            if let Err(error) = network.clear(address.addr.into(), reset) {
+            if let Err(error) = network.clear(address.addr, reset) {
                 self.warn("virtual address", &with_causes(&error));
             }
         }

@@ -1,7 +1,9 @@
 use hf_bus::Outbox;
+use hf_net::NetEvent;
 use hf_node::heart::HeartInput;
 use hf_types::{Assignment, Caller, Command};
 use hf_wire::bus::{DaemonToHeart, Reply, RfsToHeart};
+use std::net::IpAddr;
 use tokio::sync::{mpsc, oneshot};
 
 /// Everything that the loop waits for, beside datagrams and its own deadline.
@@ -45,6 +47,19 @@ pub enum Event {
         assignment: Assignment,
         answer: oneshot::Sender<Reply>,
     },
+    /// The LAN was asked who has the address: the machine that has it, or why nobody could be asked.
+    VipProbed {
+        address: IpAddr,
+        question: u64,
+        found: Result<Option<String>, String>,
+    },
+    /// Another machine says to have the address too.
+    VipClaimed {
+        address: IpAddr,
+        by: String,
+    },
+    /// An interface or an address changed.
+    Network(NetEvent),
     /// New lines are in the ring.
     Bell,
 }

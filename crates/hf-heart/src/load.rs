@@ -94,7 +94,7 @@ fn vips(config: &ModuleConfig) -> Vec<VipSpec> {
     config
         .virtual_addresses()
         .map(|(interface, address)| VipSpec {
-            address: address.addr.into(),
+            address: address.addr,
             interface: interface.name.clone(),
             prefix_len: address.prefix,
         })

@@ -99,6 +99,7 @@ async fn live(args: &HeartArgs) -> Result<(), StartError> {
         tracing::warn!("{problem}");
     }
     shell.vips.clear_all();
+    shell.vips.watch();
     let incarnation = Incarnation(random::number());
     shell.inputs.push_back(HeartInput::Started { incarnation, first: args.first, by: Caller(args.by.clone()) });
     shell.run(events).await;
@@ -131,7 +132,7 @@ fn assemble(
         log: Log::open(paths, module, events.clone())?,
         scripts: Scripts::new(paths, module, config.user.as_ref(), application.clone(), events.clone()),
         application,
-        vips: Vips::open(vips, tcp_reset).map_err(io("open the network"))?,
+        vips: Vips::open(vips, tcp_reset, events.clone()).map_err(io("open the network"))?,
         replication: Replication::new(paths.clone(), module.clone(), member.me.clone(), events.clone()),
         dirs,
         daemon: None,

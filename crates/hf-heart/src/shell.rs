@@ -172,6 +172,11 @@ impl Shell {
                 let ticket = self.ticket(answer);
                 self.inputs.push_back(HeartInput::Set { ticket, assignment });
             }
+            Event::VipProbed { address, question, found } => {
+                self.inputs.extend(self.vips.probed(address, question, found));
+            }
+            Event::VipClaimed { address, by } => self.inputs.extend(self.vips.claimed(address, by)),
+            Event::Network(event) => self.inputs.extend(self.vips.seen(&event)),
             Event::Bell => self.tell_daemon(&HeartToDaemon::Bell),
         }
     }
@@ -205,12 +210,10 @@ impl Shell {
             }
             HeartEffect::RunScript { run, script, args, timeout } => self.scripts.run(run, script, args, timeout),
             HeartEffect::KillScript { run } => self.scripts.kill(run),
-            HeartEffect::SetVip { address, lifetime } => {
-                let input = self.vips.set(address, lifetime);
-                self.inputs.push_back(input);
-            }
+            HeartEffect::SetVip { address, lifetime } => self.inputs.extend(self.vips.set(address, lifetime)),
             HeartEffect::RenewVip { address, lifetime } => self.inputs.extend(self.vips.renew(address, lifetime)),
             HeartEffect::AnnounceVip { address } => self.vips.announce(address),
+            HeartEffect::CountConnections { address } => self.vips.count(address),
             HeartEffect::ClearVip { address } => {
                 let input = self.vips.clear(address);
                 self.inputs.push_back(input);

@@ -1,38 +1,20 @@
-//! Gratuitous ARP and the ARP probe of RFC 5227, on a packet socket.
+//! Gratuitous ARP and the ARP probe of RFC 5227: the frames.
 
-use std::fmt;
-use std::io::{self, Read};
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
+use socket2::SockFilter;
 
-const ETHERTYPE_ARP: u16 = 0x0806;
-const FRAME_LEN: usize = 42;
+use crate::ethernet::{MacAddr, Word, filter, joined, mac_at};
+
+pub(crate) const ETHERTYPE: u16 = 0x0806;
 /// Ethernet type IPv4 over Ethernet, six and four bytes long.
 const ARP_HEAD: [u8; 6] = [0, 1, 8, 0, 6, 4];
 const REQUEST: u16 = 1;
 const REPLY: u16 = 2;
 
-/// An Ethernet address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct MacAddr(pub [u8; 6]);
-
-impl MacAddr {
-    const BROADCAST: MacAddr = MacAddr([0xff; 6]);
-    const ZERO: MacAddr = MacAddr([0; 6]);
-}
-
-impl fmt::Display for MacAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
 /// The part of an ARP packet that matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ArpPacket {
+struct ArpPacket {
     operation: u16,
     sender_mac: MacAddr,
     sender: Ipv4Addr,
@@ -42,38 +24,30 @@ pub(crate) struct ArpPacket {
 
 impl ArpPacket {
     /// An Ethernet frame for everybody.
-    fn broadcast_frame(&self) -> [u8; FRAME_LEN] {
-        let mut frame = [0; FRAME_LEN];
-        let parts: [&[u8]; 9] = [
+    fn broadcast_frame(&self) -> Vec<u8> {
+        joined(&[
             &MacAddr::BROADCAST.0,
             &self.sender_mac.0,
-            &ETHERTYPE_ARP.to_be_bytes(),
+            &ETHERTYPE.to_be_bytes(),
             &ARP_HEAD,
             &self.operation.to_be_bytes(),
             &self.sender_mac.0,
             &self.sender.octets(),
             &self.target_mac.0,
             &self.target.octets(),
-        ];
-        let mut at = 0;
-        for part in parts {
-            frame[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
-        }
-        frame
+        ])
     }
 
     fn parse(frame: &[u8]) -> Option<Self> {
-        if frame.get(12..14)? != ETHERTYPE_ARP.to_be_bytes() || frame.get(14..20)? != ARP_HEAD {
+        if frame.get(12..14)? != ETHERTYPE.to_be_bytes() || frame.get(14..20)? != ARP_HEAD {
             return None;
         }
-        let mac = |at: usize| frame.get(at..at + 6)?.try_into().ok().map(MacAddr);
         let ip = |at: usize| <[u8; 4]>::try_from(frame.get(at..at + 4)?).ok().map(Ipv4Addr::from);
         Some(Self {
             operation: u16::from_be_bytes(frame.get(20..22)?.try_into().ok()?),
-            sender_mac: mac(22)?,
+            sender_mac: mac_at(frame, 22)?,
             sender: ip(28)?,
-            target_mac: mac(32)?,
+            target_mac: mac_at(frame, 32)?,
             target: ip(38)?,
         })
     }
@@ -85,94 +59,34 @@ impl ArpPacket {
     }
 }
 
-/// A packet socket on one interface.
-pub(crate) struct ArpSocket {
-    socket: Socket,
-    to: SockAddr,
-    mac: MacAddr,
+/// Says that `address` is at this interface, as a request and as a reply: some devices learn only from one of them.
+pub(crate) fn announcements(address: Ipv4Addr, mac: MacAddr) -> Vec<Vec<u8>> {
+    let said = |(operation, target_mac)| {
+        ArpPacket { operation, sender_mac: mac, sender: address, target_mac, target: address }.broadcast_frame()
+    };
+    [(REQUEST, MacAddr::ZERO), (REPLY, MacAddr::BROADCAST)].map(said).to_vec()
 }
 
-impl ArpSocket {
-    /// `listening`: also receives ARP; otherwise nothing is copied to the socket.
-    pub(crate) fn open(index: u32, mac: MacAddr, listening: bool) -> io::Result<Self> {
-        // Protocol 0 receives nothing until bound, so frames of other interfaces never get in.
-        let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
-        let to = link_address(index);
-        if listening {
-            socket.bind(&to)?;
-        }
-        Ok(Self { socket, to, mac })
-    }
-
-    /// Says that `address` is at this interface, as a request and as a reply: some devices learn only from one of them.
-    pub(crate) fn announce(&self, address: Ipv4Addr) -> io::Result<()> {
-        for (operation, target_mac) in [(REQUEST, MacAddr::ZERO), (REPLY, MacAddr::BROADCAST)] {
-            self.send(ArpPacket { operation, sender_mac: self.mac, sender: address, target_mac, target: address })?;
-        }
-        Ok(())
-    }
-
-    /// Three probes spread over the first half of `limit`; the MAC of the first who claims the address.
-    pub(crate) fn probe(&mut self, address: Ipv4Addr, limit: Duration) -> io::Result<Option<MacAddr>> {
-        let start = Instant::now();
-        for step in 0..4 {
-            if step < 3 {
-                self.send(ArpPacket {
-                    operation: REQUEST,
-                    sender_mac: self.mac,
-                    sender: Ipv4Addr::UNSPECIFIED,
-                    target_mac: MacAddr::ZERO,
-                    target: address,
-                })?;
-            }
-            let until = start + limit * (step + 1) / 4;
-            if let Some(mac) = self.listen(address, until)? {
-                return Ok(Some(mac));
-            }
-        }
-        Ok(None)
-    }
-
-    fn listen(&mut self, address: Ipv4Addr, until: Instant) -> io::Result<Option<MacAddr>> {
-        let mut frame = [0; 128];
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            // A time-out of zero would mean none at all.
-            if left < Duration::from_micros(1) {
-                return Ok(None);
-            }
-            self.socket.set_read_timeout(Some(left))?;
-            let len = match self.socket.read(&mut frame) {
-                Ok(len) => len,
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            if let Some(packet) = ArpPacket::parse(&frame[..len]).filter(|packet| packet.claims(address, self.mac)) {
-                return Ok(Some(packet.sender_mac));
-            }
-        }
-    }
-
-    fn send(&self, packet: ArpPacket) -> io::Result<()> {
-        self.socket.send_to(&packet.broadcast_frame(), &self.to).map(drop)
-    }
+/// Asks who has `address`, in nobody's name (RFC 5227, 2.1.1).
+pub(crate) fn probe(address: Ipv4Addr, mac: MacAddr) -> Vec<u8> {
+    let sender = Ipv4Addr::UNSPECIFIED;
+    ArpPacket { operation: REQUEST, sender_mac: mac, sender, target_mac: MacAddr::ZERO, target: address }
+        .broadcast_frame()
 }
 
-/// The address of "ARP on interface `index`".
-fn link_address(index: u32) -> SockAddr {
-    let mut storage = SockAddrStorage::zeroed();
-    // SAFETY: sockaddr_ll is one of the forms that a sockaddr_storage is made for, plain data, valid when zeroed.
-    let address = unsafe { storage.view_as::<libc::sockaddr_ll>() };
-    address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = ETHERTYPE_ARP.to_be();
-    address.sll_ifindex = index.cast_signed();
-    address.sll_halen = 6;
-    address.sll_addr[..6].copy_from_slice(&MacAddr::BROADCAST.0);
-    let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-    // SAFETY: the storage holds a sockaddr_ll of exactly this length.
-    unsafe { SockAddr::new(storage, len) }
+/// The MAC of somebody else who says in `frame` to have `address`, or to be about to take it.
+pub(crate) fn claimant(frame: &[u8], address: Ipv4Addr, my_mac: MacAddr) -> Option<MacAddr> {
+    let packet = ArpPacket::parse(frame).filter(|packet| packet.claims(address, my_mac))?;
+    Some(packet.sender_mac)
+}
+
+/// Lets through what [`claimant`] has to see: sent by the address, or a probe for it.
+pub(crate) fn claims_filter(address: Ipv4Addr) -> Vec<SockFilter> {
+    let (sender, target) = (28, 38);
+    filter(&[
+        &[Word::long(sender, address.octets())],
+        &[Word::long(sender, [0; 4]), Word::long(target, address.octets())],
+    ])
 }
 
 #[cfg(test)]

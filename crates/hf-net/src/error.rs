@@ -18,8 +18,6 @@ pub struct VipError {
 /// Why. Where nothing else is said, the address is as it was.
 #[derive(Debug, Error)]
 pub enum VipCause {
-    #[error("IPv6 is not served yet")]
-    Ipv6,
     #[error("no interface has a subnet that contains it: set `name` in <interface>")]
     NoInterface,
     #[error("there is no interface {name:?}")]

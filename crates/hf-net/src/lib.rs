@@ -6,7 +6,7 @@
 //! all our processes hang or die, the kernel takes the address away by itself. Therefore [`VirtualIp::renew`]
 //! never brings an address back: one that is gone was perhaps taken over by the peer already.
 //!
-//! # Why a /32
+//! # Why a /32, or a /128
 //!
 //! The reference makes an alias with the interface's own netmask. Here the address is a /32 unless the module
 //! sets `netmask`, because
@@ -21,24 +21,32 @@
 //! `arp_announce=2` is set on the interface, or else the node's own ARP requests, sent while it answers as the virtual
 //! address, would teach clients this node's MAC after the address has moved.
 //!
+//! An IPv6 address is a /128 without a route, *deprecated* from the beginning, so that it is never a source either, and
+//! usable at once (`nodad`): whether somebody else has it is asked by [`Guard::probe`], which takes a fifth of the
+//! kernel's time and says who.
+//!
 //! # Threads
 //!
 //! Everything here is synchronous on sockets of its own, so that the heart's real-time thread can renew
 //! without a runtime; a renewal is two exchanges with the kernel, far below a millisecond. Make one
-//! [`LinuxVirtualIp`] a thread: it holds sockets only, no state. [`NetWatch`] can also be awaited.
+//! [`LinuxVirtualIp`] a thread: it holds sockets only, no state. [`NetWatch`] and [`Guard`] are awaited.
 //! The network namespace is that of the thread which opened it.
 
 mod arp;
 mod error;
+mod ethernet;
+mod guard;
 mod linux;
+mod ndp;
 mod netlink;
 mod route;
 mod sock_diag;
 mod vip;
 mod watch;
 
-pub use arp::MacAddr;
 pub use error::{VipCause, VipError};
+pub use ethernet::MacAddr;
+pub use guard::Guard;
 pub use linux::LinuxVirtualIp;
 pub use route::{AddressEntry, Link};
 pub use vip::{Cleared, Placed, VipSpec, VirtualIp};

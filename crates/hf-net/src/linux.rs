@@ -1,11 +1,12 @@
-//! Virtual addresses through rtnetlink, a packet socket and sock_diag.
+//! Virtual addresses through rtnetlink, packet sockets and sock_diag.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::arp::{ArpSocket, MacAddr};
 use crate::error::{VipCause, VipError};
+use crate::ethernet::MacAddr;
+use crate::guard::{self, Guard};
 use crate::route::{AddressEntry, Link, Route};
 use crate::sock_diag::SockDiag;
 use crate::vip::{Cleared, Placed, VipSpec, VirtualIp};
@@ -31,12 +32,12 @@ impl LinuxVirtualIp {
         self.route.links()
     }
 
-    /// All IPv4 addresses.
+    /// All addresses.
     pub fn addresses(&mut self) -> std::io::Result<Vec<AddressEntry>> {
         self.route.addresses()
     }
 
-    fn try_set(&mut self, vip: &VipSpec, address: Ipv4Addr, lifetime: Duration) -> Result<Placed, VipCause> {
+    fn try_set(&mut self, vip: &VipSpec, address: IpAddr, lifetime: Duration) -> Result<Placed, VipCause> {
         let valid_s = whole_seconds(lifetime)?;
         let present = self.route.addresses().map_err(VipCause::kernel("list its addresses"))?;
         let link = self.find_link(vip, address, &present)?;
@@ -46,15 +47,12 @@ impl LinuxVirtualIp {
             }
         }
         let mut warnings = Vec::new();
-        if let Err(error) = set_arp_announce(&link.name) {
+        if address.is_ipv4()
+            && let Err(error) = set_arp_announce(&link.name)
+        {
             warnings.push(format!("arp_announce of {} can't be set to 2: {error}", link.name));
         }
-        let entry = AddressEntry {
-            index: link.index,
-            address,
-            prefix_len: vip.prefix_len.unwrap_or(32).min(32),
-            valid_s: Some(valid_s),
-        };
+        let entry = AddressEntry { index: link.index, address, prefix_len: prefix_len(vip), valid_s: Some(valid_s) };
         self.route.put_address(&entry).map_err(VipCause::kernel("add the address"))?;
         let same = |other: &AddressEntry| other.index == entry.index && other.prefix_len == entry.prefix_len;
         // A dead predecessor with another configuration: its entry must not be renewed along with ours.
@@ -69,7 +67,7 @@ impl LinuxVirtualIp {
         Ok(Placed { interface: link.name, index: link.index, warnings })
     }
 
-    fn find_link(&mut self, vip: &VipSpec, address: Ipv4Addr, present: &[AddressEntry]) -> Result<Link, VipCause> {
+    fn find_link(&mut self, vip: &VipSpec, address: IpAddr, present: &[AddressEntry]) -> Result<Link, VipCause> {
         let links = self.route.links().map_err(VipCause::kernel("list its interfaces"))?;
         if let Some(name) = &vip.interface {
             let found = links.into_iter().find(|link| link.name == *name);
@@ -77,13 +75,13 @@ impl LinuxVirtualIp {
         }
         let nearest = present
             .iter()
-            .filter(|entry| entry.address != address && entry.contains(address))
+            .filter(|entry| entry.address != address && !is_link_local(entry.address) && entry.contains(address))
             .max_by_key(|entry| (entry.prefix_len, std::cmp::Reverse(entry.index)))
             .ok_or(VipCause::NoInterface)?;
         links.into_iter().find(|link| link.index == nearest.index).ok_or(VipCause::NoInterface)
     }
 
-    fn try_renew(&mut self, address: Ipv4Addr, lifetime: Duration) -> Result<(), VipCause> {
+    fn try_renew(&mut self, address: IpAddr, lifetime: Duration) -> Result<(), VipCause> {
         let valid_s = whole_seconds(lifetime)?;
         let started = Instant::now();
         let entries = self.ours(address)?;
@@ -104,7 +102,7 @@ impl LinuxVirtualIp {
         Ok(())
     }
 
-    fn try_announce(&mut self, address: Ipv4Addr) -> Result<(), VipCause> {
+    fn try_announce(&mut self, address: IpAddr) -> Result<(), VipCause> {
         let entries = self.ours(address)?;
         let links = self.route.links().map_err(VipCause::kernel("list its interfaces"))?;
         let entry = entries.first().ok_or(VipCause::Gone)?;
@@ -112,7 +110,7 @@ impl LinuxVirtualIp {
         announce_on(link, address)
     }
 
-    fn try_clear(&mut self, address: Ipv4Addr, reset: bool) -> Result<Cleared, VipCause> {
+    fn try_clear(&mut self, address: IpAddr, reset: bool) -> Result<Cleared, VipCause> {
         let entries = self.ours(address)?;
         if entries.is_empty() {
             return Ok(Cleared::default());
@@ -124,17 +122,14 @@ impl LinuxVirtualIp {
         Ok(Cleared { was_set: true, reset })
     }
 
-    fn try_probe(&mut self, vip: &VipSpec, address: Ipv4Addr, limit: Duration) -> Result<Option<MacAddr>, VipCause> {
+    fn try_guard(&mut self, vip: &VipSpec) -> Result<Guard, VipCause> {
         let present = self.route.addresses().map_err(VipCause::kernel("list its addresses"))?;
-        let link = self.find_link(vip, address, &present)?;
-        let mac = ethernet(&link)?;
-        ArpSocket::open(link.index, mac, true)
-            .and_then(|mut socket| socket.probe(address, limit))
-            .map_err(VipCause::kernel("probe the LAN"))
+        let link = self.find_link(vip, vip.address, &present)?;
+        Guard::open(link.index, &link.name, ethernet(&link)?, vip.address).map_err(VipCause::kernel("watch the LAN"))
     }
 
     /// Where the address is with a lifetime, that is: by our doing.
-    fn ours(&mut self, address: Ipv4Addr) -> Result<Vec<AddressEntry>, VipCause> {
+    fn ours(&mut self, address: IpAddr) -> Result<Vec<AddressEntry>, VipCause> {
         let mut entries = self.route.addresses().map_err(VipCause::kernel("list its addresses"))?;
         entries.retain(|entry| entry.address == address && entry.valid_s.is_some());
         Ok(entries)
@@ -162,29 +157,28 @@ impl LinuxVirtualIp {
 
 impl VirtualIp for LinuxVirtualIp {
     fn set(&mut self, vip: &VipSpec, lifetime: Duration) -> Result<Placed, VipError> {
-        v4(vip.address).and_then(|v4| self.try_set(vip, v4, lifetime)).map_err(failed("set", vip.address))
+        self.try_set(vip, vip.address, lifetime).map_err(failed("set", vip.address))
     }
 
     fn renew(&mut self, address: IpAddr, lifetime: Duration) -> Result<(), VipError> {
-        v4(address).and_then(|v4| self.try_renew(v4, lifetime)).map_err(failed("renew", address))
+        self.try_renew(address, lifetime).map_err(failed("renew", address))
     }
 
     fn announce(&mut self, address: IpAddr) -> Result<(), VipError> {
-        v4(address).and_then(|v4| self.try_announce(v4)).map_err(failed("announce", address))
+        self.try_announce(address).map_err(failed("announce", address))
     }
 
     fn clear(&mut self, address: IpAddr, reset: bool) -> Result<Cleared, VipError> {
-        v4(address).and_then(|v4| self.try_clear(v4, reset)).map_err(failed("clear", address))
+        self.try_clear(address, reset).map_err(failed("clear", address))
     }
 
-    fn probe(&mut self, vip: &VipSpec, timeout: Duration) -> Result<Option<MacAddr>, VipError> {
-        v4(vip.address).and_then(|v4| self.try_probe(vip, v4, timeout)).map_err(failed("probe", vip.address))
+    fn guard(&mut self, vip: &VipSpec) -> Result<Guard, VipError> {
+        self.try_guard(vip).map_err(failed("watch", vip.address))
     }
 
     fn connections(&mut self, address: IpAddr) -> Result<usize, VipError> {
-        v4(address)
-            .and_then(|v4| self.sockets.count(v4).map_err(VipCause::kernel("list its connections")))
-            .map_err(failed("count the connections of", address))
+        let counted = self.sockets.count(address).map_err(VipCause::kernel("list its connections"));
+        counted.map_err(failed("count the connections of", address))
     }
 }
 
@@ -192,11 +186,15 @@ fn failed(operation: &'static str, address: IpAddr) -> impl Fn(VipCause) -> VipE
     move |cause| VipError { operation, address, cause }
 }
 
-fn v4(address: IpAddr) -> Result<Ipv4Addr, VipCause> {
-    match address {
-        IpAddr::V4(address) => Ok(address),
-        IpAddr::V6(_) => Err(VipCause::Ipv6),
-    }
+/// A /32 or /128, unless `netmask` says otherwise.
+fn prefix_len(vip: &VipSpec) -> u8 {
+    let longest = if vip.address.is_ipv4() { 32 } else { 128 };
+    vip.prefix_len.unwrap_or(longest).min(longest)
+}
+
+/// fe80::/10 is on every interface: it tells nothing about where an address belongs.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// Rounded down: the peer counts on the address being gone after the lifetime it knows of.
@@ -213,11 +211,16 @@ fn ethernet(link: &Link) -> Result<MacAddr, VipCause> {
     link.mac.ok_or_else(|| VipCause::NoEthernet { interface: link.name.clone() })
 }
 
-fn announce_on(link: &Link, address: Ipv4Addr) -> Result<(), VipCause> {
+fn announce_on(link: &Link, address: IpAddr) -> Result<(), VipCause> {
     let mac = ethernet(link)?;
-    ArpSocket::open(link.index, mac, false)
-        .and_then(|socket| socket.announce(address))
-        .map_err(VipCause::kernel("send the gratuitous ARP"))
+    let router = address.is_ipv6() && forwards(&link.name);
+    guard::announce(link.index, mac, address, router).map_err(VipCause::kernel("tell the LAN"))
+}
+
+/// Whether the node is an IPv6 router on this interface. A kernel that doesn't say so isn't.
+fn forwards(interface: &str) -> bool {
+    let path = format!("/proc/sys/net/ipv6/conf/{interface}/forwarding");
+    fs::read_to_string(path).is_ok_and(|text| text.trim() != "0")
 }
 
 /// Ask with the interface's own address, never with the virtual one that goes elsewhere one day.

@@ -1,7 +1,7 @@
 //! Addresses and links of this network namespace.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
@@ -13,14 +13,14 @@ use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMe
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-use crate::arp::MacAddr;
+use crate::ethernet::MacAddr;
 use crate::netlink::Netlink;
 
-/// An IPv4 address on an interface.
+/// An address on an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressEntry {
     pub index: u32,
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     pub prefix_len: u8,
     /// Seconds that it still lives; `None` for ever.
     pub valid_s: Option<u32>,
@@ -28,9 +28,15 @@ pub struct AddressEntry {
 
 impl AddressEntry {
     /// Whether the entry's subnet contains `other`.
-    pub fn contains(&self, other: Ipv4Addr) -> bool {
-        let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix_len.min(32))).unwrap_or(0);
-        self.address.to_bits() & mask == other.to_bits() & mask
+    pub fn contains(&self, other: IpAddr) -> bool {
+        let (mine, other, len) = match (self.address, other) {
+            (IpAddr::V4(mine), IpAddr::V4(other)) => (mine.to_bits().into(), other.to_bits().into(), 32),
+            (IpAddr::V6(mine), IpAddr::V6(other)) => (mine.to_bits(), other.to_bits(), 128u32),
+            _ => return false,
+        };
+        let host = len.saturating_sub(self.prefix_len.into());
+        let network = |bits: u128| bits.checked_shr(host).unwrap_or(0);
+        network(mine) == network(other)
     }
 }
 
@@ -55,10 +61,9 @@ impl Route {
         Netlink::open(NETLINK_ROUTE).map(Self)
     }
 
-    /// All IPv4 addresses.
+    /// All addresses.
     pub(crate) fn addresses(&mut self) -> io::Result<Vec<AddressEntry>> {
-        let mut question = AddressMessage::default();
-        question.header.family = AddressFamily::Inet;
+        let question = AddressMessage::default();
         let answer = self.ask(RouteNetlinkMessage::GetAddress(question), NLM_F_DUMP)?;
         Ok(answer.iter().filter_map(address_of).collect())
     }
@@ -101,22 +106,26 @@ pub(crate) fn parse(frame: &[u8]) -> io::Result<RouteNetlinkMessage> {
 
 fn address_message(entry: &AddressEntry) -> AddressMessage {
     let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
+    message.header.family = if entry.address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     message.header.prefix_len = entry.prefix_len;
     message.header.scope = AddressScope::Universe;
     message.header.index = entry.index;
-    let address = IpAddr::V4(entry.address);
-    message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
+    message.attributes = vec![AddressAttribute::Local(entry.address), AddressAttribute::Address(entry.address)];
+    if entry.address.is_ipv6() {
+        // Usable at once: whether somebody else has it is asked by `Guard`. No route of its own.
+        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad | AddressFlags::Noprefixroute));
+    }
     if let Some(valid) = entry.valid_s {
         let mut lifetime = CacheInfo::default();
         lifetime.ifa_valid = valid;
-        lifetime.ifa_preferred = valid;
+        // Deprecated from the beginning: the node's own connections never get it as their source (RFC 6724, rule 3).
+        lifetime.ifa_preferred = if entry.address.is_ipv4() { valid } else { 0 };
         message.attributes.push(AddressAttribute::CacheInfo(lifetime));
     }
     message
 }
 
-/// `None` for other families and other kinds of messages.
+/// `None` for other kinds of messages.
 pub(crate) fn address_of(message: &RouteNetlinkMessage) -> Option<AddressEntry> {
     let (RouteNetlinkMessage::NewAddress(message) | RouteNetlinkMessage::DelAddress(message)) = message else {
         return None;
@@ -127,8 +136,8 @@ pub(crate) fn address_of(message: &RouteNetlinkMessage) -> Option<AddressEntry> 
     let mut valid = None;
     for attribute in &message.attributes {
         match attribute {
-            AddressAttribute::Local(IpAddr::V4(address)) => local = Some(*address),
-            AddressAttribute::Address(IpAddr::V4(address)) => remote = Some(*address),
+            AddressAttribute::Local(address) => local = Some(*address),
+            AddressAttribute::Address(address) => remote = Some(*address),
             AddressAttribute::Flags(flags) => permanent |= flags.contains(AddressFlags::Permanent),
             AddressAttribute::CacheInfo(info) => valid = Some(info.ifa_valid),
             _ => (),
@@ -173,12 +182,19 @@ mod tests {
 
     #[test]
     fn subnets() {
-        let entry =
-            |prefix_len| AddressEntry { index: 1, address: Ipv4Addr::new(10, 90, 1, 1), prefix_len, valid_s: None };
-        assert!(entry(24).contains(Ipv4Addr::new(10, 90, 1, 200)));
-        assert!(!entry(24).contains(Ipv4Addr::new(10, 90, 2, 1)));
-        assert!(entry(0).contains(Ipv4Addr::new(192, 168, 0, 1)));
-        assert!(entry(32).contains(Ipv4Addr::new(10, 90, 1, 1)));
-        assert!(!entry(32).contains(Ipv4Addr::new(10, 90, 1, 2)));
+        let contains = |network: &str, prefix_len, other: &str| {
+            let address = network.parse().unwrap();
+            AddressEntry { index: 1, address, prefix_len, valid_s: None }.contains(other.parse().unwrap())
+        };
+        assert!(contains("10.90.1.1", 24, "10.90.1.200"));
+        assert!(!contains("10.90.1.1", 24, "10.90.2.1"));
+        assert!(contains("10.90.1.1", 0, "192.168.0.1"));
+        assert!(contains("10.90.1.1", 32, "10.90.1.1"));
+        assert!(!contains("10.90.1.1", 32, "10.90.1.2"));
+        assert!(contains("fd77::1", 64, "fd77::99"));
+        assert!(!contains("fd77::1", 64, "fd77:0:0:1::99"));
+        assert!(contains("fd77::1", 0, "2001:db8::1"));
+        assert!(!contains("fd77::1", 128, "fd77::2"));
+        assert!(!contains("0.0.0.0", 0, "fd77::2"));
     }
 }

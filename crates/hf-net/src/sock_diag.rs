@@ -34,12 +34,12 @@ impl SockDiag {
     }
 
     /// Established connections of `address`.
-    pub(crate) fn count(&mut self, address: Ipv4Addr) -> io::Result<usize> {
+    pub(crate) fn count(&mut self, address: IpAddr) -> io::Result<usize> {
         Ok(self.connections(address, ESTABLISHED)?.len())
     }
 
     /// Resets all connections of `address`: the peer gets a RST, the local program ECONNABORTED. How many they were.
-    pub(crate) fn reset(&mut self, address: Ipv4Addr) -> io::Result<usize> {
+    pub(crate) fn reset(&mut self, address: IpAddr) -> io::Result<usize> {
         let mut count = 0;
         for connection in self.connections(address, CONNECTED)? {
             let body = request(connection.family, 0, &connection.sockid);
@@ -54,7 +54,7 @@ impl SockDiag {
     }
 
     /// Both families, because a server on `::` has IPv4 clients as mapped addresses.
-    fn connections(&mut self, address: Ipv4Addr, states: u32) -> io::Result<Vec<Connection>> {
+    fn connections(&mut self, address: IpAddr, states: u32) -> io::Result<Vec<Connection>> {
         let mut found = Vec::new();
         for family in [libc::AF_INET, libc::AF_INET6] {
             let body = request(family as u8, states, &[0; SOCKID_LEN]);
@@ -77,15 +77,12 @@ impl Connection {
         Some(Self { family: *body.first()?, sockid: body.get(4..4 + SOCKID_LEN)?.try_into().ok()? })
     }
 
-    fn source(&self) -> Option<Ipv4Addr> {
+    fn source(&self) -> Option<IpAddr> {
         let bytes: [u8; 16] = self.sockid[4..20].try_into().ok()?;
         if i32::from(self.family) == libc::AF_INET {
-            return Some(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]));
+            return Some(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).into());
         }
-        match IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical() {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
-        }
+        Some(IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical())
     }
 }
 

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::arp::MacAddr;
 use crate::error::VipError;
+use crate::guard::Guard;
 
 /// A virtual address and where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct VipSpec {
     pub address: IpAddr,
     /// `<interface name="...">`; `None`: the interface whose subnet contains the address.
     pub interface: Option<String>,
-    /// From `<virtual_addr netmask="...">`; `None`: 32.
+    /// From `<virtual_addr netmask="...">`; `None`: 32, for IPv6 128.
     pub prefix_len: Option<u8>,
 }
 
@@ -41,7 +41,7 @@ pub struct Cleared {
     pub reset: usize,
 }
 
-/// Virtual addresses of this machine. Every call is synchronous and short except [`VirtualIp::probe`].
+/// Virtual addresses of this machine. Every call is synchronous and short.
 pub trait VirtualIp: Send {
     /// Puts the address on its interface for `lifetime` (whole seconds, rounded down, at least one) and announces it.
     /// An address that is there with a lifetime already (of a dead predecessor) is taken over.
@@ -57,8 +57,9 @@ pub trait VirtualIp: Send {
     /// Works for an address that another process set.
     fn clear(&mut self, address: IpAddr, reset: bool) -> Result<Cleared, VipError>;
 
-    /// Asks the LAN whether somebody else has the address (RFC 5227), for `timeout` in all. Blocks.
-    fn probe(&mut self, vip: &VipSpec, timeout: Duration) -> Result<Option<MacAddr>, VipError>;
+    /// Watches the interface where the address belongs for others who claim it, whether it is set or not. To be awaited
+    /// within a tokio runtime.
+    fn guard(&mut self, vip: &VipSpec) -> Result<Guard, VipError>;
 
     /// Established TCP connections of the address (`connections="on"`).
     fn connections(&mut self, address: IpAddr) -> Result<usize, VipError>;

@@ -1,7 +1,7 @@
 //! What changes on the network interfaces, as the kernel tells it.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_route::RouteNetlinkMessage;
@@ -17,6 +17,7 @@ use crate::route::{Link, address_of, link_of, parse};
 /// Bits of linux/rtnetlink.h.
 const RTMGRP_LINK: u32 = 0x1;
 const RTMGRP_IPV4_IFADDR: u32 = 0x10;
+const RTMGRP_IPV6_IFADDR: u32 = 0x100;
 
 /// The watch broke; open another and read everything anew.
 #[derive(Debug, Error)]
@@ -34,10 +35,10 @@ pub enum NetEvent {
     Link(Link),
     /// The interface is gone.
     LinkGone(Link),
-    /// An IPv4 address came, or its lifetime was renewed.
-    Address { index: u32, address: Ipv4Addr },
-    /// An IPv4 address went: removed by somebody or expired.
-    AddressGone { index: u32, address: Ipv4Addr },
+    /// An address came, or its lifetime was renewed.
+    Address { index: u32, address: IpAddr },
+    /// An address went: removed by somebody or expired.
+    AddressGone { index: u32, address: IpAddr },
     /// Events were lost because they weren't read quickly enough: look at everything anew.
     Lost,
 }
@@ -51,7 +52,7 @@ impl NetWatch {
     pub fn open() -> Result<Self, WatchError> {
         let open = || {
             let mut socket = Socket::new(NETLINK_ROUTE)?;
-            socket.bind(&SocketAddr::new(0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))?;
+            socket.bind(&SocketAddr::new(0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))?;
             socket.set_non_blocking(true)?;
             Ok(socket)
         };

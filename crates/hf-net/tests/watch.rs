@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use hf_net::{LinuxVirtualIp, NetEvent, NetWatch, VipSpec, VirtualIp};
-use lan::{Lan, Station, VIP};
+use lan::{Lan, Station, VIP, VIP6};
 
 /// Events of the station as they come, awaited in a runtime of their own.
 fn watch(station: &Station) -> Receiver<NetEvent> {
@@ -55,21 +55,34 @@ fn an_address_that_comes_or_goes_is_seen() {
     let lan = Lan::new(1);
     let node = &lan.stations[0];
     let events = watch(node);
-    let index = node.run(|| {
+    for (vip, entry) in [(VIP, "10.77.0.99/32"), (VIP6, "fd77::99/128")] {
+        let index = node.run(move || {
+            let mut vips = LinuxVirtualIp::open().unwrap();
+            vips.set(&VipSpec::new(vip), Duration::from_secs(60)).unwrap().index
+        });
+        let came = |event: &NetEvent| *event == NetEvent::Address { index, address: vip };
+        wait_for(&events, "the address", came);
+        node.ip(&format!("addr del {entry} dev eth0"));
+        let went = |event: &NetEvent| *event == NetEvent::AddressGone { index, address: vip };
+        wait_for(&events, "its removal", went);
+    }
+}
+
+/// The kernel takes IPv6 addresses away from an interface that is switched off; IPv4 addresses stay.
+#[test]
+fn an_ipv6_address_that_goes_with_its_interface_is_seen() {
+    let lan = Lan::new(1);
+    let node = &lan.stations[0];
+    let events = watch(node);
+    node.run(|| {
         let mut vips = LinuxVirtualIp::open().unwrap();
-        vips.set(&VipSpec::new(VIP), Duration::from_secs(60)).unwrap().index
+        vips.set(&VipSpec::new(VIP6), Duration::from_secs(60)).map(drop).unwrap();
     });
-    let same = move |at: &u32, address: &std::net::Ipv4Addr| *at == index && *address == VIP;
-    wait_for(
-        &events,
-        "the address",
-        |event| matches!(event, NetEvent::Address { index, address } if same(index, address)),
-    );
-    node.ip("addr del 10.77.0.99/32 dev eth0");
+    node.ip("link set eth0 down");
     wait_for(
         &events,
         "its removal",
-        |event| matches!(event, NetEvent::AddressGone { index, address } if same(index, address)),
+        |event| matches!(event, NetEvent::AddressGone { address, .. } if *address == VIP6),
     );
 }
 

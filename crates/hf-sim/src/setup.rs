@@ -99,6 +99,8 @@ impl Setup {
                 arp_interval: Duration::from_secs(10),
                 arp_elapse: Duration::from_secs(30),
                 arp_reroute: false,
+                check: true,
+                connections: false,
             }],
             scripts: Script::OF_STATES.into(),
             nice_stop_timeout: Duration::from_secs(5),

@@ -54,7 +54,10 @@ impl World {
             HeartEffect::Random => self.random(node),
             HeartEffect::KillApplication => self.nodes[node].application = false,
             HeartEffect::Exit => self.heart_exits(node),
-            HeartEffect::Answer { .. } | HeartEffect::AnnounceVip { .. } | HeartEffect::SetResource { .. } => {}
+            HeartEffect::Answer { .. }
+            | HeartEffect::AnnounceVip { .. }
+            | HeartEffect::CountConnections { .. }
+            | HeartEffect::SetResource { .. } => {}
         }
     }
 

@@ -141,6 +141,7 @@ pub fn heart_effect(effect: &HeartEffect) -> Option<String> {
         HeartEffect::SendHeartbeat { .. }
         | HeartEffect::RenewVip { .. }
         | HeartEffect::AnnounceVip { .. }
+        | HeartEffect::CountConnections { .. }
         | HeartEffect::SetResource { .. }
         | HeartEffect::ToDaemon(hf_wire::bus::HeartToDaemon::Bell) => None,
         HeartEffect::Log(event) => Some(format!("heart: \"{event}\"")),

@@ -132,6 +132,8 @@ classes! {
     Splitbrain "splitbrain" Checker,
     /// A condition of the administrator's own.
     Custom "custom" Checker,
+    /// Connections to a virtual address.
+    Connections "connections" Measure,
     /// File replication.
     Rfs "rfs" Replication,
     /// A failover rule that applies.
@@ -160,6 +162,7 @@ pub enum Group {
     State,
     Setting,
     Checker,
+    Measure,
     Replication,
     Rule,
 }
@@ -171,6 +174,7 @@ impl Group {
             Group::State => "Module state",
             Group::Setting => "Settings",
             Group::Checker => "Checkers",
+            Group::Measure => "Measures",
             Group::Replication => "File replication",
             Group::Rule => "Failover rules",
         }
@@ -251,6 +255,7 @@ pub const ENTRIES: &[Entry] = &[
     free("module.*", "Other module"),
     free("splitbrain.*", "Witness against a split brain"),
     free("custom.*", "Condition of this installation"),
+    measure("connections.*", "TCP connections to this virtual address, counted every 10 s"),
     ours("rfs.uptodate", "Data of this node is the newest"),
     ours("rfs.degraded", "The application runs without a copy that follows"),
     ours("rfs.responding", "The replicated directories answer"),
@@ -290,7 +295,7 @@ mod tests {
         }
         assert!(format!("custom.{}", "x".repeat(200)).parse::<ResourceName>().is_err());
         let error = "costum.x".parse::<ResourceName>().expect_err("no class");
-        assert!(error.to_string().contains("custom, rfs"), "{error}");
+        assert!(error.to_string().contains("custom, connections, rfs"), "{error}");
     }
 
     #[test]

@@ -80,6 +80,11 @@ pub enum Event {
         address: String,
         error: String,
     },
+    /// Another machine says to have it too.
+    VirtualIpClaimed {
+        address: String,
+        by: String,
+    },
     UpdatingTree(String),
     Copied(String),
     ReintegrationEnded,
@@ -111,6 +116,7 @@ impl Event {
             | Event::ProcessDied { .. }
             | Event::MaybeInconsistent
             | Event::VirtualIpFailed { .. }
+            | Event::VirtualIpClaimed { .. }
             | Event::ReintegrationFailed(_) => Level::C,
             _ => Level::E,
         }
@@ -158,6 +164,9 @@ impl fmt::Display for Event {
             Event::VirtualIpSet(address) => write!(f, "Virtual IP <{address}> set"),
             Event::VirtualIpUnset(address) => write!(f, "Virtual IP <{address}> unset"),
             Event::VirtualIpFailed { address, error } => write!(f, "Virtual IP <{address}> failed: {error}"),
+            Event::VirtualIpClaimed { address, by } => {
+                write!(f, "Virtual IP <{address}> is claimed by {by} too: it stays here; take it away there")
+            }
             Event::UpdatingTree(dir) => write!(f, "Updating directory tree from {dir}"),
             Event::Copied(statistics) => write!(f, "Copied {statistics}"),
             Event::ReintegrationEnded => f.write_str("Reintegration ended (synchronize)"),

@@ -1,6 +1,6 @@
 //! `<vip>` of a mirror module (reference 004, 13.5.4.2 and 13.5.5).
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::cluster::Cluster;
 use crate::context::Context;
@@ -11,7 +11,7 @@ use crate::spec;
 use crate::values::host_address;
 
 const CHECKS_LATER: &str =
-    "checkers come later: an interface that goes down and an address that is lost aren't noticed yet";
+    "checkers come later: an address that is lost or in conflict is logged and seen in its resource, no more";
 /// The longest name of a network interface on Linux.
 const MAX_INTERFACE_NAME: usize = 15;
 
@@ -19,7 +19,7 @@ const MAX_INTERFACE_NAME: usize = 15;
 #[derive(Default)]
 struct Found {
     /// All virtual addresses so far.
-    addresses: Vec<Ipv4Addr>,
+    addresses: Vec<IpAddr>,
     /// A tag leaves `check` to its default.
     defaulted: bool,
 }
@@ -38,7 +38,7 @@ pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut C
     let mut found = Found::default();
     let interfaces = children.iter().map(|element| interface(element, cluster, &mut found, context)).collect();
     if found.defaulted {
-        let help = Some("check=\"on\" is the default; it has no effect yet".to_owned());
+        let help = Some("check=\"on\" is the default; the module isn't stopped for it yet".to_owned());
         context.sink.note(Code::NotYet, vip.span(), CHECKS_LATER, help);
     }
     Some(Vip { tcp_reset, interfaces })
@@ -95,20 +95,47 @@ fn address(
 ) -> Option<VirtualAddr> {
     check_where(element, context);
     let check = check_switch(element, found, context);
-    let prefix = element.get("netmask").and_then(|value| prefix(value, context));
+    let netmask = element.get("netmask");
+    let prefix = netmask.and_then(|value| prefix(value, context));
     let value = element.require("addr", context)?;
-    let addr = host_address(value, context)?;
+    let addr = virtual_address(value, context)?;
+    if let (IpAddr::V6(_), Some(netmask)) = (addr, netmask) {
+        let message = format!("netmask is for IPv4, and {addr} isn't");
+        let help = "take netmask out: an IPv6 address is set as a /128".to_owned();
+        context.sink.error(Code::Conflict, netmask.span.clone(), message, Some(help));
+    }
     if found.addresses.contains(&addr) {
         context.sink.error(Code::Duplicate, value.span.clone(), format!("{addr} is there already"), None);
     }
     found.addresses.push(addr);
     let mut nodes = cluster.into_iter().flat_map(|cluster| &cluster.lans).flat_map(|lan| &lan.nodes);
-    if let Some(node) = nodes.find(|node| node.has(addr.into())) {
+    if let Some(node) = nodes.find(|node| node.has(addr)) {
         let message = format!("{addr} is the node {}'s own address in cluster.xml", node.name);
         let help = "a virtual address must be free: it moves between the nodes".to_owned();
         context.sink.error(Code::Conflict, value.span.clone(), message, Some(help));
     }
-    Some(VirtualAddr { addr, prefix, check })
+    let connections = element.switch("connections", context);
+    Some(VirtualAddr { addr, prefix, check, connections })
+}
+
+/// IPv4 or IPv6. A name would make the module depend on a name server, which the reference advises against (13.5.5).
+fn virtual_address(value: &Value, context: &mut Context) -> Option<IpAddr> {
+    let Ok(address) = value.text.parse::<Ipv6Addr>() else {
+        return host_address(value, context).map(IpAddr::V4);
+    };
+    let unfit = if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
+        "isn't the address of one machine"
+    } else if address.is_unicast_link_local() {
+        "is in fe80::/10, which every network has: nothing says where it belongs"
+    } else if address.to_ipv4_mapped().is_some() {
+        "is an IPv4 address in IPv6's clothes"
+    } else {
+        return Some(IpAddr::V6(address));
+    };
+    let message = format!("{}=\"{}\" {unfit}", value.name, value.text);
+    let help = "give a free address in the network of one of the nodes' interfaces".to_owned();
+    context.sink.error(Code::BadAddress, value.span.clone(), message, Some(help));
+    None
 }
 
 fn check_where(element: &Element, context: &mut Context) {
@@ -130,7 +157,7 @@ fn check_switch(element: &Element, found: &mut Found, context: &mut Context) -> 
     let on = element.switch("check", context);
     match element.get("check") {
         Some(value) if value.text == "on" => {
-            let help = Some("accepted; has no effect yet".to_owned());
+            let help = Some("accepted; the module isn't stopped for it yet".to_owned());
             context.sink.warning(Code::NotYet, value.span.clone(), CHECKS_LATER, help);
         }
         Some(_) => {}

@@ -89,12 +89,7 @@ pub(crate) static HEART: Spec = Spec {
         Attribute::served("port", Form::port("8888 + (id - 1)")).dynamic(),
         Attribute::served("pulse", Form::milliseconds(10, 60_000, 700)).dynamic(),
         Attribute::served("timeout", Form::milliseconds(100, 3_600_000, 30_000)).dynamic(),
-        Attribute::new(
-            "permanent_arp",
-            Form::Switch(true),
-            Moot("heartbeats need no permanent ARP entries, and none is set"),
-        )
-        .dynamic(),
+        Attribute::served("permanent_arp", Form::Switch(true)).dynamic(),
     ],
     children: &[("heartbeat", Served)],
 };
@@ -249,7 +244,10 @@ pub(crate) static INTERFACE: Spec = Spec {
         Attribute::served("arpinterval", Form::seconds(SECOND_MS, DAY_MS, 60_000)),
         Attribute::served("arpelapse", Form::seconds(0, YEAR_MS, 1_200_000)),
     ],
-    children: &[("real_interface", Served), ("virtual_interface", NotYet("virtual MAC addresses"))],
+    children: &[
+        ("real_interface", Served),
+        ("virtual_interface", NotYet("virtual MAC addresses come with farm modules")),
+    ],
 };
 
 pub(crate) static REAL_INTERFACE: Spec =
@@ -258,11 +256,11 @@ pub(crate) static REAL_INTERFACE: Spec =
 pub(crate) static VIRTUAL_ADDR: Spec = Spec {
     tag: "virtual_addr",
     attributes: &[
-        Attribute::served("addr", Form::text("the address that moves", REQUIRED)),
+        Attribute::served("addr", Form::text("the address that moves, IPv4 or IPv6", REQUIRED)),
         Attribute::served("where", Form::Words { words: &["one_side_alias"], default: None }),
         Attribute::served("check", Form::Switch(true)),
-        Attribute::new("connections", Form::Switch(false), OnlyDefault("counting connections")),
-        Attribute::served("netmask", Form::text("`255.255.255.0` or `24`", "the interface's")),
+        Attribute::served("connections", Form::Switch(false)),
+        Attribute::served("netmask", Form::text("`255.255.255.0` or `24`, IPv4 only", "`255.255.255.255`")),
     ],
     children: &[],
 };

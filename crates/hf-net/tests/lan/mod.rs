@@ -1,7 +1,7 @@
 //! A LAN in network namespaces: stations on a bridge, each a thread with a namespace of its own. The namespaces have
 //! no names and end with their threads, so nothing is left behind, whatever a test dies of.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
@@ -50,13 +50,16 @@ impl Station {
     }
 }
 
-/// A bridge with stations 10.77.0.1, 10.77.0.2, ... at it, each on its `eth0`.
+/// A bridge with stations 10.77.0.1 and fd77::1, 10.77.0.2 and fd77::2, ... at it, each on its `eth0`.
 pub struct Lan {
     switch: Station,
     pub stations: Vec<Station>,
 }
 
-/// The address that moves.
+/// The addresses that move.
+#[allow(dead_code, reason = "not every test file that uses a LAN needs it")]
+pub const VIP6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x99));
+#[allow(dead_code, reason = "not every test file that uses a LAN needs it")]
 pub const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 99));
 
 impl Lan {
@@ -72,6 +75,7 @@ impl Lan {
                 switch.ip(&format!("link set port{number} master br0 up"));
                 station.ip("link set lo up");
                 station.ip(&format!("addr add 10.77.0.{number}/24 dev eth0"));
+                station.ip(&format!("addr add fd77::{number}/64 dev eth0 nodad"));
                 station.ip("link set eth0 up");
                 station
             })

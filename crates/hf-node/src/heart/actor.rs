@@ -196,6 +196,10 @@ impl HeartActor {
             HeartInput::VipSet { address, error } => self.on_vip_set(address, error, out),
             HeartInput::VipCleared { address, error } => self.on_vip_cleared(address, error, out),
             HeartInput::VipLost { address, why } => self.on_vip_lost(address, why, out),
+            HeartInput::VipRemoved { address } => self.on_vip_removed(address, out),
+            HeartInput::VipClaimed { address, by } => self.on_vip_claimed(address, by, out),
+            HeartInput::VipLinkBack { address } => self.on_vip_link_back(address),
+            HeartInput::VipConnections { address, count } => self.on_vip_connections(address, count, out),
             HeartInput::Random { value } => {
                 self.random = Some(value);
                 self.random_asked = false;

@@ -75,10 +75,12 @@ fn vips(config: &ModuleConfig) -> Vec<Vip> {
     config
         .virtual_addresses()
         .map(|(interface, address)| Vip {
-            address: address.addr.into(),
+            address: address.addr,
             arp_interval: Duration::from_millis(interface.arp_interval_ms),
             arp_elapse: Duration::from_millis(interface.arp_elapse_ms),
             arp_reroute: interface.arp_reroute,
+            check: address.check,
+            connections: address.connections,
         })
         .collect()
 }

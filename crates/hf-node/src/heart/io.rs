@@ -53,6 +53,10 @@ pub struct Vip {
     pub arp_elapse: Duration,
     /// `arpreroute="on"`: the repetition is wanted (the announcement at once always is).
     pub arp_reroute: bool,
+    /// `check="on"`: the resource `ip.<address>` says whether the address is there and ours alone.
+    pub check: bool,
+    /// `connections="on"`: counted into the resource `connections.<address>`.
+    pub connections: bool,
 }
 
 /// What the heart is told.
@@ -98,10 +102,28 @@ pub enum HeartInput {
         address: IpAddr,
         error: Option<String>,
     },
-    /// Somebody removed the address, or another machine claims it.
+    /// It could not be renewed, because it isn't there any more: perhaps its lifetime ended.
     VipLost {
         address: IpAddr,
         why: String,
+    },
+    /// Somebody took the address away while its lifetime went on.
+    VipRemoved {
+        address: IpAddr,
+    },
+    /// Another machine says to have the address too; `by`: its Ethernet address and where it was heard.
+    VipClaimed {
+        address: IpAddr,
+        by: String,
+    },
+    /// The link of the address' interface is back.
+    VipLinkBack {
+        address: IpAddr,
+    },
+    /// Answers `CountConnections`.
+    VipConnections {
+        address: IpAddr,
+        count: usize,
     },
     /// Fresh randomness, asked for by [`HeartEffect::Random`].
     Random {
@@ -147,7 +169,8 @@ pub enum HeartEffect {
     KillScript {
         run: RunId,
     },
-    /// Put the address on its interface with a kernel lifetime, announce it at once. Answered by `VipSet`.
+    /// Ask the LAN whether somebody has the address; if not, put it on its interface with a kernel lifetime and announce
+    /// it at once. Answered by `VipSet`, unless `ClearVip` comes before that.
     SetVip {
         address: IpAddr,
         lifetime: Duration,
@@ -161,6 +184,10 @@ pub enum HeartEffect {
     },
     /// Answered by `VipCleared`.
     ClearVip {
+        address: IpAddr,
+    },
+    /// Answered by `VipConnections`.
+    CountConnections {
         address: IpAddr,
     },
     Log(Event),

@@ -6,6 +6,7 @@
 //!   carries out the plans of `hf_module::mirror`.
 
 mod actor;
+mod claims;
 mod commands;
 mod config;
 mod io;

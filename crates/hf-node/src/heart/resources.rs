@@ -106,6 +106,7 @@ impl HeartActor {
         let failover = if self.config.failover { "on" } else { "off" };
         self.set_resource("usersetting.failover", ResourceValue::Text(failover.to_owned()), "heart", false, out);
         self.set_resource("proc.heart", ResourceValue::Up, "heart", false, out);
+        self.publish_vips(out);
         if self.config.replicates {
             let alive = if self.rfs.alive { ResourceValue::Up } else { ResourceValue::Down };
             self.set_resource("proc.rfs", alive, "heart", false, out);

@@ -1,4 +1,5 @@
 use super::actor::{HeartActor, Out, log};
+use super::claims::Claim;
 use super::{HeartConfig, HeartEffect, Vip};
 use hf_types::{Event, Instant};
 use serde::Serialize;
@@ -7,8 +8,10 @@ use std::time::Duration;
 
 /// Beyond an address' lifetime, before the other node may take it.
 const MARGIN: Duration = Duration::from_millis(300);
-/// How soon an address that could not be set is tried again.
+/// How soon an address that could not be set is tried again; the first time sooner: what was in its way was perhaps the
+/// other node's, whose lifetime has just ended.
 const RETRY: Duration = Duration::from_secs(5);
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// The virtual addresses of a module on this node.
 ///
@@ -16,25 +19,32 @@ const RETRY: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Vips {
     lifetime: Duration,
-    addresses: Vec<Address>,
+    pub(super) addresses: Vec<Address>,
     /// The module wants its addresses here.
     wanted: bool,
     /// An address got another lifetime in this look: a heartbeat goes with it, so that the other node's silence never
     /// begins before it.
     pub(super) prolonged: bool,
+    /// The other node was primary too at the last look.
+    beside: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct Address {
-    vip: Vip,
-    state: AddressState,
-    next_renewal: Option<Instant>,
-    next_announcement: Option<Instant>,
-    announce_until: Option<Instant>,
+pub(super) struct Address {
+    pub(super) vip: Vip,
+    pub(super) state: AddressState,
+    pub(super) next_renewal: Option<Instant>,
+    pub(super) next_announcement: Option<Instant>,
+    pub(super) announce_until: Option<Instant>,
+    set_at: Option<Instant>,
+    /// What was logged since it was last set: a failure that repeats is told once.
+    said: Option<String>,
+    pub(super) claim: Option<Claim>,
+    pub(super) next_count: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-enum AddressState {
+pub(super) enum AddressState {
     Absent,
     Setting,
     Set,
@@ -51,12 +61,17 @@ impl Vips {
             next_renewal: None,
             next_announcement: None,
             announce_until: None,
+            set_at: None,
+            said: None,
+            claim: None,
+            next_count: None,
         };
         Vips {
             lifetime: lifetime(config),
             addresses: config.vips.iter().map(address).collect(),
             wanted: false,
             prolonged: false,
+            beside: false,
         }
     }
 
@@ -79,7 +94,10 @@ impl Vips {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let times = self.addresses.iter().flat_map(|address| [address.next_renewal, address.next_announcement]);
+        let times = self.addresses.iter().flat_map(|address| {
+            let quiet = address.claim.as_ref().map(Claim::ends);
+            [address.next_renewal, address.next_announcement, address.next_count, quiet]
+        });
         times.flatten().min()
     }
 
@@ -127,6 +145,9 @@ impl HeartActor {
         for address in &mut self.vips.addresses {
             address.next_renewal = None;
             address.next_announcement = None;
+            address.next_count = None;
+            address.claim = None;
+            address.said = None;
             if address.state != AddressState::Absent {
                 address.state = AddressState::Clearing;
                 out.push(HeartEffect::ClearVip { address: address.vip.address });
@@ -148,21 +169,18 @@ impl HeartActor {
             if address.state != AddressState::Setting {
                 continue;
             }
-            address.next_renewal = Some(now + renewal);
-            match &error {
-                None => {
-                    address.state = AddressState::Set;
-                    if address.vip.arp_reroute {
-                        address.next_announcement = Some(now + address.vip.arp_interval);
-                        address.announce_until = Some(now + address.vip.arp_elapse);
-                    }
-                    log(out, Event::VirtualIpSet(format!("{which} of {module}")));
-                }
-                Some(error) => {
-                    address.state = AddressState::Failed;
-                    address.next_renewal = Some(now + RETRY);
-                    log(out, Event::VirtualIpFailed { address: format!("{which} of {module}"), error: error.clone() });
-                }
+            let Some(error) = &error else {
+                address.is_set(now, now + renewal);
+                self.vips.prolonged = true;
+                log(out, Event::VirtualIpSet(format!("{which} of {module}")));
+                continue;
+            };
+            address.state = AddressState::Failed;
+            let wait = if address.said.is_none() { FIRST_RETRY } else { RETRY };
+            address.next_renewal = Some(now + wait);
+            if address.said.as_ref() != Some(error) {
+                address.said = Some(error.clone());
+                log(out, Event::VirtualIpFailed { address: format!("{which} of {module}"), error: error.clone() });
             }
         }
     }
@@ -193,6 +211,22 @@ impl HeartActor {
         }
     }
 
+    /// Somebody took it away: it is set again at once, but not again and again against somebody who goes on.
+    pub(super) fn on_vip_removed(&mut self, which: IpAddr, out: &mut Out) {
+        let module = self.config.module.clone();
+        let now = self.now;
+        for address in self.vips.addresses.iter_mut().filter(|address| address.vip.address == which) {
+            if address.state != AddressState::Set {
+                continue;
+            }
+            let just_set = address.set_at.is_some_and(|at| now.since(at) < RETRY);
+            address.state = AddressState::Failed;
+            address.next_renewal = just_set.then(|| now + RETRY);
+            let error = "somebody removed it from its interface; it is set again".to_owned();
+            log(out, Event::VirtualIpFailed { address: format!("{which} of {module}"), error });
+        }
+    }
+
     /// Renews what is set, tries again what failed (not while listening after a
     /// stall, beside another primary, or on the way out), announces.
     pub(super) fn tend_vips(&mut self, out: &mut Out) {
@@ -200,7 +234,8 @@ impl HeartActor {
             return;
         }
         let (now, lifetime) = (self.now, self.vips.lifetime);
-        let other = self.heard_peer().is_some_and(|peer| peer.state.is_primary() && !peer.stopping);
+        let other = self.other_primary();
+        let parted = std::mem::replace(&mut self.vips.beside, other) && !other;
         let listening = self.pair.listening() || self.is_stopping() || other;
         for address in &mut self.vips.addresses {
             let due = address.next_renewal.is_none_or(|at| at <= now);
@@ -217,8 +252,40 @@ impl HeartActor {
                 }
                 _ => {}
             }
+            if parted {
+                // Clients believe the one that spoke last.
+                address.announce_soon(now);
+            }
             announce(address, now, out);
         }
+        self.tend_claims(out);
+    }
+
+    /// Both nodes are primary: their hearts decide who stays, and the address goes with that.
+    pub(super) fn other_primary(&self) -> bool {
+        self.heard_peer().is_some_and(|peer| peer.state.is_primary() && !peer.stopping)
+    }
+}
+
+impl Address {
+    fn is_set(&mut self, now: Instant, next_renewal: Instant) {
+        self.state = AddressState::Set;
+        self.next_renewal = Some(next_renewal);
+        self.set_at = Some(now);
+        self.said = None;
+        if self.vip.arp_reroute {
+            self.next_announcement = Some(now + self.vip.arp_interval);
+            self.announce_until = Some(now + self.vip.arp_elapse);
+        }
+        if self.vip.connections {
+            self.next_count = Some(now);
+        }
+    }
+
+    /// One announcement at once, whether repetitions are wanted or not.
+    pub(super) fn announce_soon(&mut self, now: Instant) {
+        self.next_announcement = Some(now);
+        self.announce_until = self.announce_until.max(Some(now));
     }
 }
 

@@ -45,6 +45,10 @@ pub struct Node {
     /// Scripts that were to be ended.
     pub killed: usize,
     pub vip: bool,
+    /// When the address was to be set, and when it was announced, in ms.
+    pub tried: Vec<u64>,
+    pub announced: Vec<u64>,
+    pub resources: BTreeMap<String, String>,
     pub answers: Vec<Result<(), String>>,
     pub epoch: hf_types::Epoch,
     pub incarnation: Incarnation,
@@ -67,6 +71,8 @@ pub struct Lab {
     /// Nodes that stand still, with what waits for them.
     frozen: [bool; 2],
     waiting: Vec<Event>,
+    /// Another machine has the virtual address: what a heart that wants to set it is told.
+    pub stranger: Option<String>,
 }
 
 fn name(node: usize) -> NodeName {
@@ -95,6 +101,8 @@ pub fn config(node: usize, timeout_ms: u64) -> HeartConfig {
             arp_interval: Duration::from_secs(60),
             arp_elapse: Duration::from_secs(1200),
             arp_reroute: true,
+            check: true,
+            connections: false,
         }],
         scripts: [Script::Prestart, Script::StartPrim, Script::StopPrim, Script::Poststop, Script::Transition].into(),
         nice_stop_timeout: Duration::from_secs(300),
@@ -125,6 +133,9 @@ impl Lab {
                 scripts: Vec::new(),
                 killed: 0,
                 vip: false,
+                tried: Vec::new(),
+                announced: Vec::new(),
+                resources: BTreeMap::new(),
                 answers: Vec::new(),
                 epoch: hf_types::Epoch(0),
                 incarnation: Incarnation(0),
@@ -144,7 +155,13 @@ impl Lab {
             prim_fails: false,
             frozen: [false; 2],
             waiting: Vec::new(),
+            stranger: None,
         }
+    }
+
+    /// What the node's kernel or network tells its heart.
+    pub fn hear(&mut self, node: usize, input: HeartInput) {
+        self.tell_heart(node, 0, input);
     }
 
     /// A random number that is never the same.
@@ -391,20 +408,28 @@ impl Lab {
             HeartEffect::SetVip { address, .. } => {
                 let other = &self.nodes[1 - node];
                 assert!(!self.net || !other.vip, "two nodes with the address\n{}", self.logs());
-                self.nodes[node].vip = true;
-                self.tell_heart(node, 1, HeartInput::VipSet { address, error: None });
+                let error = self.stranger.clone();
+                self.nodes[node].vip = error.is_none();
+                self.nodes[node].tried.push(self.now / MS);
+                self.tell_heart(node, 1, HeartInput::VipSet { address, error });
             }
             HeartEffect::ClearVip { address } => {
                 self.nodes[node].vip = false;
                 self.tell_heart(node, 1, HeartInput::VipCleared { address, error: None });
             }
-            HeartEffect::RenewVip { .. } | HeartEffect::AnnounceVip { .. } | HeartEffect::KillApplication => {}
+            HeartEffect::AnnounceVip { .. } => self.nodes[node].announced.push(self.now / MS),
+            HeartEffect::CountConnections { address } => {
+                self.tell_heart(node, 1, HeartInput::VipConnections { address, count: 7 });
+            }
+            HeartEffect::RenewVip { .. } | HeartEffect::KillApplication => {}
             HeartEffect::Log(event) => {
                 let line = event.to_string();
                 assert!(!line.starts_with("Internal fault"), "{line}\n{}", self.logs());
                 self.nodes[node].log.push(line);
             }
-            HeartEffect::SetResource { .. } => {}
+            HeartEffect::SetResource { resource, .. } => {
+                self.nodes[node].resources.insert(resource.name, resource.value.to_string());
+            }
             HeartEffect::Random => {
                 let value = self.random();
                 self.tell_heart(node, 0, HeartInput::Random { value });

@@ -1,0 +1,104 @@
+//! One address on one interface: told to the LAN, asked for, and watched for others who claim it.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::ethernet::{EthernetSocket, MacAddr};
+use crate::{arp, ndp};
+
+/// So many probes, spread over the first half of the time.
+const PROBES: u32 = 3;
+
+/// Hears everybody else who says to have the address, or to be about to take it.
+///
+/// Only such frames reach the process: the kernel filters the others out.
+pub struct Guard {
+    socket: EthernetSocket,
+    address: IpAddr,
+    mac: MacAddr,
+    interface: String,
+}
+
+impl Guard {
+    pub(crate) fn open(index: u32, interface: &str, mac: MacAddr, address: IpAddr) -> io::Result<Self> {
+        let socket = match address {
+            IpAddr::V4(address) => EthernetSocket::open(index, arp::ETHERTYPE, Some(&arp::claims_filter(address)))?,
+            IpAddr::V6(address) => {
+                let socket = EthernetSocket::open(index, ndp::ETHERTYPE, Some(&ndp::claims_filter(address)))?;
+                socket.join(ndp::probes_group(address))?;
+                socket
+            }
+        };
+        Ok(Self { socket, address, mac, interface: interface.to_owned() })
+    }
+
+    /// The interface that is watched.
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// Asks the LAN who has the address (RFC 5227, RFC 4862) and listens for `limit`: the MAC of the first who claims
+    /// it. RFC 5227 asks for seconds; an address that waits so long is no failover, so who answers later is found by
+    /// [`Guard::claim`].
+    pub async fn probe(&mut self, limit: Duration) -> io::Result<Option<MacAddr>> {
+        let start = tokio::time::Instant::now();
+        for step in 0..=PROBES {
+            if step < PROBES {
+                self.socket.send(&self.question())?;
+            }
+            let until = start + limit * (step + 1) / (PROBES + 1);
+            if let Ok(claim) = tokio::time::timeout_at(until, self.claim()).await {
+                return claim.map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits for the next claim, within a tokio runtime. Dropping the future loses nothing.
+    pub async fn claim(&mut self) -> io::Result<MacAddr> {
+        loop {
+            if let Some(mac) = self.read()? {
+                return Ok(mac);
+            }
+            // SAFETY: the descriptor is borrowed from self, so it stays open longer than the registration.
+            let fd = unsafe { AsyncFd::register_with_interest(self.socket.as_fd(), Interest::READABLE) }?;
+            let _guard = fd.readable().await?;
+        }
+    }
+
+    /// A claim that was heard already; never blocks.
+    pub fn read(&mut self) -> io::Result<Option<MacAddr>> {
+        while let Some(frame) = self.socket.receive()? {
+            let claimant = match self.address {
+                IpAddr::V4(address) => arp::claimant(&frame, address, self.mac),
+                IpAddr::V6(address) => ndp::claimant(&frame, address, self.mac),
+            };
+            if claimant.is_some() {
+                return Ok(claimant);
+            }
+        }
+        Ok(None)
+    }
+
+    fn question(&self) -> Vec<u8> {
+        match self.address {
+            IpAddr::V4(address) => arp::probe(address, self.mac),
+            IpAddr::V6(address) => ndp::probe(address, self.mac),
+        }
+    }
+}
+
+/// Tells everybody on the LAN that the address is at this interface.
+pub(crate) fn announce(index: u32, mac: MacAddr, address: IpAddr, router: bool) -> io::Result<()> {
+    let (ethertype, frames) = match address {
+        IpAddr::V4(address) => (arp::ETHERTYPE, arp::announcements(address, mac)),
+        IpAddr::V6(address) => (ndp::ETHERTYPE, vec![ndp::announcement(address, mac, router)]),
+    };
+    let socket = EthernetSocket::open(index, ethertype, None)?;
+    frames.iter().try_for_each(|frame| socket.send(frame))
+}

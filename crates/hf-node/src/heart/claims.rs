@@ -1,0 +1,125 @@
+//! Virtual addresses beside others: who claims one too, links that come back, connections that are counted.
+
+use super::HeartEffect;
+use super::actor::{HeartActor, Out, log};
+use super::vips::{Address, AddressState};
+use hf_types::{Event, Instant, ResourceValue};
+use serde::Serialize;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A claim is answered by an announcement at most this often (RFC 5227, 1.1: DEFEND_INTERVAL).
+const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
+/// Nobody claimed the address for so long: the conflict is over.
+const QUIET: Duration = Duration::from_secs(30);
+/// How often connections are counted (reference 004, 13.5.5.2).
+const COUNT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Another machine says to have the address.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Claim {
+    by: String,
+    heard: Instant,
+    defended: Option<Instant>,
+}
+
+impl Claim {
+    /// When it is forgotten.
+    pub(super) fn ends(&self) -> Instant {
+        self.heard + QUIET
+    }
+}
+
+impl HeartActor {
+    /// The address stays and is defended: giving way would let any machine with a wrong configuration stop the service.
+    /// Beside another primary nothing is said, because there the hearts decide.
+    pub(super) fn on_vip_claimed(&mut self, which: IpAddr, by: String, out: &mut Out) {
+        let name = format!("{which} of {}", self.config.module);
+        let (now, beside) = (self.now, self.other_primary());
+        for address in self.vips.addresses.iter_mut().filter(|address| address.vip.address == which) {
+            if address.state != AddressState::Set {
+                continue;
+            }
+            let before = address.claim.take();
+            if before.as_ref().is_none_or(|claim| claim.by != by) {
+                log(out, Event::VirtualIpClaimed { address: name.clone(), by: by.clone() });
+            }
+            let mut defended = before.and_then(|claim| claim.defended);
+            if !beside && defended.is_none_or(|at| now.since(at) >= DEFEND_INTERVAL) {
+                defended = Some(now);
+                address.announce_soon(now);
+            }
+            address.claim = Some(Claim { by: by.clone(), heard: now, defended });
+        }
+    }
+
+    /// Switches and neighbours may have forgotten the address meanwhile, or the kernel has.
+    pub(super) fn on_vip_link_back(&mut self, which: IpAddr) {
+        let now = self.now;
+        for address in self.vips.addresses.iter_mut().filter(|address| address.vip.address == which) {
+            match address.state {
+                AddressState::Set => address.announce_soon(now),
+                AddressState::Failed => address.next_renewal = None,
+                AddressState::Absent | AddressState::Setting | AddressState::Clearing => {}
+            }
+        }
+    }
+
+    pub(super) fn on_vip_connections(&mut self, which: IpAddr, count: usize, out: &mut Out) {
+        let here = |address: &Address| address.vip.address == which && address.state == AddressState::Set;
+        if self.vips.addresses.iter().any(here) {
+            let name = format!("connections.{which}");
+            self.set_resource(&name, ResourceValue::Text(count.to_string()), "heart", false, out);
+        }
+    }
+
+    /// Forgets claims that ended, has connections counted.
+    pub(super) fn tend_claims(&mut self, out: &mut Out) {
+        let now = self.now;
+        for address in &mut self.vips.addresses {
+            if address.claim.as_ref().is_some_and(|claim| claim.ends() <= now) {
+                address.claim = None;
+                let which = address.vip.address;
+                log(
+                    out,
+                    Event::Text(format!(
+                        "Virtual IP <{which} of {}>: nobody else claims it any more",
+                        self.config.module
+                    )),
+                );
+            }
+            if address.state == AddressState::Set && address.next_count.is_some_and(|at| at <= now) {
+                address.next_count = Some(now + COUNT_INTERVAL);
+                out.push(HeartEffect::CountConnections { address: address.vip.address });
+            }
+        }
+    }
+
+    /// `ip.<address>` of every address with `check="on"` (reference 004, 13.14), and no connections where it isn't.
+    pub(super) fn publish_vips(&mut self, out: &mut Out) {
+        let addresses = self.vips.addresses.iter();
+        let seen: Vec<_> = addresses
+            .map(|address| {
+                let value = match address.state {
+                    AddressState::Set if address.claim.is_none() => ResourceValue::Up,
+                    AddressState::Set | AddressState::Failed => ResourceValue::Down,
+                    // On the way to either: what was, stays.
+                    AddressState::Setting => return (address.vip.clone(), None),
+                    AddressState::Absent | AddressState::Clearing => ResourceValue::Init,
+                };
+                (address.vip.clone(), Some(value))
+            })
+            .collect();
+        for (vip, value) in seen {
+            let Some(value) = value else { continue };
+            let absent = value == ResourceValue::Init;
+            if vip.check {
+                self.set_resource(&format!("ip.{}", vip.address), value, "heart", false, out);
+            }
+            if vip.connections && absent {
+                let none = ResourceValue::Text("0".to_owned());
+                self.set_resource(&format!("connections.{}", vip.address), none, "heart", false, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Virtual addresses that meet others, are taken away, or lose their link.
+
+mod pair;
+
+use hf_node::heart::HeartInput;
+use pair::{Lab, MS};
+use std::net::IpAddr;
+
+const VIP: &str = "10.0.0.100";
+const STRANGER: &str = "02:00:00:00:00:07 on eth0";
+
+fn vip() -> IpAddr {
+    VIP.parse().unwrap()
+}
+
+fn removed(lab: &mut Lab) {
+    lab.nodes[0].vip = false;
+    lab.hear(0, HeartInput::VipRemoved { address: vip() });
+}
+
+fn claimed(lab: &mut Lab) {
+    lab.hear(0, HeartInput::VipClaimed { address: vip(), by: STRANGER.to_owned() });
+}
+
+fn resource(lab: &Lab) -> &str {
+    &lab.nodes[0].resources["ip.10.0.0.100"]
+}
+
+fn times_logged(lab: &Lab, part: &str) -> usize {
+    lab.nodes[0].log.iter().filter(|line| line.contains(part)).count()
+}
+
+#[test]
+fn an_address_that_somebody_takes_away_is_set_again_at_once_but_not_endlessly() {
+    let mut lab = Lab::paired();
+    lab.run(10_000);
+    assert_eq!(resource(&lab), "up");
+    let before = lab.nodes[0].tried.len();
+    removed(&mut lab);
+    lab.run(50);
+    assert_eq!(lab.nodes[0].tried.len(), before + 1, "at once");
+    lab.has_in_order(
+        0,
+        &[
+            "Virtual IP <10.0.0.100 of mirror> failed: somebody removed it from its interface; it is set again",
+            "Virtual IP <10.0.0.100 of mirror> set",
+        ],
+    );
+    removed(&mut lab);
+    lab.run(50);
+    assert_eq!(resource(&lab), "down");
+    assert_eq!(lab.nodes[0].tried.len(), before + 1, "somebody goes on: not at once again");
+    lab.run(5_000);
+    assert_eq!(lab.nodes[0].tried.len(), before + 2);
+    assert_eq!(resource(&lab), "up");
+}
+
+#[test]
+fn an_address_that_a_stranger_has_is_not_set_until_it_is_free() {
+    let mut lab = Lab::new();
+    lab.stranger = Some(format!("{STRANGER} has it"));
+    let mut lab = lab.pair_up();
+    lab.run(20_000);
+    assert!(!lab.nodes[0].vip, "two machines with the address");
+    assert_eq!(resource(&lab), "down");
+    assert_eq!(times_logged(&lab, "has it"), 1, "told once\n{}", lab.logs());
+    let tried = &lab.nodes[0].tried;
+    assert_eq!((tried[1] - tried[0]) / 1000, 1, "the first time soon: {tried:?}");
+    assert_eq!((tried[2] - tried[1]) / 1000, 5, "{tried:?}");
+    lab.stranger = None;
+    lab.run(6_000);
+    assert!(lab.nodes[0].vip);
+    assert_eq!(resource(&lab), "up");
+}
+
+#[test]
+fn an_address_that_a_stranger_claims_too_stays_and_is_defended() {
+    let mut lab = Lab::paired();
+    lab.nodes[0].announced.clear();
+    let begin = lab.now / MS;
+    for _ in 0..12 {
+        claimed(&mut lab);
+        lab.run(1_000);
+    }
+    assert!(lab.nodes[0].vip);
+    assert_eq!(resource(&lab), "down");
+    assert_eq!(times_logged(&lab, STRANGER), 1, "{}", lab.logs());
+    let times: Vec<u64> = lab.nodes[0].announced.iter().map(|at| at - begin).collect();
+    assert_eq!(times, [0, 10_000], "at once, and at most every ten seconds");
+    lab.run(30_000);
+    assert_eq!(resource(&lab), "up");
+    let name = "Virtual IP <10.0.0.100 of mirror>";
+    let claimed = format!("{name} is claimed by {STRANGER} too: it stays here; take it away there");
+    lab.has_in_order(0, &[&claimed, &format!("{name}: nobody else claims it any more")]);
+}
+
+#[test]
+fn a_link_that_returns_is_told_where_the_address_is() {
+    let mut lab = Lab::paired();
+    lab.nodes[0].announced.clear();
+    lab.hear(0, HeartInput::VipLinkBack { address: vip() });
+    lab.run(50);
+    assert_eq!(lab.nodes[0].announced.len(), 1);
+}
+
+#[test]
+fn a_link_that_returns_brings_an_address_that_failed() {
+    let mut lab = Lab::new();
+    lab.stranger = Some("there is no interface".to_owned());
+    let mut lab = lab.pair_up();
+    lab.run(10_000);
+    lab.stranger = None;
+    let before = lab.nodes[0].tried.len();
+    lab.hear(0, HeartInput::VipLinkBack { address: vip() });
+    lab.run(50);
+    assert_eq!(lab.nodes[0].tried.len(), before + 1, "at once");
+    assert!(lab.nodes[0].vip);
+}
+
+#[test]
+fn connections_are_counted_where_the_address_is() {
+    let mut lab = Lab::with(|config| config.vips[0].connections = true).pair_up();
+    lab.run(1_000);
+    let count = |lab: &Lab, node: usize| lab.nodes[node].resources["connections.10.0.0.100"].clone();
+    assert_eq!((count(&lab, 0), count(&lab, 1)), ("7".to_owned(), "0".to_owned()));
+    lab.command(0, hf_types::Command::Swap);
+    lab.until(20_000, ["SECOND green", "PRIM green"]);
+    lab.run(11_000);
+    assert_eq!((count(&lab, 0), count(&lab, 1)), ("0".to_owned(), "7".to_owned()));
+}

@@ -3,9 +3,10 @@
 use crate::load::LaneAddress;
 use hf_seal::{Channel, ClusterKey, What, os_rng};
 use hf_types::ModuleName;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 /// Longest datagram that is looked at; a heartbeat is shorter than any MTU.
@@ -16,6 +17,7 @@ pub struct Lanes {
     lanes: Vec<Lane>,
     buffer: Vec<u8>,
     refused: Refused,
+    permanent_arp: bool,
 }
 
 /// Datagrams that were not believed.
@@ -31,24 +33,27 @@ struct Lane {
     address: LaneAddress,
     socket: UdpSocket,
     channel: Channel,
+    /// A good heartbeat came since the last one was sent.
+    heard: bool,
 }
 
 impl Lanes {
-    /// Binds every lane; an address that the machine doesn't have yet is no hindrance.
+    /// Binds every lane; an address that the machine doesn't have yet is no hindrance. `permanent_arp`: as in `<heart>`.
     pub fn open(
         addresses: Vec<LaneAddress>,
         key: &ClusterKey,
         module: &ModuleName,
         me: &str,
         peer: &str,
+        permanent_arp: bool,
     ) -> io::Result<Lanes> {
         let open = |address: LaneAddress| {
             let purpose = format!("heart/{module}/{}", address.lan);
             let channel = Channel::new(key, &purpose, me, peer, os_rng());
-            Ok(Lane { socket: bind(address.own)?, channel, address })
+            Ok(Lane { socket: bind(address.own)?, channel, address, heard: false })
         };
         let lanes = addresses.into_iter().map(open).collect::<io::Result<Vec<Lane>>>()?;
-        Ok(Lanes { lanes, buffer: vec![0; DATAGRAM_MAX], refused: Refused::default() })
+        Ok(Lanes { lanes, buffer: vec![0; DATAGRAM_MAX], refused: Refused::default(), permanent_arp })
     }
 
     /// What was not believed since the start.
@@ -60,8 +65,9 @@ impl Lanes {
     pub fn send(&mut self, which: Option<usize>, body: &[u8]) {
         for (n, lane) in self.lanes.iter_mut().enumerate() {
             if which.is_none_or(|which| which == n) {
+                let confirm = std::mem::take(&mut lane.heard) && self.permanent_arp;
                 for datagram in lane.channel.seal(body) {
-                    lane.transmit(&datagram);
+                    lane.transmit(&datagram, confirm);
                 }
             }
         }
@@ -93,10 +99,13 @@ impl Lanes {
         }
         let opened = lane.channel.open(&self.buffer[..length]);
         if let Some(reply) = &opened.reply {
-            lane.transmit(reply);
+            lane.transmit(reply, false);
         }
         match opened.what {
-            What::Data(body) => Some(body),
+            What::Data(body) => {
+                lane.heard = true;
+                Some(body)
+            }
             What::Handshake => None,
             What::Rejected(reason) => {
                 self.refused.bad += 1;
@@ -108,8 +117,17 @@ impl Lanes {
 }
 
 impl Lane {
-    fn transmit(&self, datagram: &[u8]) {
-        if let Err(error) = self.socket.try_send_to(datagram, self.address.peer) {
+    /// `confirm`: what this node heard shows that the neighbour's entry in the kernel's table is right, so no ARP question
+    /// is needed. A permanent entry would outlive this process, and the other node's network card.
+    fn transmit(&self, datagram: &[u8], confirm: bool) {
+        let sent = if confirm {
+            let to = self.address.peer.into();
+            let send = || SockRef::from(&self.socket).send_to_with_flags(datagram, &to, libc::MSG_CONFIRM);
+            self.socket.try_io(Interest::WRITABLE, send)
+        } else {
+            self.socket.try_send_to(datagram, self.address.peer)
+        };
+        if let Err(error) = sent {
             tracing::debug!(%error, lan = self.address.lan, "heartbeat not sent");
         }
     }

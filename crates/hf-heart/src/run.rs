@@ -126,7 +126,8 @@ fn assemble(
     let application = Application::prepare()?;
     let tcp_reset = config.vip.as_ref().is_some_and(|vip| vip.tcp_reset);
     let dirs = config.rfs.iter().flat_map(|rfs| &rfs.replicated).map(|replicated| replicated.dir.clone()).collect();
-    let lanes = Lanes::open(lanes, &member.key, module, heart.me.as_str(), heart.peer.as_str());
+    let permanent_arp = config.heart.permanent_arp;
+    let lanes = Lanes::open(lanes, &member.key, module, heart.me.as_str(), heart.peer.as_str(), permanent_arp);
     Ok(Shell {
         lanes: lanes.map_err(io("listen for heartbeats"))?,
         log: Log::open(paths, module, events.clone())?,

@@ -3,7 +3,6 @@ use anyhow::{Context, bail, ensure};
 use std::time::{Duration, Instant};
 
 pub const MODULE: &str = "postgresql";
-pub const VIP: &str = "10.90.1.10";
 
 /// How the module of a pair is configured.
 #[derive(Clone, Copy, Debug)]
@@ -11,11 +10,20 @@ pub struct Settings {
     pub heartbeat_timeout_ms: u64,
     /// `async="none"` instead of the default `second`.
     pub async_none: bool,
+    /// The virtual address is IPv6.
+    pub ipv6: bool,
+}
+
+impl Settings {
+    /// The address that clients use: the package's own, or one of the lab's IPv6 network.
+    pub fn vip(&self) -> &'static str {
+        if self.ipv6 { "fd90:1::10" } else { "10.90.1.10" }
+    }
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { heartbeat_timeout_ms: 1000, async_none: false }
+        Settings { heartbeat_timeout_ms: 1000, async_none: false, ipv6: false }
     }
 }
 
@@ -42,14 +50,17 @@ impl Pair {
     fn install(&self, node: &str) -> anyhow::Result<()> {
         let async_mode = if self.settings.async_none { "none" } else { "second" };
         let timeout_ms = self.settings.heartbeat_timeout_ms;
+        let networks = if self.settings.ipv6 { "10.90.1.0/24 fd90:1::/64" } else { "10.90.1.0/24" };
         let macros = [
+            ("VIP", self.settings.vip().to_owned()),
+            ("CLIENT_NETWORK", networks.to_owned()),
             ("HEARTBEAT_TIMEOUT", format!("{timeout_ms}ms")),
             ("HEARTBEAT_PULSE", format!("{}ms", timeout_ms / 5)),
             ("ASYNC", async_mode.to_owned()),
         ];
         let edits: String = macros
             .iter()
-            .map(|(name, value)| format!(" -e 's/name=\"{name}\" value=\"[^\"]*\"/name=\"{name}\" value=\"{value}\"/'"))
+            .map(|(name, value)| format!(" -e 's|name=\"{name}\" value=\"[^\"]*\"|name=\"{name}\" value=\"{value}\"|'"))
             .collect();
         let script = format!(
             "set -e; holdfast module install -m {MODULE} \"$SAFE/Application_Modules/postgresql.safe\"
@@ -157,8 +168,9 @@ impl Pair {
     }
 
     fn amcheck(&self) -> anyhow::Result<()> {
+        let vip = self.settings.vip();
         let script = format!(
-            "set -e; export PGHOST={VIP} PGUSER=postgres PGDATABASE=postgres
+            "set -e; export PGHOST={vip} PGUSER=postgres PGDATABASE=postgres
              [ \"$(psql -Atc 'SHOW data_checksums')\" = on ]
              psql -qAtc 'CREATE EXTENSION IF NOT EXISTS amcheck'
              amcheck=$(ls /usr/lib/postgresql/*/bin/pg_amcheck | tail -n 1)

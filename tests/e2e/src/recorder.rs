@@ -1,5 +1,5 @@
 use crate::lab::binary;
-use crate::pair::{Pair, VIP};
+use crate::pair::Pair;
 use anyhow::Context;
 use std::process::{Child, Stdio};
 
@@ -24,8 +24,9 @@ impl Recorder {
         pair.lab.exec("client", &["rm", "-f", STOP])?;
         let program = binary("holdfast-recorder").canonicalize()?;
         let program = program.to_str().context("the path of the recorder is not UTF-8")?;
+        let vip = pair.settings.vip();
         let run =
-            ["client", "--", program, "run", "--host", VIP, "--journal", JOURNAL, "--stop", STOP, "--seconds", "600"];
+            ["client", "--", program, "run", "--host", vip, "--journal", JOURNAL, "--stop", STOP, "--seconds", "600"];
         let child = pair.lab.command("exec", &run).stdout(Stdio::piped()).spawn().context("starting the recorder")?;
         Ok(Recorder(child))
     }
@@ -41,7 +42,8 @@ impl Recorder {
     pub fn verify(pair: &Pair) -> anyhow::Result<u64> {
         let program = binary("holdfast-recorder").canonicalize()?;
         let program = program.to_str().context("the path of the recorder is not UTF-8")?;
-        let verdict = pair.lab.exec("client", &[program, "verify", "--host", VIP, "--journal", JOURNAL])?;
+        let vip = pair.settings.vip();
+        let verdict = pair.lab.exec("client", &[program, "verify", "--host", vip, "--journal", JOURNAL])?;
         let verdict: serde_json::Value = serde_json::from_str(&verdict)?;
         verdict["acknowledged"].as_u64().context("the verdict has no count")
     }

@@ -30,6 +30,21 @@ scenario!(unplugged_replication_lan, "unplugged replication LAN", "e2e-url");
 scenario!(partition, "partition", "e2e-part");
 scenario!(freeze_of_the_primary, "freeze of the primary for 60 s", "e2e-frz");
 
+/// Clients use an IPv6 address, and their neighbour tables follow it.
+#[test]
+fn power_cut_behind_an_ipv6_address() {
+    let scenario = scenarios::named("power cut of the primary").expect("a scenario of this name");
+    let mut pair = Pair::start("e2e-v6", Settings { ipv6: true, ..Settings::default() }).expect("a pair in step");
+    for round in 0..2 {
+        let row = run(&mut pair, scenario, seed().wrapping_add(round)).expect("power cut behind an IPv6 address");
+        eprintln!("held: {row:?}");
+        let (primary, secondary) = pair.roles().expect("a pair in step");
+        let has = |node| pair.lab.exec(node, &["ip", "-6", "addr", "show", "to", pair.settings.vip()]).unwrap();
+        assert!(has(primary).contains("/128"), "{}", has(primary));
+        assert_eq!(has(secondary), "");
+    }
+}
+
 /// Both at once, four orders of power-on, both async modes.
 #[test]
 fn power_cut_of_both() {

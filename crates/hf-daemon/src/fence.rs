@@ -113,7 +113,7 @@ impl Orphan {
             timeout: Some(timeout),
             log_file: logged.then_some(log),
             cgroup: cgroup.as_ref(),
-            term_grace: None,
+            ..ScriptSpec::default()
         };
         run_script_file(&spec).await.outcome
     }

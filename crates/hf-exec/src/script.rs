@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use hf_types::ScriptOutcome;
+use hf_types::{Hang, ScriptOutcome};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use crate::cgroup::ModuleCgroup;
-use crate::{child, trust, userlog};
+use crate::userlog::RunLog;
+use crate::{child, table, trust, userlog};
 
 /// What a script finds in PATH unless its module sets another.
 pub const SCRIPT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -28,6 +29,8 @@ pub const TERM_GRACE: Duration = Duration::from_secs(5);
 const KILL_GRACE: Duration = Duration::from_secs(2);
 const GROUP_POLL: Duration = Duration::from_millis(20);
 const BUSY_TRIES: u32 = 10;
+/// A script that runs longer than this is reported; then again each time that the time has doubled.
+pub const HANG_AFTER: Duration = Duration::from_secs(30);
 
 /// What to run, and in which surroundings.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +49,8 @@ pub struct ScriptSpec<'a> {
     pub cgroup: Option<&'a ModuleCgroup>,
     /// Between SIGTERM and SIGKILL; `None` is [`TERM_GRACE`].
     pub term_grace: Option<Duration>,
+    /// When it is first reported where the script hangs; `None` is [`HANG_AFTER`].
+    pub hang_after: Option<Duration>,
 }
 
 /// How a run ended.
@@ -53,6 +58,10 @@ pub struct ScriptSpec<'a> {
 pub struct Ran {
     pub outcome: ScriptOutcome,
     pub duration: Duration,
+    /// What it printed, to be saved beside the user log; none without a log.
+    pub log: Option<RunLog>,
+    /// Why nothing of it was logged.
+    pub not_logged: Option<String>,
 }
 
 /// Runs a script to its end or its time-out. A script that doesn't exist is `Missing`, not an error.
@@ -63,21 +72,28 @@ pub async fn run(spec: &ScriptSpec<'_>) -> Ran {
 
 /// As [`run`]; when `kill` is ready first, the script's process group is killed at once (`Signalled`).
 pub async fn run_or_kill(spec: &ScriptSpec<'_>, kill: impl Future<Output = ()>) -> Ran {
+    run_watched(spec, kill, |_| ()).await
+}
+
+/// As [`run_or_kill`]; `report` is told where the script is when it takes long ([`HANG_AFTER`]), and right before it is ended
+/// because it ran out of time.
+pub async fn run_watched(spec: &ScriptSpec<'_>, kill: impl Future<Output = ()>, mut report: impl FnMut(Hang)) -> Ran {
     let started = Instant::now();
-    let outcome = match start(spec).await {
-        Ok(child) => conduct(child, spec, kill).await,
+    let mut ran = Ran { outcome: ScriptOutcome::Missing, duration: Duration::ZERO, log: None, not_logged: None };
+    ran.outcome = match start(spec, &mut ran).await {
+        Ok(child) => conduct(child, spec, kill, &mut report).await,
         Err(outcome) => outcome,
     };
-    Ran { outcome, duration: started.elapsed() }
+    ran.log = ran.log.map(RunLog::end);
+    ran.duration = started.elapsed();
+    ran
 }
 
 /// Checks and spawns; an outcome as the error if there is nothing to wait for.
-async fn start(spec: &ScriptSpec<'_>) -> Result<Child, ScriptOutcome> {
+async fn start(spec: &ScriptSpec<'_>, ran: &mut Ran) -> Result<Child, ScriptOutcome> {
     let refused = |error: &dyn std::error::Error| ScriptOutcome::Refused(with_sources(error));
     let path = trust::check_trust(&spec.path).map_err(|error| refused(&error))?.ok_or(ScriptOutcome::Missing)?;
-    let log = open_log(spec).map_err(|error| {
-        ScriptOutcome::Refused(format!("the user log {:?} can't be written: {error}", spec.log_file))
-    })?;
+    let log = open_log(spec, ran);
     let procs = spec.cgroup.map(ModuleCgroup::open_procs).transpose().map_err(|error| refused(&error))?.flatten();
     let child = spawn_when_free(&path, spec, log.as_ref(), procs.as_ref())
         .await
@@ -88,13 +104,15 @@ async fn start(spec: &ScriptSpec<'_>) -> Result<Child, ScriptOutcome> {
     Ok(child)
 }
 
-fn open_log(spec: &ScriptSpec) -> io::Result<Option<File>> {
-    let Some(path) = &spec.log_file else {
-        return Ok(None);
-    };
-    let mut log = userlog::open(path)?;
-    userlog::write_header(&mut log, &spec.path, &spec.args)?;
-    Ok(Some(log))
+/// Without a log (a full disk, say) the script runs all the same: the application is worth more than what it prints.
+fn open_log(spec: &ScriptSpec, ran: &mut Ran) -> Option<File> {
+    let path = spec.log_file.as_ref()?;
+    let mut not_logged = |error: io::Error| ran.not_logged = Some(format!("{path:?} can't be written: {error}"));
+    let mut log = userlog::open(path).map_err(&mut not_logged).ok()?;
+    ran.log = RunLog::begin(path, &log, &spec.path, &spec.args).map_err(&mut not_logged).ok();
+    // A disk that is full now may have room for the next line.
+    userlog::write_header(&mut log, &spec.path, &spec.args).map_err(&mut not_logged).ok();
+    Some(log)
 }
 
 /// A file that was written a moment ago can't be run while another thread's child, which is about to become
@@ -139,27 +157,63 @@ fn spawn(path: &Path, spec: &ScriptSpec, log: Option<&File>, procs: Option<&File
     command.spawn()
 }
 
-async fn conduct(mut child: Child, spec: &ScriptSpec<'_>, kill: impl Future<Output = ()>) -> ScriptOutcome {
+async fn conduct(
+    mut child: Child,
+    spec: &ScriptSpec<'_>,
+    kill: impl Future<Output = ()>,
+    report: &mut impl FnMut(Hang),
+) -> ScriptOutcome {
     let Some(group) = group_of(&child) else {
         return ScriptOutcome::Refused("the script has no process id".to_owned());
     };
+    let started = Instant::now();
     let limit = async {
         match spec.timeout {
             Some(limit) => sleep(limit).await,
             None => pending().await,
         }
     };
-    tokio::select! {
-        status = child.wait() => outcome_of(status),
-        () = limit => {
+    let ended = tokio::select! {
+        status = child.wait() => Ended::ByItself(status),
+        () = limit => Ended::Late,
+        () = kill => Ended::Unwanted,
+        () = watch_hanging(group, spec.hang_after.unwrap_or(HANG_AFTER), &mut *report) => Ended::Unwanted,
+    };
+    match ended {
+        Ended::ByItself(status) => outcome_of(status),
+        Ended::Late => {
+            tell(group, started, report).await;
             end_group(&mut child, group, spec.term_grace.unwrap_or(TERM_GRACE)).await;
             ScriptOutcome::TimedOut
         }
-        () = kill => {
+        Ended::Unwanted => {
             kill_group(&mut child, group).await;
             ScriptOutcome::Signalled(Signal::KILL.as_raw())
         }
     }
+}
+
+/// Why a run is over.
+enum Ended {
+    ByItself(io::Result<ExitStatus>),
+    Late,
+    Unwanted,
+}
+
+/// Never ends: tells after `first`, then each time that the time has doubled.
+async fn watch_hanging(group: Pid, first: Duration, report: &mut impl FnMut(Hang)) {
+    let started = Instant::now();
+    sleep(first).await;
+    loop {
+        let elapsed = started.elapsed();
+        tell(group, started, report).await;
+        sleep(elapsed).await;
+    }
+}
+
+async fn tell(group: Pid, started: Instant, report: &mut impl FnMut(Hang)) {
+    let hang = table::where_it_hangs(group, started.elapsed().as_secs()).await;
+    hang.into_iter().for_each(report);
 }
 
 /// SIGTERM to the group; what of it is left after `grace` gets SIGKILL.

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
-use hf_exec::{Ran, ScriptSpec, run, run_or_kill, truncate_userlog};
+use hf_exec::{Ran, ScriptSpec, run, run_or_kill, run_watched, truncate_userlog};
 use hf_types::ScriptOutcome;
 use place::{Place, chmod, eventually, lives, pid_in};
 
@@ -302,7 +302,9 @@ async fn a_log_that_is_a_link_is_not_followed() {
     let spec = spec(&place, "echo overwritten");
     fs::write(place.path("victim"), "precious").unwrap();
     symlink(place.path("victim"), place.path("userlog.ulog")).unwrap();
-    assert!(refusal(run(&spec).await).contains("user log"));
+    let ran = run(&spec).await;
+    assert_eq!(ran.outcome, ScriptOutcome::Exited(0), "it runs without a log");
+    assert!(ran.not_logged.expect("a reason").contains("userlog.ulog"));
     assert_eq!(fs::read_to_string(place.path("victim")).unwrap(), "precious");
 }
 
@@ -316,4 +318,57 @@ fn the_log_is_emptied_when_it_has_reached_its_limit() {
     fs::write(&path, [b'x'; 1024]).unwrap();
     assert!(truncate_userlog(&path, 1).unwrap());
     assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+    assert_eq!(fs::read(place.path("userlog.ulog.1")).unwrap(), [b'x'; 1024], "the former one is kept");
+    fs::write(&path, [b'y'; 3000]).unwrap();
+    assert!(truncate_userlog(&path, 1).unwrap());
+    assert_eq!(fs::read(place.path("userlog.ulog.1")).unwrap(), [b'y'; 2048], "its end, and no more");
+}
+
+#[tokio::test]
+async fn each_run_has_a_file_of_its_own() {
+    let place = Place::new();
+    fs::write(place.path("userlog.ulog"), "of another run\n").unwrap();
+    let mut spec = spec(&place, "echo mine");
+    spec.args = ["force", "PRIM", "STOP", "stop"].map(str::to_owned).to_vec();
+    let (first, second) = (run(&spec).await, run(&spec).await);
+    let saved: Vec<_> = [first, second].into_iter().map(|ran| ran.log.unwrap().save(1).unwrap()).collect();
+    for path in &saved {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(name.starts_with("userlog_2") && name.contains("_start_prim_force"), "{name}");
+        let text = fs::read_to_string(path).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines.len() == 2 && lines[0].ends_with("start_prim force PRIM STOP stop -----"), "{text}");
+        assert_eq!(lines[1], "mine");
+    }
+    assert_ne!(saved[0], saved[1]);
+    assert_eq!(log(&place).lines().count(), 5, "the user log has both");
+}
+
+#[tokio::test]
+async fn old_files_of_runs_go() {
+    let place = Place::new();
+    let spec = spec(&place, "head -c 700 /dev/zero | tr '\\0' x");
+    let mut saved = Vec::new();
+    for _ in 0..3 {
+        saved.push(run(&spec).await.log.unwrap().save(2).unwrap());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let there: Vec<bool> = saved.iter().map(|path| path.exists()).collect();
+    assert_eq!(there, [false, true, true], "two of 760 bytes fit into 2 KiB, three don't");
+    assert!(place.path("userlog.ulog").exists());
+}
+
+#[tokio::test]
+async fn it_is_said_where_a_script_hangs() {
+    let place = Place::new();
+    let mut spec = spec(&place, "sleep 0.1; sleep 601 & wait");
+    spec.hang_after = Some(SECOND / 4);
+    spec.timeout = Some(SECOND);
+    let hangs = std::sync::Mutex::new(Vec::new());
+    let ran = run_watched(&spec, std::future::pending(), |hang| hangs.lock().unwrap().push(hang)).await;
+    assert_eq!(ran.outcome, ScriptOutcome::TimedOut);
+    let hangs = hangs.into_inner().unwrap();
+    assert!(hangs.len() >= 2, "after a quarter and after half a second: {hangs:?}");
+    assert!(hangs.iter().all(|hang| hang.command == "sleep 601" && hang.state == 'S'), "{hangs:?}");
+    assert!(hangs[0].to_string().starts_with("has been running for 0 s: process "), "{}", hangs[0]);
 }

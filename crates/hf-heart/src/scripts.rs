@@ -3,10 +3,10 @@
 use crate::application::Application;
 use crate::event::{Event, Events};
 use hf_config::{Logging, User};
-use hf_exec::{ScriptSpec, run_or_kill, truncate_userlog};
+use hf_exec::{Ran, ScriptSpec, run_watched, truncate_userlog};
 use hf_host::{Paths, environment};
 use hf_node::heart::HeartInput;
-use hf_types::{ModuleName, RunId, Script};
+use hf_types::{ModuleName, RunId, Script, ScriptOutcome};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +16,8 @@ pub struct Scripts {
     bin: PathBuf,
     environment: Vec<(String, String)>,
     log_file: Option<PathBuf>,
+    /// `userlogsize`.
+    log_limit_kb: u64,
     application: Application,
     events: Events,
     /// Dropping the sender kills the run.
@@ -31,16 +33,13 @@ impl Scripts {
         events: Events,
     ) -> Scripts {
         let log = paths.user_var(module).join("userlog.ulog");
-        if let Some(user) = user
-            && let Err(error) = truncate_userlog(&log, user.userlog_kb)
-        {
-            tracing::warn!(%error, "the user log can't be shortened");
-        }
+        let log_limit_kb = user.map_or(2048, |user| user.userlog_kb);
         let logged = user.is_none_or(|user| user.logging == Logging::Userlog);
         Scripts {
             bin: paths.user_bin(module),
             environment: environment::of_scripts(paths, module, user),
             log_file: logged.then_some(log),
+            log_limit_kb,
             application,
             events,
             running: BTreeMap::new(),
@@ -51,13 +50,26 @@ impl Scripts {
         let (kill, killed) = oneshot::channel();
         self.running.insert(run, kill);
         let (path, env, log_file) = (self.bin.join(script.as_str()), self.environment.clone(), self.log_file.clone());
-        let (application, events) = (self.application.clone(), self.events.clone());
+        let (application, events, limit_kb) = (self.application.clone(), self.events.clone(), self.log_limit_kb);
         tokio::spawn(async move {
+            if let Some(log) = log_file.clone() {
+                // Before its first line, so that a module that runs for years has a bounded log, too.
+                aside(move || truncate_userlog(&log, limit_kb).map(drop)).await;
+            }
             let cgroup = Some(application.cgroup());
-            let spec = ScriptSpec { path, args, env, timeout, log_file, cgroup, term_grace: None };
-            let ran = run_or_kill(&spec, async { drop(killed.await) }).await;
+            let spec = ScriptSpec { path, args, env, timeout, log_file, cgroup, ..ScriptSpec::default() };
             // The loop only goes away with the whole process.
-            drop(events.send(Event::Input(HeartInput::ScriptEnded { run, script, outcome: ran.outcome })));
+            let tell = |input| drop(events.send(Event::Input(input)));
+            let hangs = |hang| tell(HeartInput::ScriptHangs { run, script, hang });
+            let Ran { outcome, log, not_logged, .. } = run_watched(&spec, async { drop(killed.await) }, hangs).await;
+            if let Some(why) = not_logged {
+                tell(HeartInput::ScriptNotLogged { script, why });
+            }
+            let missing = outcome == ScriptOutcome::Missing;
+            tell(HeartInput::ScriptEnded { run, script, outcome });
+            if let Some(log) = log.filter(|_| !missing) {
+                aside(move || log.save(limit_kb).map(drop)).await;
+            }
         });
     }
 
@@ -69,5 +81,14 @@ impl Scripts {
     /// To be told of every end, so that nothing is kept for a run that is over.
     pub fn ended(&mut self, run: RunId) {
         self.running.remove(&run);
+    }
+}
+
+/// Work with the user log, away from the loop. A disk that is full keeps no script from running.
+async fn aside(work: impl FnOnce() -> std::io::Result<()> + Send + 'static) {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the user log"),
+        Err(error) => tracing::warn!(%error, "the user log"),
     }
 }

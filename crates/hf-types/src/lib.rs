@@ -21,6 +21,6 @@ pub use log::{Event, Level, LogLine};
 pub use reason::{FailoverReason, GrantReason, NotPrimary, RefusedAction, RfsFault};
 pub use record::{CopyState, Record, Standing, UpToDate};
 pub use resource::{Assignment, History, Resource, ResourceValue, VALUE_MAX};
-pub use script::{Script, ScriptOutcome};
+pub use script::{Hang, Script, ScriptOutcome};
 pub use state::{Colour, ModuleState};
 pub use time::Instant;

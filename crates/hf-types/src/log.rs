@@ -1,6 +1,6 @@
 use crate::{
-    Caller, Colour, Command, Epoch, FailoverReason, GrantReason, ModuleState, NotPrimary, RefusedAction, ResourceValue,
-    RfsFault, Script, ScriptOutcome,
+    Caller, Colour, Command, Epoch, FailoverReason, GrantReason, Hang, ModuleState, NotPrimary, RefusedAction,
+    ResourceValue, RfsFault, Script, ScriptOutcome,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -61,6 +61,9 @@ pub enum Event {
     ScriptRun(Script),
     ScriptForce(Script),
     ScriptEnded(Script, ScriptOutcome),
+    ScriptHangs(Script, Hang),
+    /// What a script prints can't be kept; it runs all the same.
+    ScriptNotLogged(Script, String),
     BeginOfSwap,
     EndOfStop,
     PreviousHaltUnexpected,
@@ -139,6 +142,8 @@ impl fmt::Display for Event {
             Event::ScriptRun(script) => write!(f, "Script {script}"),
             Event::ScriptForce(script) => write!(f, "Script {script} force"),
             Event::ScriptEnded(script, outcome) => write_outcome(f, *script, outcome),
+            Event::ScriptHangs(script, hang) => write!(f, "Script {script} {hang}"),
+            Event::ScriptNotLogged(script, why) => write!(f, "What script {script} prints is not kept: {why}"),
             Event::BeginOfSwap => f.write_str("Begin of Swap"),
             Event::EndOfStop => f.write_str("End of stop"),
             Event::PreviousHaltUnexpected => f.write_str("Previous halt unexpected"),

@@ -82,6 +82,35 @@ impl fmt::Display for Script {
     }
 }
 
+/// Where a script is that takes long.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Hang {
+    /// The process that the others of the script wait for.
+    pub pid: i32,
+    /// Its program and arguments, control characters escaped.
+    pub command: String,
+    /// The letter of `/proc`: `S` sleeps, `R` runs, `D` waits in the kernel and can't be killed.
+    pub state: char,
+    /// The kernel's function that it waits in, if the kernel says it.
+    pub waits_in: Option<String>,
+    /// How long the script has been running.
+    pub elapsed_s: u64,
+}
+
+impl fmt::Display for Hang {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "has been running for {} s: process {} ({}) ", self.elapsed_s, self.pid, self.command)?;
+        match (self.state, &self.waits_in) {
+            ('R', _) => f.write_str("is busy"),
+            ('T' | 't', _) => f.write_str("is stopped by a signal or a debugger"),
+            ('D', Some(place)) => write!(f, "waits in the kernel, in {place}, and can't be killed"),
+            ('D', None) => f.write_str("waits in the kernel and can't be killed"),
+            (_, Some(place)) => write!(f, "waits in {place}"),
+            (_, None) => f.write_str("waits"),
+        }
+    }
+}
+
 /// How a script ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ScriptOutcome {

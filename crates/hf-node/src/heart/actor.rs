@@ -193,6 +193,8 @@ impl HeartActor {
             HeartInput::Rfs(message) => self.on_rfs(message, out),
             HeartInput::RfsGone => self.on_rfs_gone(out),
             HeartInput::ScriptEnded { run, script, outcome } => self.on_script_ended(run, script, outcome, out),
+            HeartInput::ScriptHangs { run, script, hang } => self.on_script_hangs(run, script, hang, out),
+            HeartInput::ScriptNotLogged { script, why } => log(out, Event::ScriptNotLogged(script, why)),
             HeartInput::VipSet { address, error } => self.on_vip_set(address, error, out),
             HeartInput::VipCleared { address, error } => self.on_vip_cleared(address, error, out),
             HeartInput::VipLost { address, why } => self.on_vip_lost(address, why, out),
@@ -343,7 +345,7 @@ impl HeartActor {
             state: self.state(),
             colour: self.colour(),
             resources: self.resources.now.values().cloned().collect(),
-            why: self.why.clone(),
+            why: self.scripts.hangs().or_else(|| self.why.clone()),
             sync: self.sync.clone(),
         }
     }

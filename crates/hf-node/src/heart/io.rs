@@ -1,6 +1,6 @@
 use hf_types::{
-    Assignment, Caller, Command, Event, History, Incarnation, LanName, ModuleName, NodeName, Resource, RunId, Script,
-    ScriptOutcome, Ticket,
+    Assignment, Caller, Command, Event, Hang, History, Incarnation, LanName, ModuleName, NodeName, Resource, RunId,
+    Script, ScriptOutcome, Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, HeartToRfs, RfsToHeart};
 use serde::{Deserialize, Serialize};
@@ -93,6 +93,17 @@ pub enum HeartInput {
         run: RunId,
         script: Script,
         outcome: ScriptOutcome,
+    },
+    /// A script takes long, or is about to be ended because it took too long.
+    ScriptHangs {
+        run: RunId,
+        script: Script,
+        hang: Hang,
+    },
+    /// A script runs, but nothing that it prints is kept.
+    ScriptNotLogged {
+        script: Script,
+        why: String,
     },
     VipSet {
         address: IpAddr,

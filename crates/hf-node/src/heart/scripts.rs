@@ -1,7 +1,7 @@
 use super::HeartEffect;
 use super::actor::{HeartActor, Out, log};
 use hf_module::mirror::{Goal, Part, Plan, Step, arguments};
-use hf_types::{Action, Event, Instant, ModuleState, RunId, Script, ScriptOutcome};
+use hf_types::{Action, Event, Hang, Instant, ModuleState, RunId, Script, ScriptOutcome};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -17,6 +17,8 @@ pub(super) struct Scripts {
     pub(super) running: Option<RunId>,
     /// What runs by a start script.
     parts: BTreeMap<Part, Course>,
+    /// The plan's script takes long, and where it is.
+    hangs: Option<(Script, Hang)>,
     transition: Option<(RunId, Instant)>,
     transitions: VecDeque<Vec<String>>,
 }
@@ -43,6 +45,11 @@ impl Scripts {
     /// Whether no `transition` runs or waits.
     pub(super) fn transitions_ended(&self) -> bool {
         self.transition.is_none() && self.transitions.is_empty()
+    }
+
+    /// Where the plan's script is, if it takes long: the answer to "why is the module magenta?".
+    pub(super) fn hangs(&self) -> Option<String> {
+        self.hangs.as_ref().map(|(script, hang)| format!("script {script} {hang}"))
     }
 
     /// Everything begins anew: `prestart` stops what may be left.
@@ -127,10 +134,18 @@ impl HeartActor {
         }
         if self.scripts.running == Some(run) {
             self.scripts.running = None;
+            self.scripts.hangs = None;
             self.step_answered();
         }
         if self.scripts.transition.is_some_and(|(current, _)| current == run) {
             self.scripts.transition = None;
+        }
+    }
+
+    pub(super) fn on_script_hangs(&mut self, run: RunId, script: Script, hang: Hang, out: &mut Out) {
+        log(out, Event::ScriptHangs(script, hang.clone()));
+        if self.scripts.running == Some(run) {
+            self.scripts.hangs = Some((script, hang));
         }
     }
 
@@ -144,6 +159,7 @@ impl HeartActor {
     pub(super) fn abandon_script(&mut self, out: &mut Out) {
         self.kill_script(out);
         self.scripts.running = None;
+        self.scripts.hangs = None;
     }
 
     pub(super) fn queue_transition(&mut self, from: ModuleState, to: ModuleState, action: Action) {

@@ -6,14 +6,14 @@ use hf_types::ModuleName;
 use crate::error::CliError;
 use crate::verbs::Verb;
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrongly called; `state -lq` has its own.\n\n\
+const AFTER: &str = "Exit codes: 0 done, 1 failed, 2 wrongly called; `state -lq` has its own.\n\n\
     A module is named with -m AM (or -v AM), else with the environment variable SAFEMODULE.\n\
     SAFE (default /opt/holdfast) and SAFEVAR (default /var/holdfast) choose the installation.\n\
     `holdfast lab --help` shows the commands for clusters on one machine.";
 
 /// High availability for applications: start, stop, look at and configure modules on this node.
 #[derive(Debug, Parser)]
-#[command(name = "holdfast", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(name = "holdfast", version, after_help = AFTER, arg_required_else_help = true)]
 pub struct Cli {
     /// Prints SAFE, SAFEVAR and SAFEBIN, and the module's directories if SAFEMODULE is set
     #[arg(short = 'p')]

@@ -48,6 +48,15 @@ pub enum CliError {
         #[source]
         source: io::Error,
     },
+    /// A file can't be written.
+    #[error("can't write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// A package could not be made.
     #[error(transparent)]
     Pack(#[from] hf_package::PackError),

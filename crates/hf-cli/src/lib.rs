@@ -11,6 +11,7 @@ mod admin;
 mod args;
 mod caller;
 mod error;
+mod exit;
 mod legacy;
 mod paths;
 mod print;
@@ -23,6 +24,7 @@ use clap::{CommandFactory, Parser};
 
 pub use args::Cli;
 pub use error::CliError;
+pub use exit::EXIT_CODES;
 
 /// The tree of verbs, for help pages and completions.
 pub fn command() -> clap::Command {

@@ -80,6 +80,9 @@ pub(crate) fn coloured(text: &str, colour: Colour) -> String {
     format!("\u{1b}[{code}m{text}\u{1b}[0m")
 }
 
+/// How logs show a time.
+pub(crate) const TIME: &str = "%Y-%m-%d %H:%M:%S.%6f";
+
 /// A time from microseconds since 1970, in this machine's time zone.
 pub(crate) fn local_time(us: i64, format: &str) -> String {
     match jiff::Timestamp::from_microsecond(us) {

@@ -1,13 +1,18 @@
 //! The verbs, one a file.
 
 mod cluster;
+mod cmdlog;
 mod completion;
 mod config;
 mod control;
+mod level;
 mod log;
+mod logsave;
+mod message;
 mod module;
 mod set;
 mod state;
+mod support;
 pub(crate) mod variables;
 mod waitstate;
 
@@ -27,12 +32,22 @@ pub(crate) enum Verb {
     Module(module::Module),
     Config(config::Config),
     Confcheck(config::Confcheck),
+    Confinfo(module::list::Confinfo),
+    Deconfig(config::Deconfig),
     #[command(flatten)]
     Control(control::Control),
     Waitstate(waitstate::Waitstate),
     State(state::State),
     Set(set::Set),
     Log(log::Log),
+    Logview(logsave::Logview),
+    Logsave(logsave::Logsave),
+    Printi(message::Printi),
+    Printe(message::Printe),
+    Cmdlog(cmdlog::Cmdlog),
+    Level(level::Level),
+    Dump(support::Dump),
+    Clean(support::Clean),
     Completion(completion::Completion),
 }
 
@@ -42,11 +57,21 @@ pub(crate) async fn run(verb: Verb, output: Output) -> Result<ExitCode, CliError
         Verb::Module(verb) => module::run(verb, output).await,
         Verb::Config(verb) => config::apply(verb, output).await,
         Verb::Confcheck(verb) => config::check(verb, output).await,
+        Verb::Confinfo(verb) => module::list::confinfo(verb, output).await,
+        Verb::Deconfig(verb) => config::remove(verb, output).await,
         Verb::Control(verb) => control::run(verb, output).await,
         Verb::Waitstate(verb) => waitstate::run(verb, output).await,
         Verb::Set(verb) => set::run(verb, output).await,
         Verb::State(verb) => state::run(verb, output).await,
         Verb::Log(verb) => log::run(verb, output).await,
+        Verb::Logview(verb) => logsave::view(verb, output).await,
+        Verb::Logsave(verb) => logsave::save(verb, output).await,
+        Verb::Printi(verb) => message::information(verb, output).await,
+        Verb::Printe(verb) => message::event(verb, output).await,
+        Verb::Cmdlog(verb) => cmdlog::run(verb, output).await,
+        Verb::Level(verb) => level::run(verb, output),
+        Verb::Dump(verb) => support::dump(verb, output).await,
+        Verb::Clean(verb) => support::clean(verb, output).await,
         Verb::Completion(verb) => completion::run(&verb),
     }
 }

@@ -1,55 +1,12 @@
 //! The command line against a daemon that answers from a script: what is asked, what is printed, with which exit code.
 
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output};
 
-use hf_bus::accept;
-use hf_wire::bus::{Reply, Request, Role};
+use common::{err, out, with_daemon, without_daemon};
+use hf_wire::bus::Reply;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// Answers one command with these replies, and gives what was asked.
-fn with_daemon(replies: Vec<Reply>, args: &[&str]) -> (Value, Output) {
-    let place = tempfile::tempdir().expect("a temporary directory");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    std::fs::create_dir(place.path().join("run")).expect("a directory");
-    let listener = runtime.block_on(async { tokio::net::UnixListener::bind(place.path().join("run/admin.sock")) });
-    let listener = listener.expect("a socket");
-    let asked = runtime.spawn(async move {
-        let (stream, _) = listener.accept().await.expect("the command connects");
-        let mut connection = accept(stream, Role::Daemon).await.expect("it says hello");
-        let request: Request = connection.receive().await.expect("it asks").expect("it asks something");
-        for reply in replies {
-            connection.send(&reply).await.expect("it listens");
-        }
-        serde_json::to_value(request).expect("a request is JSON")
-    });
-    let output = run(&place, args, &[]);
-    (runtime.block_on(asked).expect("the daemon ends well"), output)
-}
-
-fn run(place: &TempDir, args: &[&str], environment: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_hf-cli-test"))
-        .args(args)
-        .env_clear()
-        .env("SAFEVAR", place.path())
-        .env("TZ", "UTC")
-        .envs(environment.iter().copied())
-        .output()
-        .expect("the command runs")
-}
-
-fn without_daemon(args: &[&str], environment: &[(&str, &str)]) -> Output {
-    run(&tempfile::tempdir().expect("a temporary directory"), args, environment)
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("text")
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("text")
-}
 
 fn status(node: &str, state: &str, colour: &str) -> Value {
     json!({ "node": node, "module": "pg", "id": 1, "state": state, "colour": colour })
@@ -57,10 +14,12 @@ fn status(node: &str, state: &str, colour: &str) -> Value {
 
 fn state_reply() -> Reply {
     let mut own = status("node1", "PRIM", "green");
-    own["resources"] = json!([{ "name": "rfs.uptodate", "value": "up", "by": "nfsadmin" }]);
+    own["resources"] = json!([{ "name": "rfs.uptodate", "value": "up", "by": "nfsadmin", "at_us": 1_000_000 }]);
     own["why"] = json!("the other\u{1b}[31m copy is in step");
-    serde_json::from_value(json!({ "reply": "state", "modules": [own, status("node2", "SECOND", "magenta")] }))
-        .expect("a reply")
+    serde_json::from_value(
+        json!({ "reply": "state", "me": "node1", "modules": [own, status("node2", "SECOND", "magenta")] }),
+    )
+    .expect("a reply")
 }
 
 #[test]
@@ -116,7 +75,12 @@ fn state_with_details() {
     assert_eq!(asked, json!({ "request": "state", "module": "pg" }));
     let text = out(&output);
     assert!(text.contains("pg on node1: the other\u{fffd}[31m copy is in step\n"), "{text}");
-    assert!(text.ends_with("Resource      Value  Set by\nrfs.uptodate  up     nfsadmin\n"), "{text}");
+    assert!(
+        text.ends_with(
+            "Resource      Value  Since                Set by\nrfs.uptodate  up     1970-01-01 00:00:01  nfsadmin\n"
+        ),
+        "{text}"
+    );
 }
 
 #[test]
@@ -221,7 +185,10 @@ fn install_sends_an_absolute_path() {
     let name = file.to_str().expect("a name");
     let installed = serde_json::from_value(json!({ "reply": "installed", "module": "pg", "id": 2 })).expect("a reply");
     let (asked, output) = with_daemon(vec![installed, Reply::Done], &["module", "install", "-m", "pg", name]);
-    assert_eq!(asked, json!({ "request": "module_install", "module": "pg", "package": name }));
+    assert_eq!(
+        asked,
+        json!({ "request": "module_install", "module": "pg", "package": name, "reinstall": false, "id": null })
+    );
     assert_eq!(out(&output), "Module pg is installed with id 2.\n");
     let (asked, _) = with_daemon(vec![Reply::Done], &["module", "install", "mirror"]);
     assert_eq!(asked["package"], "/opt/holdfast/Application_Modules/mirror.safe");
@@ -247,7 +214,7 @@ fn wrong_calls_are_answered_before_anything_is_asked() {
         (&["-H", "*", "state"], "Error: -H isn't served yet\n"),
         (&["swap", "nosync", "-m", "pg"], "Error: swap nosync isn't served yet\n"),
         (&["log", "-m", "pg", "-l", "fr"], "Error: log -l fr isn't served yet\n"),
-        (&["module", "install", "-r", "x"], "Error: module install -r isn't served yet\n"),
+        (&["level", "-m", "pg"], "Error: level -m pg (the script `level` of a module) isn't served yet\n"),
     ] {
         let output = without_daemon(args, &[]);
         assert_eq!((err(&output).as_str(), output.status.code()), (expected, Some(2)), "{args:?}");

@@ -1,7 +1,10 @@
-//! docs/user/commands.md is what `--help` says. `HOLDFAST_BLESS=1` writes it anew.
+//! docs/user/commands.md is what `--help` says, docs/user/resources.md what the catalogue says. `HOLDFAST_BLESS=1` writes them
+//! anew.
 
 use std::fs;
 use std::path::Path;
+
+use hf_types::catalogue::{Class, ENTRIES, Kind, Setter};
 
 const HEAD: &str = "# Commands\n\nWritten by the program's own help (crates/hf-cli); change it there.\n";
 
@@ -9,22 +12,65 @@ fn pages(command: &mut clap::Command, path: &str, out: &mut String) {
     let help = command.clone().bin_name(path).term_width(100).render_long_help().to_string();
     let help: Vec<&str> = help.lines().map(str::trim_end).collect();
     out.push_str(&format!("\n## {path}\n\n```text\n{}\n```\n", help.join("\n").trim_end()));
-    for verb in command.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
+    for verb in command.get_subcommands_mut().filter(|verb| verb.get_name() != "help" && !verb.is_hide_set()) {
         let path = format!("{path} {}", verb.get_name());
         pages(verb, &path, out);
     }
 }
 
-#[test]
-fn the_page_of_commands_is_up_to_date() {
-    let mut text = HEAD.to_owned();
-    let mut command = hf_cli::command();
-    command.build();
-    pages(&mut command, "holdfast", &mut text);
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/user/commands.md");
+fn exit_codes() -> String {
+    let mut out = "\n## Exit codes\n\n| command | code | meaning |\n| --- | --- | --- |\n".to_owned();
+    for (command, code, meaning) in hf_cli::EXIT_CODES {
+        out.push_str(&format!("| {command} | {code} | {meaning} |\n"));
+    }
+    out
+}
+
+fn resources() -> String {
+    let mut out = "# Resources\n\nWritten by the catalogue (crates/hf-types/src/catalogue.rs); change it there. `holdfast state -m AM -v` \
+                   shows a module's resources, `--history` what they were. Values are `init` (not measured yet), `up`, `down`, \
+                   `unknown` (who measured it is gone), `inactive`, or a text. \"Who sets it\": `set` means `holdfast set -r NAME -v \
+                   VALUE`. Not every resource has somebody who measures it in this version.\n"
+        .to_owned();
+    let mut group = None;
+    for entry in ENTRIES {
+        let now = Class::of_name(entry.name).map(Class::group);
+        if now != group {
+            group = now;
+            let title = now.map_or("Others", |group| group.title());
+            out.push_str(&format!("\n## {title}\n\n| name | meaning | who sets it |\n| --- | --- | --- |\n"));
+        }
+        let setter = match entry.setter {
+            Setter::Holdfast => "Holdfast".to_owned(),
+            Setter::Command(command) => format!("`{}`", command.replace('|', "\\|")),
+            Setter::Anyone => "a checker, `set`".to_owned(),
+        };
+        let kept = if entry.kind == Kind::Measure { "; its history has one value a minute" } else { "" };
+        out.push_str(&format!("| `{}` | {}{kept} | {setter} |\n", entry.name, entry.about));
+    }
+    out
+}
+
+fn compare(page: &str, text: &str) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/user").join(page);
     if std::env::var_os("HOLDFAST_BLESS").is_some() {
-        fs::write(&page, &text).expect("the page can be written");
+        fs::write(&page, text).expect("the page can be written");
     }
     let found = fs::read_to_string(&page).expect("the page is there");
     assert_eq!(found, text, "run the test with HOLDFAST_BLESS=1");
+}
+
+#[test]
+fn the_page_of_commands_is_up_to_date() {
+    let mut text = HEAD.to_owned();
+    text.push_str(&exit_codes());
+    let mut command = hf_cli::command();
+    command.build();
+    pages(&mut command, "holdfast", &mut text);
+    compare("commands.md", &text);
+}
+
+#[test]
+fn the_page_of_resources_is_up_to_date() {
+    compare("resources.md", &resources());
 }

@@ -41,4 +41,5 @@ pub use model::{
 };
 pub use module::{Exclusions, check_module, parse_module};
 pub use spec::reference_page;
+pub use suggest::nearest;
 pub use xml::MAX_TEXT_BYTES;

@@ -1,7 +1,7 @@
 //! "Did you mean ...": the nearest of the known names.
 
 /// The known name nearest to what was written, if it is near enough to be a likely slip.
-pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Beyond any real name; keeps the distance cheap whatever the file says.
     if written.len() > 64 {
         return None;

@@ -1,25 +1,27 @@
 //! `admin.sock`: the commands of administrators.
 
+mod logs;
+mod modules;
+mod record;
+mod support;
+
+use self::record::Record;
 use crate::credentials::{self, Client};
 use crate::event::{Ask, Event, Events, Loaded, Snapshot};
 use crate::load::load;
-use crate::modules::{self, ModuleError};
+use crate::modules::{self as installed, Installing, ModuleError};
 use hf_bus::{BusError, Connection, accept};
 use hf_config::{Cluster, Diagnostics};
 use hf_host::Paths;
-use hf_host::clock::wall_us;
 use hf_host::cluster::{self, ClusterError, Identity};
 use hf_host::files::with_causes;
-use hf_store::{CommandRow, Store};
-use hf_types::{Level, ModuleName, NodeName};
+use hf_store::Store;
+use hf_types::{ModuleName, NodeName};
 use hf_wire::bus::{Reply, Request, Role};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex, oneshot};
-
-/// How long `log` waits for lines that are on their way into the database.
-const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What every connection needs.
 pub struct Admin {
@@ -79,15 +81,10 @@ async fn answer(
     admin: &Admin,
     request: Request,
 ) -> Result<(), BusError> {
-    let record = record_of(&request, client);
+    let record = Record::begin(&request, client, &admin.store);
     let result = admin.perform(request).await;
-    if let Some(mut row) = record {
-        row.outcome = match &result {
-            Ok(_) => "ok".to_owned(),
-            Err(failure) => failure.message.clone(),
-        };
-        tracing::info!(command = %row.command, by = %row.by, outcome = %row.outcome, "command");
-        admin.store.add_command(row);
+    if let Some(record) = record {
+        record.end(&result, &admin.store);
     }
     let replies = match result {
         Ok(mut replies) => {
@@ -100,31 +97,6 @@ async fn answer(
         connection.send(reply).await?;
     }
     Ok(())
-}
-
-/// What goes into the command log; commands that only look don't.
-fn record_of(request: &Request, client: &Client) -> Option<CommandRow> {
-    let (module, command) = match request {
-        Request::ClusterConfig { file, .. } => (None, format!("cluster config {file}")),
-        Request::ModuleInstall { module, package } => (module.as_ref(), format!("module install {package}")),
-        Request::Config { module } => (Some(module), "config".to_owned()),
-        Request::Control { module, command, by } => (Some(module), format!("{command} (as {by})")),
-        Request::Set { module, assignment } => {
-            (Some(module), format!("set -r {} -v {} (as {})", assignment.name, assignment.value, assignment.by))
-        }
-        Request::ClusterConfinfo
-        | Request::Confcheck { .. }
-        | Request::State { .. }
-        | Request::Log { .. }
-        | Request::Waitstate { .. } => return None,
-    };
-    Some(CommandRow {
-        at_us: wall_us(),
-        module: module.map(ToString::to_string),
-        command: command.trim_end().to_owned(),
-        by: client.to_string(),
-        outcome: String::new(),
-    })
 }
 
 /// A command that failed.
@@ -198,10 +170,20 @@ type Replies = Result<Vec<Reply>, Failure>;
 
 impl Admin {
     async fn perform(&self, request: Request) -> Replies {
+        if let Some(module) = about(&request) {
+            self.check_known(module)?;
+        }
         match request {
             Request::ClusterConfig { file, xml } => self.cluster_config(file, xml).await,
             Request::ClusterConfinfo => Ok(vec![Reply::Confinfo { nodes: self.look().await?.status.nodes }]),
-            Request::ModuleInstall { module, package } => self.install(module, package).await,
+            Request::ModuleInstall { module, package, reinstall, id } => {
+                self.install(module, package, Installing { again: reinstall, id }).await
+            }
+            Request::ModuleUninstall { module } => self.remove(module, true).await,
+            Request::Deconfig { module } => self.remove(module, false).await,
+            Request::Modules => self.modules().await,
+            Request::Ports { module } => self.ports(module).await,
+            Request::ModuleInfo { module } => self.module_info(module).await,
             Request::Config { module } => self.config(module).await,
             Request::Confcheck { module } => self.confcheck(module).await,
             Request::Control { module, command, by } => self.ask(Ask::Control { module, command, by }).await,
@@ -209,6 +191,12 @@ impl Admin {
             Request::Waitstate { module, state } => self.ask(Ask::Waitstate { module, state }).await,
             Request::State { module } => self.state(module).await,
             Request::Log { module, last, levels } => self.log(module, last, levels).await,
+            Request::LogFollow { module, after, last, levels } => self.log_follow(module, after, last, levels).await,
+            Request::Print { module, level, by, text } => self.print(&module, level, by, text),
+            Request::Commands { last } => self.commands(last).await,
+            Request::ResourceHistory { module, name, last } => self.resource_history(module, name, last).await,
+            Request::Dump { module } => self.dump(module).await,
+            Request::Clean { module, what } => self.clean(module, what).await,
         }
     }
 
@@ -229,13 +217,6 @@ impl Admin {
         }])
     }
 
-    async fn install(&self, module: Option<ModuleName>, package: String) -> Replies {
-        let _one_at_a_time = self.changing.lock().await;
-        let paths = self.paths.clone();
-        let (module, id) = blocking(move || modules::install(&paths, module, &package)).await??;
-        Ok(vec![Reply::Installed { module, id }])
-    }
-
     async fn config(&self, module: ModuleName) -> Replies {
         let _one_at_a_time = self.changing.lock().await;
         if self.look().await?.running.contains(&module) {
@@ -245,7 +226,7 @@ impl Admin {
         let (paths, given) = (self.paths.clone(), self.given.clone());
         let (diagnostics, loaded) = blocking(move || {
             let cluster = cluster_of(&paths, given.clone())?;
-            let diagnostics = modules::config(&paths, &module, Some(&cluster))?;
+            let diagnostics = installed::config(&paths, &module, Some(&cluster))?;
             Ok::<_, Failure>((diagnostics, load(&paths, given)))
         })
         .await??;
@@ -258,7 +239,7 @@ impl Admin {
         let diagnostics = blocking(move || {
             // Without a cluster the networks can't be checked; everything else can.
             let cluster = cluster_of(&paths, given).ok();
-            modules::confcheck(&paths, &module, cluster.as_ref())
+            installed::confcheck(&paths, &module, cluster.as_ref())
         })
         .await??;
         Ok(unless_empty(&diagnostics))
@@ -275,35 +256,21 @@ impl Admin {
     }
 
     async fn state(&self, module: Option<ModuleName>) -> Replies {
-        let mut modules = self.look().await?.status.modules;
+        let Snapshot { status, me, .. } = self.look().await?;
+        let mut modules = status.modules;
         if let Some(module) = module {
             modules.retain(|status| status.module == module);
             if modules.is_empty() {
                 return Err(self.unknown(&module));
             }
         }
-        Ok(vec![Reply::State { modules }])
+        Ok(vec![Reply::State { modules, me: Some(me) }])
     }
 
-    /// Why a module has no state.
+    /// Why a module that is installed has no state.
     fn unknown(&self, module: &ModuleName) -> Failure {
-        if self.paths.edited(module).is_dir() {
-            let message = format!("the module {module} is installed, but not configured");
-            return Failure::hinted(message, &format!("holdfast config -m {module}"));
-        }
-        ModuleError::NotInstalled { module: module.clone() }.into()
-    }
-
-    async fn log(&self, module: ModuleName, last: u32, levels: Vec<Level>) -> Replies {
-        let (store, directory) = (self.store.clone(), self.paths.module_run(&module));
-        let lines = blocking(move || {
-            store.ingest(&module, &directory);
-            store.flush(LOG_PATIENCE);
-            store.log(&module, last, &levels)
-        })
-        .await?;
-        let lines = lines.map_err(|error| Failure::new(with_causes(&error)))?;
-        Ok(vec![Reply::Log { lines }])
+        let message = format!("the module {module} is installed, but not configured");
+        Failure::hinted(message, &format!("holdfast config -m {module}"))
     }
 
     async fn look(&self) -> Result<Snapshot, Failure> {
@@ -322,6 +289,33 @@ impl Admin {
 
     async fn tell(&self, event: Event) -> Result<(), Failure> {
         self.events.send(event).await.map_err(|_| going())
+    }
+}
+
+/// The installed module that a request is about.
+fn about(request: &Request) -> Option<&ModuleName> {
+    match request {
+        Request::ModuleUninstall { module }
+        | Request::Deconfig { module }
+        | Request::Ports { module }
+        | Request::ModuleInfo { module }
+        | Request::Config { module }
+        | Request::Confcheck { module }
+        | Request::Control { module, .. }
+        | Request::Set { module, .. }
+        | Request::Log { module, .. }
+        | Request::LogFollow { module, .. }
+        | Request::Print { module, .. }
+        | Request::ResourceHistory { module, .. }
+        | Request::Dump { module }
+        | Request::Clean { module, .. }
+        | Request::Waitstate { module, .. } => Some(module),
+        Request::State { module } => module.as_ref(),
+        Request::ClusterConfig { .. }
+        | Request::ClusterConfinfo
+        | Request::ModuleInstall { .. }
+        | Request::Modules
+        | Request::Commands { .. } => None,
     }
 }
 

@@ -13,6 +13,8 @@ const GROUP: &str = "holdfast";
 /// Who is at the other end, as the kernel says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
+    /// 0 where the kernel doesn't say.
+    pub pid: u32,
     uid: u32,
     user: Option<String>,
 }
@@ -45,7 +47,8 @@ pub fn of(stream: &UnixStream) -> Result<Client, Refused> {
         || group.is_some_and(|group| {
             credentials.gid() == group.as_raw() || user.as_ref().is_some_and(|user| is_member(user, group))
         });
-    let client = Client { uid, user: user.map(|user| user.name) };
+    let pid = credentials.pid().map_or(0, i32::cast_unsigned);
+    let client = Client { pid, uid, user: user.map(|user| user.name) };
     if allowed { Ok(client) } else { Err(Refused::NotAllowed(client)) }
 }
 

@@ -4,7 +4,8 @@ use crate::marker::Marker;
 use crate::shell::Shell;
 use hf_host::files::with_causes;
 use hf_node::daemon::{DaemonEffect, DaemonInput, HeartExit};
-use hf_types::{Caller, Command, Event as LogEvent, ModuleName};
+use hf_types::{Caller, Command, CommandLine, Event as LogEvent, ModuleName};
+use hf_wire::bus::ModuleStatus;
 use std::future::Future;
 
 impl Shell {
@@ -43,9 +44,27 @@ impl Shell {
                 });
             }
             DaemonEffect::Log { module, event } => self.log(module.as_ref(), &event),
-            // Asked for where it is shown; nobody is pushed to yet.
-            DaemonEffect::Publish { .. } => {}
+            DaemonEffect::Publish { modules, .. } => self.note_states(&modules),
             DaemonEffect::Exit => self.exit = true,
+        }
+    }
+
+    /// The commands log tells when a module changes its state on some node (reference 004, 10.9).
+    fn note_states(&mut self, modules: &[ModuleStatus]) {
+        for status in modules {
+            let of = (status.node.clone(), status.module.clone());
+            let before = self.states.insert(of, status.state);
+            if before.is_none_or(|before| before == status.state) {
+                continue;
+            }
+            self.store.add_command(CommandLine {
+                at_us: hf_host::clock::wall_us(),
+                kind: "cluster".to_owned(),
+                module: Some(status.module.to_string()),
+                pid: 0,
+                what: "I".to_owned(),
+                text: format!("module state change on node {}", status.node),
+            });
         }
     }
 

@@ -2,7 +2,7 @@ use crate::modules::Configured;
 use hf_bus::Outbox;
 use hf_host::cluster::Member;
 use hf_node::daemon::{DaemonInput, DaemonStatus};
-use hf_types::{Assignment, Caller, Command, ModuleName, ModuleState, Ticket};
+use hf_types::{Assignment, Caller, Command, ModuleName, ModuleState, NodeName, Ticket};
 use hf_wire::bus::HeartToDaemon;
 use tokio::sync::{mpsc, oneshot};
 
@@ -57,6 +57,7 @@ impl Ask {
 /// How things stand.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    pub me: NodeName,
     pub status: DaemonStatus,
     /// Modules whose heart lives.
     pub running: Vec<ModuleName>,

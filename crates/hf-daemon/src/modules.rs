@@ -1,13 +1,17 @@
 //! Installed and configured modules: what is on disk, and changing it. Nothing of a module is run here.
 
-use crate::copy;
+use crate::{copy, lastconfig};
 use hf_config::{Boot, Cluster, Diagnostics, ModuleConfig, check_module};
 use hf_host::Paths;
+use hf_host::clock::wall_us;
 use hf_host::cluster;
 use hf_host::files::{FileError, beside, failed, make_dir, names_in, read_if_there, sync_parent, write_durably};
+use hf_host::paths::LAST_CONFIGS;
 use hf_node::daemon::InstalledModule;
 use hf_package::{InstallError, Limits, PackError};
+use hf_types::ports::ID_MAX;
 use hf_types::{BadName, ModuleName};
+use hf_wire::bus::{ConfigStamp, ModuleEntry, ModuleInfo};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,8 +57,16 @@ pub enum ModuleError {
     Name(#[from] BadName),
     #[error("{path} gives no name for the module: name it with -m")]
     NoName { path: PathBuf },
-    #[error("no module may be called {OWN_LOG}: the daemon's own log has that name")]
-    Reserved,
+    #[error("no module may be called {module}: Holdfast itself uses that name")]
+    Reserved { module: ModuleName },
+    #[error("the id {id} has no ports: ids go from 1 to {ID_MAX}")]
+    IdOutOfRange { id: u32 },
+    #[error("the module {other} has the id {id} already")]
+    IdTaken { id: u32, other: ModuleName },
+    #[error(
+        "the module {module} is configured with the id {id}; take its configuration away first: holdfast deconfig -m {module}"
+    )]
+    IdInUse { module: ModuleName, id: u32 },
     #[error(transparent)]
     Install(#[from] InstallError),
     #[error(transparent)]
@@ -73,25 +85,43 @@ pub enum ModuleError {
     BadId { path: PathBuf },
 }
 
-/// Installs a package or a directory as `SAFE/modules/AM` and gives it the lowest free id.
-pub fn install(paths: &Paths, module: Option<ModuleName>, package: &str) -> Result<(ModuleName, u32), ModuleError> {
+/// How a module is installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Installing {
+    /// In the place of one that is there (`-r`).
+    pub again: bool,
+    /// The id that it is to have (`-M`).
+    pub id: Option<u32>,
+}
+
+/// Installs a package or a directory as `SAFE/modules/AM` and gives it the id that is asked for, or the lowest free one.
+pub fn install(
+    paths: &Paths,
+    module: Option<ModuleName>,
+    package: &str,
+    how: Installing,
+) -> Result<(ModuleName, u32), ModuleError> {
     let package = find_package(paths, Path::new(package));
     let kind = fs::metadata(&package).map_err(|_| ModuleError::NoPackage { path: package.clone() })?;
     let module = match module {
         Some(module) => module,
         None => name_of(&package)?,
     };
-    if module.as_str() == OWN_LOG {
-        return Err(ModuleError::Reserved);
+    if [OWN_LOG, LAST_CONFIGS].contains(&module.as_str()) {
+        return Err(ModuleError::Reserved { module });
+    }
+    if let Some(id) = how.id {
+        check_id(paths, &module, id)?;
     }
     make_dir(&paths.edited_modules(), 0o755)?;
     let target = paths.edited(&module);
+    let put = if how.again && target.is_dir() { hf_package::replace } else { hf_package::install };
     if kind.is_dir() {
-        install_directory(&package, &target)?;
+        install_directory(&package, &target, put)?;
     } else {
-        hf_package::install(&package, &target, &Limits::default())?;
+        put(&package, &target, &Limits::default())?;
     }
-    let id = give_id(paths, &module)?;
+    let id = give_id(paths, &module, how.id)?;
     Ok((module, id))
 }
 
@@ -111,30 +141,59 @@ fn name_of(package: &Path) -> Result<ModuleName, ModuleError> {
 }
 
 /// By way of a package, so that a directory is held to the same rules.
-fn install_directory(dir: &Path, target: &Path) -> Result<(), ModuleError> {
+fn install_directory(
+    dir: &Path,
+    target: &Path,
+    put: fn(&Path, &Path, &Limits) -> Result<(), InstallError>,
+) -> Result<(), ModuleError> {
     let package = beside(target, "packed");
     let done = hf_package::pack(dir, &package)
         .map_err(ModuleError::from)
-        .and_then(|()| Ok(hf_package::install(&package, target, &Limits::default())?));
+        .and_then(|()| Ok(put(&package, target, &Limits::default())?));
     hf_host::files::remove_if_there(&package).map_err(failed("remove", &package))?;
     done
 }
 
-/// The module's id, given now if it has none: the lowest that no module of this node has.
-fn give_id(paths: &Paths, module: &ModuleName) -> Result<u32, ModuleError> {
-    if let Some(id) = read_id(paths, module)? {
+/// The module's id, given now if it has none or another one is wanted: the lowest that no module of this node has.
+fn give_id(paths: &Paths, module: &ModuleName, wanted: Option<u32>) -> Result<u32, ModuleError> {
+    let present = read_id(paths, module)?;
+    if let Some(id) = present.filter(|id| wanted.is_none_or(|wanted| wanted == *id)) {
         return Ok(id);
     }
-    let mut taken = Vec::new();
-    for other in names_in(&paths.applied_modules())? {
-        if let Ok(other) = other.parse() {
-            taken.extend(read_id(paths, &other)?);
-        }
-    }
-    let id = (1..).find(|id| !taken.contains(id)).unwrap_or(u32::MAX);
+    let taken: Vec<u32> = ids(paths)?.into_iter().map(|(_, id)| id).collect();
+    let lowest = || (1..).find(|id| !taken.contains(id)).unwrap_or(u32::MAX);
+    let id = wanted.unwrap_or_else(lowest);
     make_dir(&paths.applied(module), 0o755)?;
     write_durably(&paths.module_id(module), format!("{id}\n").as_bytes(), 0o644)?;
     Ok(id)
+}
+
+fn ids(paths: &Paths) -> Result<Vec<(ModuleName, u32)>, ModuleError> {
+    let mut ids = Vec::new();
+    for name in names_in(&paths.applied_modules())? {
+        if let Ok(module) = name.parse::<ModuleName>()
+            && let Some(id) = read_id(paths, &module)?
+        {
+            ids.push((module, id));
+        }
+    }
+    Ok(ids)
+}
+
+/// Ports follow from ids: two modules with one would talk over each other, and no id may be without ports. A module that
+/// was applied keeps its id, because its ports are in use.
+fn check_id(paths: &Paths, module: &ModuleName, id: u32) -> Result<(), ModuleError> {
+    if id == 0 || id > ID_MAX {
+        return Err(ModuleError::IdOutOfRange { id });
+    }
+    let present = read_id(paths, module)?;
+    if present.is_some_and(|present| present != id) && paths.applied(module).join("conf").is_dir() {
+        return Err(ModuleError::IdInUse { module: module.clone(), id: present.unwrap_or_default() });
+    }
+    match ids(paths)?.into_iter().find(|(other, taken)| other != module && *taken == id) {
+        Some((other, _)) => Err(ModuleError::IdTaken { id, other }),
+        None => Ok(()),
+    }
 }
 
 /// The id of an installed module.
@@ -178,7 +237,7 @@ fn check(
 /// whole.
 pub fn config(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> Result<Diagnostics, ModuleError> {
     let diagnostics = confcheck(paths, module, cluster)?;
-    let id = give_id(paths, module)?;
+    let id = give_id(paths, module, None)?;
     let target = paths.applied(module);
     let fresh = beside(&target, "new");
     clear(&fresh)?;
@@ -196,7 +255,75 @@ pub fn config(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> 
         .map_err(|error| failed("exchange", &target)(error.into()))?;
     sync_parent(&target).map_err(failed("sync", &target))?;
     clear(&fresh)?;
+    lastconfig::keep(paths, module, wall_us())?;
     Ok(diagnostics)
+}
+
+/// The modules that are installed, or were applied, on this node.
+pub fn names(paths: &Paths) -> Result<Vec<ModuleName>, ModuleError> {
+    let mut names = Vec::new();
+    for dir in [paths.edited_modules(), paths.applied_modules()] {
+        // Our own leftovers begin with a dot, and so are no names.
+        names.extend(names_in(&dir)?.iter().filter_map(|name| name.parse::<ModuleName>().ok()));
+    }
+    names.sort();
+    names.dedup();
+    names.retain(|name| name.as_str() != LAST_CONFIGS);
+    Ok(names)
+}
+
+/// What `module list` shows; `running` is left to whoever knows.
+pub fn installed(paths: &Paths) -> Result<Vec<ModuleEntry>, ModuleError> {
+    names(paths)?.iter().map(|module| entry(paths, module)).collect()
+}
+
+fn entry(paths: &Paths, module: &ModuleName) -> Result<ModuleEntry, ModuleError> {
+    let configured = paths.applied(module).join("conf").is_dir();
+    Ok(ModuleEntry { module: module.clone(), id: read_id(paths, module)?, configured, running: false })
+}
+
+/// What `confinfo` shows; `kept` is left empty.
+pub fn info(paths: &Paths, module: &ModuleName) -> Result<ModuleInfo, ModuleError> {
+    let stamp = |dir: &Path| -> Result<Option<ConfigStamp>, ModuleError> {
+        let signature = hf_host::module::signature(dir)?;
+        Ok(signature.map(|(signature, changed_s)| ConfigStamp { signature, changed_s }))
+    };
+    let entry = entry(paths, module)?;
+    Ok(ModuleInfo {
+        // The one mode that can be applied in this version.
+        mode: entry.configured.then(|| "mirror".to_owned()),
+        active: if entry.configured { stamp(&paths.applied(module))? } else { None },
+        current: stamp(&paths.edited(module))?,
+        kept: Vec::new(),
+        entry,
+    })
+}
+
+/// Takes the applied configuration away, and with `everything` the module itself and its id. Replicated data is touched by
+/// neither: what is said of it comes back.
+pub fn remove(paths: &Paths, module: &ModuleName, everything: bool) -> Result<Vec<String>, ModuleError> {
+    let left = left_behind(paths, module);
+    let applied = paths.applied(module);
+    if everything {
+        clear(&applied)?;
+        clear(&paths.edited(module))?;
+    } else {
+        for part in ["conf", "bin"] {
+            clear(&applied.join(part))?;
+        }
+    }
+    sync_parent(&applied).map_err(failed("sync", &applied))?;
+    Ok(left)
+}
+
+/// Replicated directories whose data lies beside them.
+fn left_behind(paths: &Paths, module: &ModuleName) -> Vec<String> {
+    let Ok((config, _)) = check(&paths.applied(module), module, None) else {
+        return Vec::new(); // nothing was applied, or what was can't be read
+    };
+    let dirs = config.rfs.iter().flat_map(|rfs| &rfs.replicated).map(|replicated| replicated.dir.clone());
+    let links = dirs.filter_map(|dir| Some((fs::read_link(&dir).ok()?, dir)));
+    links.map(|(data, dir)| format!("{dir} stays a link to its data in {}", data.display())).collect()
 }
 
 fn clear(dir: &Path) -> Result<(), FileError> {

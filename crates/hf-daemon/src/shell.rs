@@ -14,7 +14,7 @@ use hf_config::Cluster;
 use hf_host::{Paths, clock};
 use hf_node::daemon::{DaemonActor, DaemonInput, HeartExit};
 use hf_store::Store;
-use hf_types::{Instant, ModuleName, NodeName, Ticket};
+use hf_types::{Instant, ModuleName, ModuleState, NodeName, Ticket};
 use hf_wire::bus::HeartToDaemon;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,6 +63,8 @@ pub struct Shell {
     last_round: Instant,
     last_told: Instant,
     pub(crate) told: Refused,
+    /// What was published of each module on each node.
+    pub(crate) states: BTreeMap<(NodeName, ModuleName), ModuleState>,
     watchdog: Watchdog,
 }
 
@@ -113,6 +115,7 @@ impl Shell {
             last_round: now,
             last_told: now,
             told: Refused::default(),
+            states: BTreeMap::new(),
             watchdog: Watchdog::from_environment(),
             paths,
             me,
@@ -225,7 +228,7 @@ impl Shell {
     }
 
     fn snapshot(&self) -> Snapshot {
-        Snapshot { status: self.actor.status(), running: self.hearts.living() }
+        Snapshot { me: self.me.clone(), status: self.actor.status(), running: self.hearts.living() }
     }
 
     fn take_heart(&mut self, module: ModuleName, run: u64, event: HeartEvent) {

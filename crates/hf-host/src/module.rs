@@ -1,9 +1,12 @@
 //! A module's applied configuration.
 
 use crate::Paths;
-use crate::files::{FileError, read_if_there};
+use crate::files::{FileError, failed, names_in, read_if_there};
 use hf_config::{Cluster, Diagnostics, ModuleConfig, parse_module};
 use hf_types::ModuleName;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
 /// Why a module can't be started with what is applied.
 #[derive(Debug, thiserror::Error)]
@@ -36,17 +39,68 @@ pub fn load(paths: &Paths, module: &ModuleName, cluster: &Cluster) -> Result<App
     Ok(Applied { id: id.ok_or_else(|| ModuleError::NoId(module.clone()))?, config: config.map_err(invalid)? })
 }
 
-/// UDP port of a module's heartbeats (reference 004, 10.3.3.2.2).
-pub fn heart_port(id: u32) -> u16 {
-    port(8888, id, 1)
+pub use hf_types::ports::{heart as heart_port, rfs as rfs_port};
+
+/// Hex digest of a module's directory: the names, contents and executable bits of `conf` and `bin`; and when any of it was
+/// changed last, seconds since 1970 UTC. None if nothing is there.
+pub fn signature(dir: &Path) -> Result<Option<(String, i64)>, FileError> {
+    let mut files = Vec::new();
+    for part in ["conf", "bin"] {
+        collect(&dir.join(part), part, &mut files)?;
+    }
+    if files.is_empty() {
+        return Ok(None);
+    }
+    files.sort();
+    let mut hasher = blake3::Hasher::new_derive_key("holdfast module signature 1");
+    let mut changed = 0;
+    for name in files {
+        let path = dir.join(&name);
+        let contents = fs::read(&path).map_err(failed("read", &path))?;
+        let data = fs::metadata(&path).map_err(failed("look at", &path))?;
+        let executable = name.starts_with("bin/") || data.permissions().mode() & 0o111 != 0;
+        for field in [name.as_bytes(), &contents] {
+            hasher.update(&(field.len() as u64).to_le_bytes());
+            hasher.update(field);
+        }
+        hasher.update(&[u8::from(executable)]);
+        changed = changed.max(data.mtime());
+    }
+    Ok(Some((hasher.finalize().to_hex().to_string(), changed)))
 }
 
-/// TCP port of a module's replication (reference 004, 10.3.3.2.2).
-pub fn rfs_port(id: u32) -> u16 {
-    port(5600, id, 4)
+/// The names of all files below `dir`, with `prefix` before them; none if it isn't there.
+fn collect(dir: &Path, prefix: &str, files: &mut Vec<String>) -> Result<(), FileError> {
+    for name in names_in(dir)? {
+        let (path, name) = (dir.join(&name), format!("{prefix}/{name}"));
+        if path.is_dir() {
+            collect(&path, &name, files)?;
+        } else {
+            files.push(name);
+        }
+    }
+    Ok(())
 }
 
-fn port(first: u32, id: u32, step: u32) -> u16 {
-    let port = first + id.saturating_sub(1) * step;
-    u16::try_from(port).unwrap_or(u16::MAX) // ids are small: they are counted from 1
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_says_whether_two_configurations_are_the_same() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let make = |name: &str, script: &str, text: &str| {
+            let dir = place.path().join(name);
+            fs::create_dir_all(dir.join("conf")).expect("a directory");
+            fs::create_dir_all(dir.join("bin")).expect("a directory");
+            fs::write(dir.join("conf/userconfig.xml"), "<safe/>").expect("a file");
+            fs::write(dir.join("bin").join(script), text).expect("a file");
+            signature(&dir).expect("it can be read").expect("it is there").0
+        };
+        let one = make("one", "start_prim", "x");
+        assert_eq!(make("two", "start_prim", "x"), one);
+        assert_ne!(make("three", "start_prim", "y"), one);
+        assert_ne!(make("four", "stop_prim", "x"), one);
+        assert_eq!(signature(&place.path().join("none")).expect("nothing is no error"), None);
+    }
 }

@@ -1,6 +1,9 @@
 use hf_types::ModuleName;
 use std::path::{Path, PathBuf};
 
+/// The directory among the installed modules that is none.
+pub const LAST_CONFIGS: &str = "lastconfig";
+
 /// The two roots of an installation and what lies below them (docs/internals/files.md).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
@@ -45,6 +48,16 @@ impl Paths {
     /// An installed module, as the administrator edits it.
     pub fn edited(&self, module: &ModuleName) -> PathBuf {
         self.edited_modules().join(module.as_str())
+    }
+
+    /// Packages of the configurations that were applied last.
+    pub fn last_configs(&self) -> PathBuf {
+        self.edited_modules().join(LAST_CONFIGS)
+    }
+
+    /// Dumps of a module.
+    pub fn snapshots(&self, module: &ModuleName) -> PathBuf {
+        self.safevar.join("snapshot/modules").join(module.as_str())
     }
 
     /// Applied configurations.

@@ -8,6 +8,6 @@ mod db;
 mod ring;
 mod store;
 
-pub use db::{CommandRow, ResourceRow};
+pub use db::ResourceRow;
 pub use ring::{RING_SIZE, RingBatch, RingError, RingPosition, RingReader, RingWriter};
 pub use store::{Limits, Notice, QueryError, Store};

@@ -1,6 +1,6 @@
-use crate::db::{self, CommandRow, Opened, ResourceRow, SCHEMA_VERSION};
+use crate::db::{self, Opened, ResourceRow, SCHEMA_VERSION};
 use crate::ring::{RingBatch, RingError, RingPosition, RingReader};
-use hf_types::{Level, LogLine, ModuleName};
+use hf_types::{CommandLine, Level, LogLine, ModuleName};
 use rusqlite::Connection;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,9 @@ pub struct QueryError {
 enum Job {
     Line(ModuleName, LogLine),
     Resource(ModuleName, ResourceRow),
-    Command(CommandRow),
+    Command(CommandLine),
+    CleanLog(ModuleName),
+    CleanResources(ModuleName),
     /// Module and the directory of its rings.
     Ingest(ModuleName, PathBuf),
     /// Answered when everything queued before is in the database (or was given up).
@@ -119,9 +121,19 @@ impl Store {
         self.add(Job::Resource(module.clone(), row));
     }
 
-    /// Adds a command.
-    pub fn add_command(&self, row: CommandRow) {
-        self.add(Job::Command(row));
+    /// Adds a line to the commands log.
+    pub fn add_command(&self, line: CommandLine) {
+        self.add(Job::Command(line));
+    }
+
+    /// Forgets a module's log.
+    pub fn clean_log(&self, module: &ModuleName) {
+        self.add(Job::CleanLog(module.clone()));
+    }
+
+    /// Forgets the history of a module's resources.
+    pub fn clean_resources(&self, module: &ModuleName) {
+        self.add(Job::CleanResources(module.clone()));
     }
 
     /// Takes new lines out of a module's rings (`heart.ring`, `rfs.ring` in `directory`).
@@ -166,13 +178,30 @@ impl Store {
         self.query(|connection| db::log(connection, module.as_str(), last, levels))
     }
 
-    /// The last values that a module's resources took, oldest first. Reads a disk.
-    pub fn resources(&self, module: &ModuleName, last: u32) -> Result<Vec<ResourceRow>, QueryError> {
-        self.query(|connection| db::resources(connection, module.as_str(), last))
+    /// The lines of a module behind row `after` at these levels, oldest first (without it the last `last`), and the row behind
+    /// which to go on. Reads a disk.
+    pub fn log_after(
+        &self,
+        module: &ModuleName,
+        after: Option<i64>,
+        last: u32,
+        levels: &[Level],
+    ) -> Result<(Vec<LogLine>, i64), QueryError> {
+        self.query(|connection| db::log_after(connection, module.as_str(), after, last, levels))
     }
 
-    /// The last commands given on this node, oldest first. Reads a disk.
-    pub fn commands(&self, last: u32) -> Result<Vec<CommandRow>, QueryError> {
+    /// The last values that a module's resources, or one of them, took, oldest first. Reads a disk.
+    pub fn resources(
+        &self,
+        module: &ModuleName,
+        name: Option<&str>,
+        last: u32,
+    ) -> Result<Vec<ResourceRow>, QueryError> {
+        self.query(|connection| db::resources(connection, module.as_str(), name, last))
+    }
+
+    /// The last lines of this node's commands log, oldest first. Reads a disk.
+    pub fn commands(&self, last: u32) -> Result<Vec<CommandLine>, QueryError> {
         self.query(|connection| db::commands(connection, last))
     }
 
@@ -283,7 +312,9 @@ impl Writer {
         match job {
             Job::Line(module, line) => db::add_line(connection, module.as_str(), &line)?,
             Job::Resource(module, row) => db::add_resource(connection, module.as_str(), &row, false)?,
-            Job::Command(row) => db::add_command(connection, &row)?,
+            Job::Command(line) => db::add_command(connection, &line)?,
+            Job::CleanLog(module) => db::clean_log(connection, module.as_str())?,
+            Job::CleanResources(module) => db::clean_resources(connection, module.as_str())?,
             Job::Ingest(module, directory) => self.ingest(connection, &module, &directory)?,
             Job::Flush(_) => {}
         }

@@ -5,8 +5,10 @@
 
 mod action;
 pub mod catalogue;
+mod command_line;
 mod ids;
 mod log;
+pub mod ports;
 mod reason;
 mod record;
 mod resource;
@@ -16,8 +18,9 @@ mod time;
 
 pub use action::{Action, Caller, Command};
 pub use catalogue::{BadResource, ResourceName};
+pub use command_line::CommandLine;
 pub use ids::{BadName, Epoch, FileId, GenerationId, Incarnation, LanName, ModuleName, NodeName, RunId, Seq, Ticket};
-pub use log::{Event, Level, LogLine};
+pub use log::{Event, Level, LogLine, one_line};
 pub use reason::{FailoverReason, GrantReason, NotPrimary, RefusedAction, RfsFault};
 pub use record::{CopyState, Record, Standing, UpToDate};
 pub use resource::{Assignment, History, Resource, ResourceValue, VALUE_MAX};

@@ -35,6 +35,18 @@ pub struct LogLine {
     pub text: String,
 }
 
+impl LogLine {
+    /// One line for people; `time` is `at_us` in their time zone. Control characters of whoever wrote it are made visible.
+    pub fn shown(&self, time: &str) -> String {
+        format!("{time} | {} | {:?} | {}\n", one_line(&self.process), self.level, one_line(&self.text))
+    }
+}
+
+/// Text from elsewhere on one line, without control characters.
+pub fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// Everything that the log of this slice says; the texts are the reference's own (reference 004, Log Messages Index).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Event {

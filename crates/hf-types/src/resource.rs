@@ -1,4 +1,4 @@
-use crate::{BadResource, ResourceName};
+use crate::{BadResource, ResourceName, one_line};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -15,6 +15,13 @@ pub struct Resource {
     /// it, so the state machines leave it at 0 and the shell fills it in).
     #[serde(default)]
     pub at_us: i64,
+}
+
+impl Resource {
+    /// One line for a history; `time` is `at_us` in the reader's time zone.
+    pub fn shown(&self, time: &str) -> String {
+        format!("{time} | {} | {} | {}\n", one_line(&self.name), one_line(&self.value.to_string()), one_line(&self.by))
+    }
 }
 
 /// The value of a resource.

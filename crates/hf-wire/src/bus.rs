@@ -4,10 +4,12 @@
 //! `heart.sock`, because the heart is what must survive the daemon's death.
 
 use hf_types::{
-    Assignment, Caller, Colour, Command, Epoch, GrantReason, Incarnation, LogLine, ModuleName, ModuleState, NodeName,
-    Record, Resource, ResourceName, ResourceValue, RfsFault, Ticket,
+    Assignment, Caller, Colour, Command, CommandLine, Epoch, GrantReason, Incarnation, LogLine, ModuleName,
+    ModuleState, NodeName, Record, Resource, ResourceName, ResourceValue, RfsFault, Ticket,
 };
 use serde::{Deserialize, Serialize};
+
+pub use crate::bus_admin::{CleanWhat, ConfigStamp, ModuleEntry, ModuleInfo, Port};
 
 /// Version of the bus; 1: the first.
 pub const VERSION: u16 = 1;
@@ -49,11 +51,34 @@ pub enum Request {
     ModuleInstall {
         module: Option<ModuleName>,
         package: String,
+        /// `-r`: in the place of a module that is there.
+        #[serde(default)]
+        reinstall: bool,
+        /// `-M`: the id that it is to have.
+        #[serde(default)]
+        id: Option<u32>,
+    },
+    /// `module uninstall`.
+    ModuleUninstall {
+        module: ModuleName,
+    },
+    /// `module list`, `module listid`.
+    Modules,
+    /// `module getports -m AM`.
+    Ports {
+        module: ModuleName,
+    },
+    /// `confinfo -m AM`, `module getinfo -m AM`.
+    ModuleInfo {
+        module: ModuleName,
     },
     Config {
         module: ModuleName,
     },
     Confcheck {
+        module: ModuleName,
+    },
+    Deconfig {
         module: ModuleName,
     },
     /// start, stop, prim, second, swap, forcestop, stopstart. Answered when the module took it (`wait` false), or when
@@ -78,6 +103,37 @@ pub enum Request {
         last: u32,
         levels: Vec<hf_types::Level>,
     },
+    /// The lines behind row `after` of the log, or (without it) the last `last` ones; for who follows or saves a log.
+    LogFollow {
+        module: ModuleName,
+        after: Option<i64>,
+        last: u32,
+        levels: Vec<hf_types::Level>,
+    },
+    /// `printi`, `printe`: a line for the module's log, in the name of `by`.
+    Print {
+        module: ModuleName,
+        level: hf_types::Level,
+        by: String,
+        text: String,
+    },
+    /// `cmdlog`: the last `last` lines of the commands log.
+    Commands {
+        last: u32,
+    },
+    /// The last `last` values that a module's resources, or one of them, took.
+    ResourceHistory {
+        module: ModuleName,
+        name: Option<ResourceName>,
+        last: u32,
+    },
+    Dump {
+        module: ModuleName,
+    },
+    Clean {
+        module: ModuleName,
+        what: CleanWhat,
+    },
     /// Answered when the module reaches this state, stable (red STOP, or green).
     Waitstate {
         module: ModuleName,
@@ -100,9 +156,34 @@ pub enum Reply {
     },
     State {
         modules: Vec<ModuleStatus>,
+        /// The node that answers: it may have no such module itself.
+        #[serde(default)]
+        me: Option<NodeName>,
     },
     Log {
         lines: Vec<LogLine>,
+    },
+    /// `next`: the row behind which the log goes on.
+    LogPage {
+        lines: Vec<LogLine>,
+        next: i64,
+    },
+    Commands {
+        lines: Vec<CommandLine>,
+    },
+    ResourceHistory {
+        values: Vec<Resource>,
+    },
+    Modules {
+        modules: Vec<ModuleEntry>,
+    },
+    Ports {
+        ports: Vec<Port>,
+    },
+    ModuleInfo(ModuleInfo),
+    /// Where something was saved on the daemon's machine.
+    Saved {
+        path: String,
     },
     Confinfo {
         nodes: Vec<NodeConfinfo>,

@@ -6,6 +6,7 @@
 //! replaces the daemon while modules run (version N talks to N-1 and back).
 
 pub mod bus;
+mod bus_admin;
 pub mod frame;
 pub mod heartbeat;
 pub mod membership;

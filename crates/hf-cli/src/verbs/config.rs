@@ -28,6 +28,19 @@ pub(crate) struct Confcheck {
     module: ModuleArg,
 }
 
+/// Takes the applied configuration of a stopped module away; SAFE/modules/AM stays
+#[derive(Debug, Args)]
+pub(crate) struct Deconfig {
+    #[command(flatten)]
+    module: ModuleArg,
+}
+
+pub(crate) async fn remove(verb: Deconfig, output: Output) -> Result<ExitCode, CliError> {
+    let module = verb.module.required()?;
+    admin::order(Request::Deconfig { module }, output).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(crate) async fn apply(verb: Config, output: Output) -> Result<ExitCode, CliError> {
     let module = verb.module.required()?;
     admin::order(Request::Config { module }, output).await?;

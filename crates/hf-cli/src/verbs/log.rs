@@ -15,17 +15,9 @@ use crate::print;
 /// What is worth reading: critical, users' actions, events, scripts.
 const EVENTS: [Level; 4] = [Level::C, Level::U, Level::E, Level::S];
 
-/// Shows the last messages of the module's log on this node
-///
-/// Each line: time | process | level | message. Levels: C needs attention, U a user's action, E a change of state or another
-/// major event, S a script; with -I also I, information; with -A also D, for debugging.
+/// Which messages, and how.
 #[derive(Debug, Args)]
-pub(crate) struct Log {
-    #[command(flatten)]
-    module: ModuleArg,
-    /// How many messages
-    #[arg(short = 's', value_name = "NB", default_value_t = 300)]
-    last: u32,
+pub(crate) struct Choice {
     /// Information too
     #[arg(short = 'I')]
     information: bool,
@@ -37,11 +29,34 @@ pub(crate) struct Log {
     language: String,
 }
 
-pub(crate) async fn run(verb: Log, output: Output) -> Result<ExitCode, CliError> {
-    if verb.language != "en" {
-        return Err(CliError::NotYet("log -l fr".to_owned()));
+impl Choice {
+    /// The levels that were asked for, of `verb`.
+    pub(crate) fn levels(&self, verb: &str) -> Result<Vec<Level>, CliError> {
+        if self.language != "en" {
+            return Err(CliError::NotYet(format!("{verb} -l {}", self.language)));
+        }
+        Ok(levels(self.information, self.all))
     }
-    let levels = levels(verb.information, verb.all);
+}
+
+/// Shows the last messages of the module's log on this node
+///
+/// Each line: time | process | level | message. Levels: C needs attention, U a user's action, E a change of state or another
+/// major event, S a script; with -I also I, information; with -A also D, for debugging. `log -m safeadmin` is the log of the
+/// daemon itself.
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    #[command(flatten)]
+    module: ModuleArg,
+    /// How many messages
+    #[arg(short = 's', value_name = "NB", default_value_t = 300)]
+    last: u32,
+    #[command(flatten)]
+    choice: Choice,
+}
+
+pub(crate) async fn run(verb: Log, output: Output) -> Result<ExitCode, CliError> {
+    let levels = verb.choice.levels("log")?;
     let request = Request::Log { module: verb.module.required()?, last: verb.last, levels };
     let lines: Vec<LogLine> = admin::ask(request, output)
         .await?
@@ -70,10 +85,9 @@ fn levels(information: bool, all: bool) -> Vec<Level> {
     levels
 }
 
-fn shown(line: &LogLine) -> String {
-    let time = print::local_time(line.at_us, "%Y-%m-%d %H:%M:%S.%6f");
-    let (process, text) = (print::clean_line(&line.process), print::clean_line(&line.text));
-    format!("{time} | {process} | {:?} | {text}\n", line.level)
+/// The line with its time in this machine's time zone.
+pub(crate) fn shown(line: &LogLine) -> String {
+    line.shown(&print::local_time(line.at_us, print::TIME))
 }
 
 #[cfg(test)]

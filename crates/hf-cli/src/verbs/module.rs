@@ -1,4 +1,7 @@
-//! `module install`, `module package` (reference 004, 9.6).
+//! `module ...` (reference 004, 9.6).
+
+pub(crate) mod list;
+mod ports;
 
 use std::path::{Path, PathBuf, absolute};
 use std::process::ExitCode;
@@ -12,16 +15,22 @@ use crate::error::CliError;
 use crate::paths::Paths;
 use crate::print;
 
-/// Install and pack modules
+/// Install, pack, list and remove modules
 #[derive(Debug, Subcommand)]
 pub(crate) enum Module {
     Install(Install),
     Package(Package),
+    Uninstall(Uninstall),
+    List(list::List),
+    Listid(list::Listid),
+    Getinfo(list::Getinfo),
+    Getports(ports::Getports),
 }
 
 /// Installs a module from a .safe package or from a directory with conf/ and bin/
 ///
-/// It is then found in SAFE/modules/AM, to be edited and applied with `config -m AM`.
+/// It is then found in SAFE/modules/AM, to be edited and applied with `config -m AM`. The last three configurations that were
+/// applied are packages in SAFE/modules/lastconfig: to go back to one, install it with -r and apply it with `config`.
 #[derive(Debug, Args)]
 pub(crate) struct Install {
     #[command(flatten)]
@@ -31,7 +40,7 @@ pub(crate) struct Install {
     /// Install over a module that is there
     #[arg(short = 'r')]
     reinstall: bool,
-    /// The module's id, which its ports follow from
+    /// The module's id, which its ports follow from; the same on all nodes
     #[arg(short = 'M', value_name = "ID")]
     id: Option<u32>,
 }
@@ -50,22 +59,35 @@ pub(crate) struct Package {
     package: PathBuf,
 }
 
+/// Removes a module that is stopped: its configuration, its scripts, its id
+///
+/// Replicated data stays where it is.
+#[derive(Debug, Args)]
+pub(crate) struct Uninstall {
+    #[command(flatten)]
+    module: ModuleArg,
+}
+
 pub(crate) async fn run(verb: Module, output: Output) -> Result<ExitCode, CliError> {
     match verb {
         Module::Install(verb) => install(verb, output).await,
         Module::Package(verb) => package(verb),
+        Module::Uninstall(verb) => {
+            let module = verb.module.required()?;
+            admin::order(Request::ModuleUninstall { module }, output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Module::List(list::List {}) => list::names(output).await,
+        Module::Listid(list::Listid {}) => list::ids(output).await,
+        Module::Getinfo(verb) => list::info(verb, output).await,
+        Module::Getports(verb) => ports::run(verb, output).await,
     }
 }
 
 async fn install(verb: Install, output: Output) -> Result<ExitCode, CliError> {
-    if verb.reinstall {
-        return Err(CliError::NotYet("module install -r".to_owned()));
-    }
-    if verb.id.is_some() {
-        return Err(CliError::NotYet("module install -M".to_owned()));
-    }
-    let package = located(&verb.package)?;
-    let request = Request::ModuleInstall { module: verb.module.optional()?, package: package.display().to_string() };
+    let package = located(&verb.package)?.display().to_string();
+    let request =
+        Request::ModuleInstall { module: verb.module.optional()?, package, reinstall: verb.reinstall, id: verb.id };
     for reply in admin::ask(request, output).await? {
         let Reply::Installed { module, id } = reply else { continue };
         match output {

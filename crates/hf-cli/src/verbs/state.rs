@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use hf_types::ModuleState;
+use hf_types::catalogue::Class;
+use hf_types::{ModuleName, ModuleState, NodeName, Resource, ResourceName};
 use hf_wire::bus::{ModuleStatus, Reply, Request, SyncProgress};
 
 use crate::admin;
@@ -14,11 +15,20 @@ use crate::print;
 /// Shows the state of all modules, or of one, on every node that is heard
 ///
 /// The state of this node comes first. With -lq, nothing but this node's state is printed, and the exit code says it
-/// too: STOP 0, WAIT 1, ALONE or UP 2, PRIM 3, SECOND 4.
+/// too: STOP 0, WAIT 1, ALONE or UP 2, PRIM 3, SECOND 4; 255 if this node can't say (no daemon, no such module).
 #[derive(Debug, Args)]
 pub(crate) struct State {
     #[command(flatten)]
     module: ModuleArg,
+    /// What the module's resources were before, the newest last; with -r of one of them
+    #[arg(long, conflicts_with_all = ["local", "quiet"])]
+    history: bool,
+    /// Which resource's history
+    #[arg(short, value_name = "CLASS.ID", requires = "history")]
+    resource: Option<ResourceName>,
+    /// How many values of the history
+    #[arg(short = 's', value_name = "NB", default_value_t = 300, requires = "history")]
+    last: u32,
     /// Also the module's resources, the reason of the state, and the progress of a synchronisation
     #[arg(short)]
     verbose: bool,
@@ -30,16 +40,21 @@ pub(crate) struct State {
     quiet: bool,
 }
 
+/// The exit code of -lq when there is no state to tell: none that a state has.
+const CANT_SAY: u8 = 255;
+
 pub(crate) async fn run(verb: State, output: Output) -> Result<ExitCode, CliError> {
     let module = verb.module.optional()?;
     let alone = verb.local && verb.quiet;
-    if alone && module.is_none() {
-        return Err(CliError::Usage("which module? -lq is about one: name it with -m AM".to_owned()));
-    }
-    let modules = ask(module, output).await?;
     if alone {
-        return local_state(&modules);
+        let module = module.ok_or_else(|| which("-lq is about one"))?;
+        return Ok(local_state(module).await);
     }
+    if verb.history {
+        let module = module.ok_or_else(|| which("a history is about one"))?;
+        return history(Request::ResourceHistory { module, name: verb.resource, last: verb.last }, output).await;
+    }
+    let (_, modules) = ask(module, output).await?;
     match output {
         Output::Json => print::json(&serde_json::json!({ "modules": modules }))?,
         Output::Text => print::text(&shown(&modules, verb.verbose))?,
@@ -47,30 +62,68 @@ pub(crate) async fn run(verb: State, output: Output) -> Result<ExitCode, CliErro
     Ok(ExitCode::SUCCESS)
 }
 
-async fn ask(module: Option<hf_types::ModuleName>, output: Output) -> Result<Vec<ModuleStatus>, CliError> {
-    let replies = admin::ask(Request::State { module }, output).await?;
-    let modules = replies.into_iter().filter_map(|reply| match reply {
-        Reply::State { modules } => Some(modules),
-        _ => None,
-    });
-    Ok(modules.flatten().collect())
+fn which(why: &str) -> CliError {
+    CliError::Usage(format!("which module? {why}: name it with -m AM"))
 }
 
-fn local_state(modules: &[ModuleStatus]) -> Result<ExitCode, CliError> {
-    let own = modules.first().ok_or_else(|| CliError::Refused {
-        message: "the daemon doesn't know the module's state".to_owned(),
-        hint: None,
-        exit_code: 1,
-    })?;
-    print::text(&format!("{}\n", own.state))?;
-    Ok(ExitCode::from(match own.state {
-        ModuleState::Stop => 0,
-        ModuleState::Wait => 1,
-        ModuleState::Alone | ModuleState::Up => 2,
-        ModuleState::Prim => 3,
-        ModuleState::Second => 4,
-        ModuleState::Unknown => 5,
-    }))
+/// The node that answers, and the modules of all nodes.
+async fn ask(module: Option<ModuleName>, output: Output) -> Result<(Option<NodeName>, Vec<ModuleStatus>), CliError> {
+    let (mut node, mut all) = (None, Vec::new());
+    for reply in admin::ask(Request::State { module }, output).await? {
+        if let Reply::State { modules, me } = reply {
+            all.extend(modules);
+            node = me;
+        }
+    }
+    Ok((node, all))
+}
+
+/// For scripts: one word and its exit code, or why not and a code that no state has.
+async fn local_state(module: ModuleName) -> ExitCode {
+    let state = ask(Some(module.clone()), Output::Text).await.and_then(|(me, modules)| {
+        let own = modules.iter().find(|status| Some(&status.node) == me.as_ref());
+        let own = own.ok_or_else(|| CliError::Refused {
+            message: format!("the module {module} is not configured on this node"),
+            hint: Some(format!("holdfast config -m {module}")),
+            exit_code: CANT_SAY,
+        })?;
+        print::text(&format!("{}\n", own.state))?;
+        Ok(own.state)
+    });
+    ExitCode::from(match state {
+        Ok(ModuleState::Stop) => 0,
+        Ok(ModuleState::Wait) => 1,
+        Ok(ModuleState::Alone | ModuleState::Up) => 2,
+        Ok(ModuleState::Prim) => 3,
+        Ok(ModuleState::Second) => 4,
+        Ok(ModuleState::Unknown) => CANT_SAY,
+        Err(error) => {
+            print::error(&error);
+            CANT_SAY
+        }
+    })
+}
+
+async fn history(request: Request, output: Output) -> Result<ExitCode, CliError> {
+    let replies = admin::ask(request, output).await?.into_iter();
+    let values = replies.filter_map(|reply| match reply {
+        Reply::ResourceHistory { values } => Some(values),
+        _ => None,
+    });
+    let values: Vec<Resource> = values.flatten().collect();
+    match output {
+        Output::Json => print::json(&serde_json::json!({ "history": values }))?,
+        Output::Text => print::text(&values.iter().map(|value| value.shown(&since(value))).collect::<String>())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// When a resource took its value; empty where nobody knows.
+fn since(resource: &Resource) -> String {
+    if resource.at_us == 0 {
+        return String::new();
+    }
+    print::local_time(resource.at_us, "%Y-%m-%d %H:%M:%S")
 }
 
 fn shown(modules: &[ModuleStatus], verbose: bool) -> String {
@@ -101,13 +154,20 @@ fn details(status: &ModuleStatus) -> String {
         out.push_str(&format!("\n{}\n", progress(sync)));
     }
     if !status.resources.is_empty() {
-        let rows = status.resources.iter().map(|resource| {
-            [&resource.name, &resource.value.to_string(), &resource.by].map(|text| print::clean_line(text)).to_vec()
-        });
         out.push('\n');
-        out.push_str(&print::table(&["Resource", "Value", "Set by"], rows));
+        out.push_str(&print::table(&["Resource", "Value", "Since", "Set by"], resources(&status.resources)));
     }
     out
+}
+
+/// In the groups of the catalogue, each group in the order of names.
+fn resources(all: &[Resource]) -> impl Iterator<Item = Vec<String>> {
+    let mut all: Vec<&Resource> = all.iter().collect();
+    all.sort_by_key(|resource| (Class::of_name(&resource.name).map(Class::group), &resource.name));
+    all.into_iter().map(|resource| {
+        let value = print::clean_line(&resource.value.to_string());
+        vec![print::clean_line(&resource.name), value, since(resource), print::clean_line(&resource.by)]
+    })
 }
 
 /// Compared, sent, rate and the time that is left if it goes on like this.

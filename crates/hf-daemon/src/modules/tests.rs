@@ -28,7 +28,7 @@ impl Place {
     }
 
     fn install(&self, name: &str) -> Result<(ModuleName, u32), ModuleError> {
-        install(&self.paths, None, self.source(name).to_str().unwrap())
+        install(&self.paths, None, self.source(name).to_str().unwrap(), Installing::default())
     }
 }
 
@@ -44,7 +44,7 @@ fn a_module_is_installed_from_a_directory_or_a_package_and_gets_the_lowest_free_
     fs::remove_dir_all(place.paths.applied(&module("one"))).unwrap();
     let package = place.dir.path().join("three.safe");
     hf_package::pack(&place.source("x"), &package).unwrap();
-    let installed = install(&place.paths, None, package.to_str().unwrap()).unwrap();
+    let installed = install(&place.paths, None, package.to_str().unwrap(), Installing::default()).unwrap();
     assert_eq!(installed, (module("three"), 1));
     assert!(place.paths.edited(&module("three")).join("bin/start_prim").is_file());
 }
@@ -55,7 +55,7 @@ fn a_name_without_a_directory_is_one_of_our_packages() {
     fs::create_dir_all(place.paths.packages()).unwrap();
     hf_package::pack(&place.source("x"), &place.paths.packages().join("mirror.safe")).unwrap();
     let name = Some(module("mine"));
-    let installed = install(&place.paths, name, "mirror.safe").unwrap();
+    let installed = install(&place.paths, name, "mirror.safe", Installing::default()).unwrap();
     assert_eq!(installed, (module("mine"), 1));
 }
 
@@ -64,8 +64,8 @@ fn what_is_there_is_never_overwritten_and_bad_names_are_refused() {
     let place = Place::new();
     place.install("one").unwrap();
     assert!(matches!(place.install("one"), Err(ModuleError::Install(_))));
-    assert!(matches!(place.install("safeadmin"), Err(ModuleError::Reserved)));
-    let missing = install(&place.paths, None, "/nowhere/x.safe");
+    assert!(matches!(place.install("safeadmin"), Err(ModuleError::Reserved { .. })));
+    let missing = install(&place.paths, None, "/nowhere/x.safe", Installing::default());
     assert!(matches!(missing, Err(ModuleError::NoPackage { .. })));
 }
 
@@ -119,4 +119,56 @@ fn one_broken_module_does_not_hide_the_others() {
     let Found { modules, errors } = scan(&place.paths, None).unwrap();
     assert_eq!((modules.len(), errors.len()), (1, 1));
     assert_eq!(modules[0].0, module("two"));
+}
+
+#[test]
+fn an_id_is_given_as_asked_for_unless_it_is_another_s_or_in_use() {
+    let place = Place::new();
+    let with_id = |name: &str, id: u32| {
+        let how = Installing { again: true, id: Some(id) };
+        install(&place.paths, None, place.source(name).to_str().unwrap(), how)
+    };
+    assert_eq!(with_id("one", 7).unwrap(), (module("one"), 7));
+    assert_eq!(with_id("one", 8).unwrap(), (module("one"), 8), "not applied yet");
+    assert_eq!(place.install("two").unwrap(), (module("two"), 1));
+    assert!(matches!(with_id("two", 8), Err(ModuleError::IdTaken { id: 8, .. })));
+    assert!(matches!(with_id("two", 0), Err(ModuleError::IdOutOfRange { .. })));
+    assert!(matches!(with_id("two", ID_MAX + 1), Err(ModuleError::IdOutOfRange { .. })));
+    config(&place.paths, &module("one"), None).unwrap();
+    assert!(matches!(with_id("one", 9), Err(ModuleError::IdInUse { id: 8, .. })));
+    assert_eq!(with_id("one", 8).unwrap().1, 8);
+}
+
+#[test]
+fn one_goes_back_to_a_configuration_that_was_applied() {
+    let place = Place::new();
+    let (one, _) = place.install("one").unwrap();
+    config(&place.paths, &one, None).unwrap();
+    let script = place.paths.edited(&one).join("bin/start_prim");
+    fs::write(&script, "#!/bin/sh\nbroken\n").unwrap();
+    let before = info(&place.paths, &one).unwrap();
+    assert_ne!(before.active, before.current, "what is edited is not what is applied");
+    let kept = lastconfig::kept(&place.paths, &one).unwrap();
+    let how = Installing { again: true, id: None };
+    install(&place.paths, Some(one.clone()), &kept[0], how).unwrap();
+    assert_eq!(fs::read_to_string(&script).unwrap(), "#!/bin/sh\n");
+    let after = info(&place.paths, &one).unwrap();
+    assert_eq!(after.active.unwrap().signature, after.current.unwrap().signature);
+    assert_eq!(names(&place.paths).unwrap(), [one], "the packages are no module");
+}
+
+#[test]
+fn what_is_removed_is_gone_and_its_id_is_free() {
+    let place = Place::new();
+    for name in ["one", "two"] {
+        let (module, _) = place.install(name).unwrap();
+        config(&place.paths, &module, None).unwrap();
+    }
+    remove(&place.paths, &module("one"), false).unwrap();
+    assert_eq!(read_id(&place.paths, &module("one")).unwrap(), Some(1), "deconfig keeps the module");
+    assert!(place.paths.edited(&module("one")).is_dir());
+    assert_eq!(scan(&place.paths, None).unwrap().modules.len(), 1);
+    remove(&place.paths, &module("one"), true).unwrap();
+    assert_eq!(names(&place.paths).unwrap(), [module("two")]);
+    assert_eq!(place.install("three").unwrap(), (module("three"), 1));
 }

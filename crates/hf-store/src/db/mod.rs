@@ -5,8 +5,8 @@ mod query;
 mod write;
 
 pub(crate) use open::{Opened, SCHEMA_VERSION, is_damage, move_aside, open, open_to_read};
-pub(crate) use query::{commands, log, resources};
-pub(crate) use write::{add_command, add_line, add_resource, ingest, trim};
+pub(crate) use query::{commands, log, log_after, resources};
+pub(crate) use write::{add_command, add_line, add_resource, clean_log, clean_resources, ingest, trim};
 
 use hf_types::{LogLine, Resource, ResourceValue};
 
@@ -28,19 +28,11 @@ impl From<Resource> for ResourceRow {
     }
 }
 
-/// A command that was given on this node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommandRow {
-    /// Wall clock, microseconds since 1970 UTC.
-    pub at_us: i64,
-    /// None for commands to the whole node.
-    pub module: Option<String>,
-    /// The words of the command, without secrets.
-    pub command: String,
-    /// Who gave it.
-    pub by: String,
-    /// `ok`, or why not.
-    pub outcome: String,
+impl From<ResourceRow> for Resource {
+    fn from(row: ResourceRow) -> Resource {
+        let ResourceRow { at_us, name, value, by } = row;
+        Resource { name, value, by, at_us }
+    }
 }
 
 /// The line that tells that lines are missing.

@@ -3,8 +3,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// 1: the first.
-pub(crate) const SCHEMA_VERSION: i64 = 1;
+/// 1: the first. 2: a command is a line when it begins and one when it has ended.
+pub(crate) const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE log (
@@ -18,9 +18,19 @@ CREATE TABLE resource (
     id INTEGER PRIMARY KEY, module TEXT NOT NULL, at_us INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
     set_by TEXT NOT NULL);
 CREATE INDEX resource_module ON resource (module, id);
-CREATE TABLE command (
-    id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, module TEXT, command TEXT NOT NULL, called_by TEXT NOT NULL,
-    outcome TEXT NOT NULL);
+CREATE TABLE command_line (
+    id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, kind TEXT NOT NULL, module TEXT, pid INTEGER NOT NULL,
+    what TEXT NOT NULL, text TEXT NOT NULL);
+";
+
+/// From version 1: what is known of a command becomes one line.
+const FROM_1: &str = "
+CREATE TABLE command_line (
+    id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, kind TEXT NOT NULL, module TEXT, pid INTEGER NOT NULL,
+    what TEXT NOT NULL, text TEXT NOT NULL);
+INSERT INTO command_line (at_us, kind, module, pid, what, text)
+    SELECT at_us, 'safekit', module, 0, 'START', command || ' -u ' || called_by FROM command ORDER BY id;
+DROP TABLE command;
 ";
 
 /// A database that is ready, and what had to be done to have it.
@@ -72,13 +82,13 @@ fn migrate(connection: &mut Connection) -> Result<(), rusqlite::Error> {
     if version == SCHEMA_VERSION {
         return Ok(());
     }
-    if version != 0 {
+    if !matches!(version, 0 | 1) {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB);
         let text = format!("its schema version is {version}, this program knows {SCHEMA_VERSION}");
         return Err(rusqlite::Error::SqliteFailure(code, Some(text)));
     }
     let transaction = connection.transaction()?;
-    transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(if version == 0 { SCHEMA } else { FROM_1 })?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()
 }

@@ -1,6 +1,6 @@
+use super::ResourceRow;
 use super::write::level_letter;
-use super::{CommandRow, ResourceRow};
-use hf_types::{Level, LogLine, ResourceValue};
+use hf_types::{CommandLine, Level, LogLine, ResourceValue};
 use rusqlite::{Connection, Row, params};
 
 /// The last lines of a module at some levels, oldest first.
@@ -40,11 +40,43 @@ fn level(letter: &str) -> Level {
         .unwrap_or(Level::I)
 }
 
-/// The last values that resources of a module took, oldest first.
-pub(crate) fn resources(connection: &Connection, module: &str, last: u32) -> Result<Vec<ResourceRow>, rusqlite::Error> {
+/// The lines behind row `after` at some levels, oldest first (without it the last `last`), and the last row of the module.
+pub(crate) fn log_after(
+    connection: &Connection,
+    module: &str,
+    after: Option<i64>,
+    last: u32,
+    levels: &[Level],
+) -> Result<(Vec<LogLine>, i64), rusqlite::Error> {
+    // First: a line that comes in between is then given twice to nobody, and missed by nobody.
+    let next: i64 = connection
+        .prepare_cached("SELECT coalesce(max(id), 0) FROM log WHERE module = ?1")?
+        .query_row([module], |row| row.get(0))?;
+    let letters: String = levels.iter().map(|level| level_letter(*level)).collect();
+    let mut lines: Vec<LogLine> = connection
+        .prepare_cached(
+            "SELECT at_us, process, level, counter, text FROM log
+             WHERE module = ?1 AND instr(?2, level) > 0 AND id > ?3 AND id <= ?4 ORDER BY id DESC LIMIT ?5",
+        )?
+        .query_map(params![module, letters, after.unwrap_or(0), next, after.map_or(last, |_| u32::MAX)], line)?
+        .collect::<Result<_, _>>()?;
+    lines.reverse();
+    Ok((lines, next))
+}
+
+/// The last values that resources of a module (or one of them) took, oldest first.
+pub(crate) fn resources(
+    connection: &Connection,
+    module: &str,
+    name: Option<&str>,
+    last: u32,
+) -> Result<Vec<ResourceRow>, rusqlite::Error> {
     let mut rows: Vec<ResourceRow> = connection
-        .prepare_cached("SELECT at_us, name, value, set_by FROM resource WHERE module = ?1 ORDER BY id DESC LIMIT ?2")?
-        .query_map(params![module, last], |row| {
+        .prepare_cached(
+            "SELECT at_us, name, value, set_by FROM resource WHERE module = ?1 AND (?2 IS NULL OR name = ?2)
+             ORDER BY id DESC LIMIT ?3",
+        )?
+        .query_map(params![module, name, last], |row| {
             let value: String = row.get(2)?;
             Ok(ResourceRow {
                 at_us: row.get(0)?,
@@ -58,17 +90,18 @@ pub(crate) fn resources(connection: &Connection, module: &str, last: u32) -> Res
     Ok(rows)
 }
 
-/// The last commands given on this node, oldest first.
-pub(crate) fn commands(connection: &Connection, last: u32) -> Result<Vec<CommandRow>, rusqlite::Error> {
-    let mut rows: Vec<CommandRow> = connection
-        .prepare_cached("SELECT at_us, module, command, called_by, outcome FROM command ORDER BY id DESC LIMIT ?1")?
+/// The last lines of the commands log, oldest first.
+pub(crate) fn commands(connection: &Connection, last: u32) -> Result<Vec<CommandLine>, rusqlite::Error> {
+    let mut rows: Vec<CommandLine> = connection
+        .prepare_cached("SELECT at_us, kind, module, pid, what, text FROM command_line ORDER BY id DESC LIMIT ?1")?
         .query_map([last], |row| {
-            Ok(CommandRow {
+            Ok(CommandLine {
                 at_us: row.get(0)?,
-                module: row.get(1)?,
-                command: row.get(2)?,
-                by: row.get(3)?,
-                outcome: row.get(4)?,
+                kind: row.get(1)?,
+                module: row.get(2)?,
+                pid: row.get(3)?,
+                what: row.get(4)?,
+                text: row.get(5)?,
             })
         })?
         .collect::<Result<_, _>>()?;

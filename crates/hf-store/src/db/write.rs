@@ -1,6 +1,6 @@
-use super::{CommandRow, ResourceRow, lost_line};
+use super::{ResourceRow, lost_line};
 use crate::ring::{RingBatch, RingPosition};
-use hf_types::{Level, LogLine};
+use hf_types::{CommandLine, Level, LogLine};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 /// Adds what rings gave, merged by time, together with how far they are read now. `read` gets the stored position.
@@ -133,11 +133,23 @@ fn value_text(row: &ResourceRow) -> String {
     serde_json::to_string(&row.value).unwrap_or_else(|_| row.value.to_string())
 }
 
-pub(crate) fn add_command(connection: &Connection, row: &CommandRow) -> Result<(), rusqlite::Error> {
+pub(crate) fn add_command(connection: &Connection, line: &CommandLine) -> Result<(), rusqlite::Error> {
     connection
-        .prepare_cached("INSERT INTO command (at_us, module, command, called_by, outcome) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![row.at_us, row.module, row.command, row.by, row.outcome])?;
+        .prepare_cached(
+            "INSERT INTO command_line (at_us, kind, module, pid, what, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![line.at_us, line.kind, line.module, line.pid, line.what, line.text])?;
     Ok(())
+}
+
+/// Forgets a module's log. What was read of its rings stays read.
+pub(crate) fn clean_log(connection: &Connection, module: &str) -> Result<(), rusqlite::Error> {
+    connection.execute("DELETE FROM log WHERE module = ?1", [module]).map(drop)
+}
+
+/// Forgets what a module's resources were.
+pub(crate) fn clean_resources(connection: &Connection, module: &str) -> Result<(), rusqlite::Error> {
+    connection.execute("DELETE FROM resource WHERE module = ?1", [module]).map(drop)
 }
 
 /// Keeps the newest `keep` rows of each module, and of the commands.
@@ -156,7 +168,7 @@ pub(crate) fn trim(connection: &Connection, keep: u64) -> Result<(), rusqlite::E
         }
     }
     connection.execute(
-        "DELETE FROM command WHERE id <= (SELECT id FROM command ORDER BY id DESC LIMIT 1 OFFSET ?1)",
+        "DELETE FROM command_line WHERE id <= (SELECT id FROM command_line ORDER BY id DESC LIMIT 1 OFFSET ?1)",
         [keep],
     )?;
     Ok(())

@@ -1,6 +1,6 @@
 use super::*;
 use crate::ring::{RING_SIZE, RingWriter};
-use hf_types::ResourceValue;
+use hf_types::{Resource, ResourceValue};
 use std::sync::mpsc::channel;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -128,25 +128,107 @@ fn a_resource_is_stored_when_its_value_changes() {
     set(3, ResourceValue::Text("\"quoted\"".to_owned()));
     set(4, ResourceValue::Up);
     assert!(place.store.flush(PATIENCE));
-    let rows = place.store.resources(&module(), 10).unwrap();
+    let rows = place.store.resources(&module(), None, 10).unwrap();
     let times: Vec<i64> = rows.iter().map(|row| row.at_us).collect();
     assert_eq!(times, [1, 3, 4]);
     assert_eq!(rows[1].value, ResourceValue::Text("\"quoted\"".to_owned()));
 }
 
+fn command(what: &str, text: &str) -> CommandLine {
+    let (kind, module, text) = ("safekit".to_owned(), None, text.to_owned());
+    CommandLine { at_us: 1, kind, module, pid: 7, what: what.to_owned(), text }
+}
+
 #[test]
 fn commands_are_kept() {
     let place = fresh();
-    let row = CommandRow {
-        at_us: 1,
-        module: None,
-        command: "cluster config".to_owned(),
-        by: "uid 0".to_owned(),
-        outcome: "ok".to_owned(),
-    };
-    place.store.add_command(row.clone());
+    let lines = [command("START", "cluster config"), command("END", "0")];
+    lines.iter().for_each(|line| place.store.add_command(line.clone()));
     assert!(place.store.flush(PATIENCE));
-    assert_eq!(place.store.commands(5).unwrap(), [row]);
+    assert_eq!(place.store.commands(5).unwrap(), lines);
+    assert_eq!(place.store.commands(1).unwrap(), lines[1..]);
+}
+
+#[test]
+fn a_database_of_the_first_version_is_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = Connection::open(dir.path().join("holdfast.db")).unwrap();
+    old.execute_batch(
+        "CREATE TABLE log (id INTEGER PRIMARY KEY, module TEXT NOT NULL, at_us INTEGER NOT NULL, process TEXT NOT NULL,
+             level TEXT NOT NULL, counter INTEGER NOT NULL, text TEXT NOT NULL);
+         CREATE TABLE ring (module TEXT NOT NULL, process TEXT NOT NULL, ring INTEGER NOT NULL, seq INTEGER NOT NULL,
+             line INTEGER NOT NULL, PRIMARY KEY (module, process)) WITHOUT ROWID;
+         CREATE TABLE resource (id INTEGER PRIMARY KEY, module TEXT NOT NULL, at_us INTEGER NOT NULL, name TEXT NOT NULL,
+             value TEXT NOT NULL, set_by TEXT NOT NULL);
+         CREATE TABLE command (id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, module TEXT, command TEXT NOT NULL,
+             called_by TEXT NOT NULL, outcome TEXT NOT NULL);
+         INSERT INTO log VALUES (1, 'pg', 5, 'heart', 'E', 0, 'kept');
+         INSERT INTO command VALUES (1, 9, 'pg', 'start', 'root', 'ok');
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    drop(old);
+    let place = open(dir, 100);
+    assert!(place.store.flush(PATIENCE));
+    let commands = place.store.commands(5).unwrap();
+    assert_eq!((commands.len(), commands[0].at_us, commands[0].text.as_str()), (1, 9, "start -u root"));
+    place.store.add_command(command("END", "0"));
+    assert_eq!(times(&place.store, &ALL), [5]);
+    assert_eq!(place.store.commands(5).unwrap().len(), 2);
+}
+
+#[test]
+fn a_log_is_followed_from_where_one_was() {
+    let place = fresh();
+    for at in 1..=3 {
+        place.store.add_line(&module(), line(at, "heart", Level::E));
+    }
+    assert!(place.store.flush(PATIENCE));
+    let (lines, next) = place.store.log_after(&module(), None, 2, &ALL).unwrap();
+    assert_eq!(lines.iter().map(|line| line.at_us).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(place.store.log_after(&module(), Some(next), 2, &ALL).unwrap(), (vec![], next));
+    place.store.add_line(&module(), line(4, "heart", Level::D));
+    place.store.add_line(&module(), line(5, "heart", Level::E));
+    assert!(place.store.flush(PATIENCE));
+    let (lines, further) = place.store.log_after(&module(), Some(next), 1, &[Level::E]).unwrap();
+    assert_eq!(lines.iter().map(|line| line.at_us).collect::<Vec<_>>(), [5]);
+    assert_eq!(place.store.log_after(&module(), Some(further), 1, &ALL).unwrap().0, []);
+}
+
+#[test]
+fn cleaning_forgets_one_module_and_no_other() {
+    let place = fresh();
+    let other: ModuleName = "other".parse().unwrap();
+    for name in [&module(), &other] {
+        place.store.add_line(name, line(1, "heart", Level::E));
+        let row = ResourceRow { at_us: 1, name: "custom.x".into(), value: ResourceValue::Up, by: "me".into() };
+        place.store.add_resource(name, row);
+    }
+    place.store.clean_log(&module());
+    place.store.clean_resources(&module());
+    assert!(place.store.flush(PATIENCE));
+    let left = |name: &ModuleName| {
+        (place.store.log(name, 9, &ALL).unwrap().len(), place.store.resources(name, None, 9).unwrap().len())
+    };
+    assert_eq!((left(&module()), left(&other)), ((0, 0), (1, 1)));
+}
+
+#[test]
+fn resources_come_through_a_ring_with_their_own_time() {
+    let place = fresh();
+    let ring = RingWriter::open(&place.dir.path().join("heart.ring"), RING_SIZE).unwrap();
+    let resource = |at_us, value| Resource { name: "custom.x".into(), value, by: "script".into(), at_us };
+    assert!(ring.write_resource(&resource(1, ResourceValue::Up), false));
+    assert!(ring.write(&line(2, "heart", Level::E)));
+    assert!(ring.write_resource(&resource(3, ResourceValue::Up), false));
+    assert!(ring.write_resource(&resource(4, ResourceValue::Up), true));
+    drop(ring);
+    place.store.ingest(&module(), place.dir.path());
+    assert!(place.store.flush(PATIENCE));
+    let rows = place.store.resources(&module(), Some("custom.x"), 9).unwrap();
+    assert_eq!(rows.iter().map(|row| row.at_us).collect::<Vec<_>>(), [1, 4], "the same value only when asked for");
+    assert_eq!(times(&place.store, &ALL), [2]);
+    assert_eq!(place.store.resources(&module(), Some("custom.y"), 9).unwrap(), []);
 }
 
 #[test]

@@ -1,0 +1,52 @@
+//! A daemon that answers from a script, and the command line as a process.
+#![allow(dead_code)] // each test file uses its own part
+
+use std::process::{Command, Output};
+
+use hf_bus::accept;
+use hf_wire::bus::{Reply, Request, Role};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Answers one command with these replies, and gives what was asked.
+pub fn with_daemon(replies: Vec<Reply>, args: &[&str]) -> (Value, Output) {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    std::fs::create_dir(place.path().join("run")).expect("a directory");
+    let listener = runtime.block_on(async { tokio::net::UnixListener::bind(place.path().join("run/admin.sock")) });
+    let listener = listener.expect("a socket");
+    let asked = runtime.spawn(async move {
+        let (stream, _) = listener.accept().await.expect("the command connects");
+        let mut connection = accept(stream, Role::Daemon).await.expect("it says hello");
+        let request: Request = connection.receive().await.expect("it asks").expect("it asks something");
+        for reply in replies {
+            connection.send(&reply).await.expect("it listens");
+        }
+        serde_json::to_value(request).expect("a request is JSON")
+    });
+    let output = run(&place, args, &[]);
+    (runtime.block_on(asked).expect("the daemon ends well"), output)
+}
+
+pub fn run(place: &TempDir, args: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hf-cli-test"))
+        .args(args)
+        .env_clear()
+        .env("SAFEVAR", place.path())
+        .env("TZ", "UTC")
+        .envs(environment.iter().copied())
+        .output()
+        .expect("the command runs")
+}
+
+pub fn without_daemon(args: &[&str], environment: &[(&str, &str)]) -> Output {
+    run(&tempfile::tempdir().expect("a temporary directory"), args, environment)
+}
+
+pub fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+pub fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("text")
+}

@@ -1,0 +1,89 @@
+//! Installed modules: which there are, putting them there, taking them away.
+
+use super::{Admin, Failure, Replies, blocking};
+use crate::load::load;
+use crate::modules::{self, Installing};
+use crate::{lastconfig, ports};
+use hf_types::ModuleName;
+use hf_wire::bus::{ModuleEntry, Reply};
+
+impl Admin {
+    pub(super) async fn install(&self, module: Option<ModuleName>, package: String, how: Installing) -> Replies {
+        let _one_at_a_time = self.changing.lock().await;
+        let paths = self.paths.clone();
+        let (module, id) = blocking(move || modules::install(&paths, module, &package, how)).await??;
+        Ok(vec![Reply::Installed { module, id }])
+    }
+
+    pub(super) async fn modules(&self) -> Replies {
+        let running = self.look().await?.running;
+        let paths = self.paths.clone();
+        let mut modules = blocking(move || modules::installed(&paths)).await??;
+        for entry in &mut modules {
+            entry.running = running.contains(&entry.module);
+        }
+        Ok(vec![Reply::Modules { modules }])
+    }
+
+    /// `deconfig`, and with `everything` `module uninstall`.
+    pub(super) async fn remove(&self, module: ModuleName, everything: bool) -> Replies {
+        let _one_at_a_time = self.changing.lock().await;
+        if self.look().await?.running.contains(&module) {
+            let message = format!("the module {module} runs; it can be removed while it is stopped");
+            return Err(Failure::hinted(message, &format!("holdfast stop -m {module}")));
+        }
+        let (paths, given) = (self.paths.clone(), self.given.clone());
+        let (left, loaded) = blocking(move || {
+            let left = modules::remove(&paths, &module, everything)?;
+            Ok::<_, modules::ModuleError>((left, load(&paths, given)))
+        })
+        .await??;
+        self.reload(loaded).await?;
+        Ok(left.into_iter().map(|text| Reply::Progress { text }).collect())
+    }
+
+    pub(super) async fn ports(&self, module: ModuleName) -> Replies {
+        let (paths, given) = (self.paths.clone(), self.given.clone());
+        let ports = blocking(move || {
+            let loaded = load(&paths, given);
+            let configured = loaded.modules.iter().find(|(name, _)| *name == module);
+            match configured {
+                Some((_, configured)) => Ok(ports::of(configured, loaded.member.as_ref())),
+                None => {
+                    let message = format!("the module {module} is not configured on this node");
+                    Err(Failure::hinted(message, &format!("holdfast config -m {module}")))
+                }
+            }
+        })
+        .await??;
+        Ok(vec![Reply::Ports { ports }])
+    }
+
+    pub(super) async fn module_info(&self, module: ModuleName) -> Replies {
+        let running = self.look().await?.running.contains(&module);
+        let paths = self.paths.clone();
+        let info = blocking(move || {
+            let mut info = modules::info(&paths, &module)?;
+            info.kept = lastconfig::kept(&paths, &module)?;
+            Ok::<_, modules::ModuleError>(info)
+        })
+        .await??;
+        let entry = ModuleEntry { running, ..info.entry };
+        Ok(vec![Reply::ModuleInfo(hf_wire::bus::ModuleInfo { entry, ..info })])
+    }
+
+    /// A module that nobody knows here: the nearest name that somebody does.
+    pub(super) fn check_known(&self, module: &ModuleName) -> Result<(), Failure> {
+        let known = modules::names(&self.paths)?;
+        if known.contains(module) || module.as_str() == modules::OWN_LOG {
+            return Ok(());
+        }
+        let message = format!("there is no module {module} on this node");
+        let names = known.iter().map(ModuleName::as_str);
+        let hint = match hf_config::nearest(module.as_str(), names) {
+            Some(near) => format!("did you mean {near}? 'holdfast module list' shows all"),
+            None => format!("holdfast module install -m {module} PACKAGE"),
+        };
+        Err(Failure::hinted(message, &hint))
+    }
+}

@@ -1,0 +1,24 @@
+//! Which ports a module uses (reference 004, 10.3.3.2.2).
+
+use crate::modules::Configured;
+use hf_host::cluster::Member;
+use hf_types::ports;
+use hf_wire::bus::Port;
+
+/// In the order of the reference: what all modules share, then the module's own.
+pub fn of(configured: &Configured, member: Option<&Member>) -> Vec<Port> {
+    let membership = member.map_or(ports::MEMBERSHIP, |member| member.cluster.port);
+    let mut all =
+        vec![Port::new("safeadmin", "port", "UDP", membership), Port::new("webconsole", "port", "TCP", ports::CONSOLE)];
+    let of_module = configured.config.heart.port.unwrap_or(ports::heart(configured.id));
+    for heartbeat in &configured.config.heart.heartbeats {
+        let port = Port::new("heart", "port", "UDP", heartbeat.port.unwrap_or(of_module));
+        if !all.contains(&port) {
+            all.push(port);
+        }
+    }
+    if configured.config.rfs.is_some() {
+        all.push(Port::new("rfs", "safenfs_port", "TCP", ports::rfs(configured.id)));
+    }
+    all
+}

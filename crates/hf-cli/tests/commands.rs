@@ -99,9 +99,9 @@ fn state_for_scripts() {
 
 #[test]
 fn the_verbs_that_move_a_module() {
-    for verb in ["start", "stop", "prim", "primforce", "second", "swap", "forcestop", "stopstart"] {
-        let (asked, output) = with_daemon(vec![Reply::Done], &[verb, "-v", "pg", "-i", "detector"]);
-        assert_eq!(asked, json!({ "request": "control", "module": "pg", "command": verb, "by": "detector" }));
+    for verb in ["start", "stop", "prim", "primforce", "second", "swap", "forcestop", "stopstart", "incloop"] {
+        let (asked, output) = with_daemon(vec![Reply::Done], &[verb, "-v", "pg", "-i", "errd"]);
+        assert_eq!(asked, json!({ "request": "control", "module": "pg", "command": verb, "by": "detector:errd" }));
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     }
 }

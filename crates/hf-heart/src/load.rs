@@ -3,10 +3,10 @@
 use hf_config::{Cluster, ModuleConfig};
 use hf_host::cluster::{ClusterError, Identity, Member};
 use hf_host::module::{Applied, ModuleError, heart_port};
-use hf_host::{Paths, cluster, module};
+use hf_host::{Paths, clock, cluster, module};
 use hf_net::VipSpec;
 use hf_node::heart::HeartConfig;
-use hf_types::{BadName, ModuleName, NodeName};
+use hf_types::{BadName, Instant, ModuleName, NodeName};
 use std::net::{IpAddr, SocketAddr};
 
 /// Why a heart can't start.
@@ -56,6 +56,8 @@ pub fn load(paths: &Paths, module_name: &ModuleName, node: Option<NodeName>) -> 
     let bin = paths.user_bin(module_name);
     // A broken link or an unreadable file is there: running it says what is wrong with it.
     heart.scripts.retain(|script| bin.join(script.as_str()).symlink_metadata().is_ok());
+    let since_zero = clock::now().since(Instant(0)).as_micros();
+    heart.loops.zero_us = clock::wall_us().saturating_sub(i64::try_from(since_zero).unwrap_or(i64::MAX));
     let lanes = lanes(&applied, &member.cluster, &heart)?;
     let vips = vips(&applied.config);
     Ok(Loaded { member, applied, heart, lanes, vips })

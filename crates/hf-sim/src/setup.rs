@@ -1,7 +1,7 @@
 use crate::clock::{MS, Time, nanos};
 use crate::rng::Rng;
 use hf_node::daemon::{DaemonConfig, InstalledModule};
-use hf_node::heart::{HeartConfig, Lane, Vip};
+use hf_node::heart::{HeartConfig, Lane, LoopLimits, Vip};
 use hf_node::rfs::RfsConfig;
 use hf_types::{LanName, ModuleName, NodeName, Script};
 use std::net::{IpAddr, Ipv4Addr};
@@ -105,6 +105,7 @@ impl Setup {
             scripts: Script::OF_STATES.into(),
             nice_stop_timeout: Duration::from_secs(5),
             force_stop_timeout: Duration::from_secs(3),
+            loops: LoopLimits::OFF,
             syncdelta_min: 0,
         }
     }

@@ -23,6 +23,12 @@ pub enum Command {
     Swap,
     /// Orderly stop because the machine shuts down.
     Shutdown,
+    /// Count one restart more (reference 004, 14.4.2.3); refused with what is said when `maxloop` is reached.
+    Incloop,
+    /// Ask whether `maxloop` is reached; refused if so.
+    Checkloop,
+    /// Begin the counting anew.
+    Resetloop,
 }
 
 impl Command {
@@ -38,6 +44,9 @@ impl Command {
             Command::Second => "second",
             Command::Swap => "swap",
             Command::Shutdown => "shutdown",
+            Command::Incloop => "incloop",
+            Command::Checkloop => "checkloop",
+            Command::Resetloop => "resetloop",
         }
     }
 }
@@ -74,10 +83,23 @@ impl Action {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Caller(pub String);
 
+/// Before the identity of a detector.
+const DETECTOR: &str = "detector:";
+
 impl Caller {
     /// Ourselves.
     pub fn system() -> Caller {
         Caller("SYSTEM".to_owned())
+    }
+
+    /// A detector, by its identity (`-i`): its restarts count towards maxloop. No user's name has a colon.
+    pub fn detector(identity: &str) -> Caller {
+        Caller(format!("{DETECTOR}{identity}"))
+    }
+
+    /// Whether a detector calls.
+    pub fn is_detector(&self) -> bool {
+        self.0.starts_with(DETECTOR)
     }
 
     /// The daemon at boot; its message reads "Action start called at boot time" (reference 004, 4.2.8).
@@ -88,6 +110,6 @@ impl Caller {
 
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.0.strip_prefix(DETECTOR).unwrap_or(&self.0))
     }
 }

@@ -78,6 +78,8 @@ pub enum Event {
     ScriptNotLogged(Script, String),
     BeginOfSwap,
     EndOfStop,
+    /// The reference 004, 7.11.
+    StoppingLoop,
     PreviousHaltUnexpected,
     FailoverOff,
     MaybeNotUpToDate(NotPrimary),
@@ -130,6 +132,7 @@ impl Event {
             Event::RfsFault(_)
             | Event::ProcessDied { .. }
             | Event::MaybeInconsistent
+            | Event::StoppingLoop
             | Event::VirtualIpFailed { .. }
             | Event::VirtualIpClaimed { .. }
             | Event::ReintegrationFailed(_) => Level::C,
@@ -158,6 +161,7 @@ impl fmt::Display for Event {
             Event::ScriptNotLogged(script, why) => write!(f, "What script {script} prints is not kept: {why}"),
             Event::BeginOfSwap => f.write_str("Begin of Swap"),
             Event::EndOfStop => f.write_str("End of stop"),
+            Event::StoppingLoop => f.write_str("Stopping loop"),
             Event::PreviousHaltUnexpected => f.write_str("Previous halt unexpected"),
             Event::FailoverOff => f.write_str("Failover-off configured"),
             Event::MaybeNotUpToDate(why) => write!(

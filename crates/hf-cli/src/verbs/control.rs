@@ -22,6 +22,9 @@ pub(crate) enum Control {
     Swap(Swap),
     Forcestop(Forcestop),
     Stopstart(Stopstart),
+    Incloop(Incloop),
+    Checkloop(Checkloop),
+    Resetloop(Resetloop),
 }
 
 /// What all of them take.
@@ -101,6 +104,29 @@ pub(crate) struct Stopstart {
     common: Common,
 }
 
+/// Counts one restart more for maxloop; exit code 1 when the limit is reached
+///
+/// For handlers of your own that restart the application without telling Holdfast.
+#[derive(Debug, Args)]
+pub(crate) struct Incloop {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Says by exit code 1 that maxloop is reached
+#[derive(Debug, Args)]
+pub(crate) struct Checkloop {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Begins the counting of restarts for maxloop anew
+#[derive(Debug, Args)]
+pub(crate) struct Resetloop {
+    #[command(flatten)]
+    common: Common,
+}
+
 pub(crate) async fn run(verb: Control, output: Output) -> Result<ExitCode, CliError> {
     let (command, common, how) = match verb {
         Control::Start(verb) => (Command::Start, verb.common, None),
@@ -111,12 +137,15 @@ pub(crate) async fn run(verb: Control, output: Output) -> Result<ExitCode, CliEr
         Control::Swap(verb) => (Command::Swap, verb.common, verb.how),
         Control::Forcestop(verb) => (Command::Forcestop, verb.common, None),
         Control::Stopstart(verb) => (Command::Stopstart, verb.common, None),
+        Control::Incloop(verb) => (Command::Incloop, verb.common, None),
+        Control::Checkloop(verb) => (Command::Checkloop, verb.common, None),
+        Control::Resetloop(verb) => (Command::Resetloop, verb.common, None),
     };
     if let Some(how) = how {
         return Err(CliError::NotYet(format!("{command} {how}")));
     }
     let module = common.module.required()?;
-    let by = Caller(common.identity.unwrap_or_else(caller::user));
+    let by = common.identity.map_or_else(|| Caller(caller::user()), |identity| Caller::detector(&identity));
     admin::order(Request::Control { module, command, by }, output).await?;
     Ok(ExitCode::SUCCESS)
 }

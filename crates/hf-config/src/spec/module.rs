@@ -54,11 +54,10 @@ pub(crate) static SERVICE: Spec = Spec {
         Attribute::served("boot_delay", Form::seconds(0, DAY_MS, 0)),
         Attribute::served("failover", Form::Switch(true)),
         Attribute::served("defaultprim", Form::text("`alone`, `lastprim`, or the name of a node", "`alone`")),
-        Attribute::new("maxloop", Form::number("restarts", 0, 1_000_000, 3), Later(LOOPS)).dynamic(),
-        Attribute::new(
+        Attribute::served("maxloop", Form::number("restarts", 0, 1_000_000, 3)).dynamic(),
+        Attribute::served(
             "loop_interval",
             Form::Duration { bare: crate::values::Unit::Hours, from: 0, to: YEAR_MS, default: DAY_MS },
-            Later(LOOPS),
         )
         .dynamic(),
         Attribute::new(
@@ -80,8 +79,6 @@ pub(crate) static SERVICE: Spec = Spec {
         ("failover", NotYet("failover rules")),
     ],
 };
-
-const LOOPS: &str = "restarts aren't counted, but a heart that dies more than four times in two minutes stays stopped";
 
 pub(crate) static HEART: Spec = Spec {
     tag: "heart",

@@ -362,6 +362,10 @@ impl DaemonActor {
                 module.restart = Some((first, by));
                 effects.push(answer(Ok(())));
             }
+            // There is nothing to count, and a restart that is under way goes on.
+            (_, false) if matches!(command, Command::Incloop | Command::Checkloop | Command::Resetloop) => {
+                effects.push(answer(Ok(())));
+            }
             (_, false) if command == Command::Swap => {
                 effects.push(answer(Err("the module is STOP on this node; start it first".to_owned())));
             }

@@ -1,3 +1,4 @@
+use super::loops::Loops;
 use super::resources::Resources;
 use super::rfs::Rfs;
 use super::scripts::Scripts;
@@ -80,6 +81,7 @@ pub struct HeartActor {
     pub(super) scripts: Scripts,
     pub(super) vips: Vips,
     pub(super) resources: Resources,
+    pub(super) loops: Loops,
     pub(super) held: Option<NotPrimary>,
     pub(super) hold_until: Option<Instant>,
     pub(super) halt_checked: bool,
@@ -151,6 +153,7 @@ impl HeartActor {
             meeting: None,
             scripts: Scripts::default(),
             resources: Resources::default(),
+            loops: Loops::default(),
             held: None,
             hold_until: None,
             halt_checked: false,

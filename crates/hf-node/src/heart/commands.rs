@@ -16,11 +16,16 @@ impl HeartActor {
             self.restart = Some(command);
             return Ok(());
         }
-        log(out, Event::ActionCalled { command, by });
+        if !matches!(command, Command::Incloop | Command::Checkloop | Command::Resetloop) {
+            log(out, Event::ActionCalled { command, by: by.clone() });
+        }
         if let Some(why) = self.why_refused(command) {
             let text = why.to_string();
             log(out, Event::ActionRefused { command, why });
             return Err(text);
+        }
+        if let Some(answer) = self.watch_loop(command, &by, out) {
+            return answer;
         }
         match command {
             Command::Stop | Command::Shutdown => self.on_stop(out),
@@ -30,6 +35,8 @@ impl HeartActor {
             Command::Swap => self.on_swap(out),
             // Refused above: a module with a heart is started.
             Command::Start | Command::Prim | Command::Primforce | Command::Second => {}
+            // Answered by watch_loop.
+            Command::Incloop | Command::Checkloop | Command::Resetloop => {}
         }
         Ok(())
     }
@@ -40,7 +47,12 @@ impl HeartActor {
             Command::Start | Command::Prim | Command::Primforce | Command::Second => {
                 Some(RefusedAction::WrongState(state))
             }
-            Command::Stop | Command::Shutdown | Command::Forcestop => None,
+            Command::Stop
+            | Command::Shutdown
+            | Command::Forcestop
+            | Command::Incloop
+            | Command::Checkloop
+            | Command::Resetloop => None,
             Command::Stopstart if self.goal() == Some(Goal::Stopped) => Some(RefusedAction::Busy),
             Command::Stopstart => None,
             Command::Swap => self.why_no_swap(),
@@ -61,7 +73,7 @@ impl HeartActor {
         (!ready || !in_step).then_some(RefusedAction::NotInStep)
     }
 
-    fn on_stop(&mut self, out: &mut Out) {
+    pub(super) fn on_stop(&mut self, out: &mut Out) {
         match self.goal() {
             // It stops already.
             Some(Goal::Stopped) => {}

@@ -1,4 +1,4 @@
-use super::{HeartConfig, Lane, Vip};
+use super::{HeartConfig, Lane, LoopLimits, Vip};
 use hf_config::{Cluster, DefaultPrim, ModuleConfig};
 use hf_types::{BadName, NodeName, Script};
 use std::collections::BTreeSet;
@@ -42,6 +42,11 @@ impl HeartConfig {
             scripts: if user.is_some() { Script::OF_STATES.into() } else { BTreeSet::new() },
             nice_stop_timeout: ms(user.map_or(0, |user| user.nice_stop_timeout_ms)),
             force_stop_timeout: ms(user.map_or(0, |user| user.force_stop_timeout_ms)),
+            loops: LoopLimits {
+                max: config.service.max_loop,
+                interval: ms(config.service.loop_interval_ms),
+                zero_us: 0,
+            },
             syncdelta_min: config.rfs.as_ref().and_then(|rfs| rfs.sync_delta_ms).unwrap_or(0) / 60_000,
         })
     }

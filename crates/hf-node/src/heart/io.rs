@@ -1,3 +1,4 @@
+use super::LoopLimits;
 use hf_types::{
     Assignment, Caller, Command, Event, Hang, History, Incarnation, LanName, ModuleName, NodeName, Resource, RunId,
     Script, ScriptOutcome, Ticket,
@@ -30,6 +31,8 @@ pub struct HeartConfig {
     pub scripts: BTreeSet<Script>,
     pub nice_stop_timeout: Duration,
     pub force_stop_timeout: Duration,
+    /// `maxloop` and `loop_interval`.
+    pub loops: LoopLimits,
     /// `syncdelta` in minutes, 0 when off.
     pub syncdelta_min: u64,
 }

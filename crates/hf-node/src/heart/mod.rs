@@ -2,7 +2,7 @@
 //!
 //! - [`HeartActor`] takes inputs and lets the rules look (`actor`), with what it knows of the other node (`peer`), of its
 //!   rfs (`rfs`), of scripts and addresses (`scripts`, `vips`); `resources` are what it tells people and rules of that.
-//! - The rules, one file a state: `waiting`, `primary`, `secondary`. `commands` takes what an administrator says, `steps`
+//! - The rules, one file a state: `waiting`, `primary`, `secondary`. `commands` takes what an administrator says, `loops` counts what detectors ask for, `steps`
 //!   carries out the plans of `hf_module::mirror`.
 
 mod actor;
@@ -10,6 +10,7 @@ mod claims;
 mod commands;
 mod config;
 mod io;
+mod loops;
 mod peer;
 mod primary;
 mod resources;
@@ -23,3 +24,4 @@ mod waiting;
 pub use actor::HeartActor;
 pub use config::HeartConfigError;
 pub use io::{HeartConfig, HeartEffect, HeartInput, Lane, Vip};
+pub use loops::LoopLimits;

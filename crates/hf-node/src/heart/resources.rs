@@ -30,6 +30,12 @@ impl HeartActor {
         }
     }
 
+    /// Sets a resource of ours to what it may be already: only its time is new.
+    pub(super) fn assign_again(&mut self, name: &str, value: ResourceValue, out: &mut Out) {
+        let resource = Resource { name: name.to_owned(), value, by: "heart".to_owned(), at_us: 0 };
+        self.assign(resource, History::Always, false, out);
+    }
+
     fn assign(&mut self, resource: Resource, history: History, loud: bool, out: &mut Out) {
         let measure = entry(&resource.name).kind == Kind::Measure;
         if loud && !measure {

@@ -261,6 +261,9 @@ impl HeartActor {
         log(out, Event::Text("Replication dies again and again: the module leaves its state".to_owned()));
         self.rfs.deaths.clear();
         let state = self.state();
+        if state != ModuleState::Wait && self.another_restart(out) {
+            return;
+        }
         let plan = match state {
             ModuleState::Alone | ModuleState::Prim | ModuleState::Second => Plan::give_up(state),
             ModuleState::Wait | ModuleState::Stop | ModuleState::Up | ModuleState::Unknown => Plan::stop(state),

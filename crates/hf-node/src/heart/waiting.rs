@@ -31,12 +31,7 @@ impl HeartActor {
             Command::Prim => self.start_prim(false, out),
             Command::Primforce => self.start_prim(true, out),
             Command::Second => self.start_second(out),
-            Command::Start
-            | Command::Stop
-            | Command::Forcestop
-            | Command::Stopstart
-            | Command::Swap
-            | Command::Shutdown => self.start_by_rule(out),
+            _ => self.start_by_rule(out),
         }
     }
 

@@ -2,7 +2,7 @@
 //! says otherwise. The simulator (hf-sim) is the one that looks for trouble.
 #![allow(dead_code)] // each test file uses its own part
 
-use hf_node::heart::{HeartActor, HeartConfig, HeartEffect, HeartInput, Lane, Vip};
+use hf_node::heart::{HeartActor, HeartConfig, HeartEffect, HeartInput, Lane, LoopLimits, Vip};
 use hf_node::rfs::{RfsActor, RfsConfig, RfsEffect, RfsInput};
 use hf_replica::engine::{EngineCommand, EngineEvent, Gate, PeerMessage, SyncCount};
 use hf_types::{
@@ -107,6 +107,7 @@ pub fn config(node: usize, timeout_ms: u64) -> HeartConfig {
         scripts: [Script::Prestart, Script::StartPrim, Script::StopPrim, Script::Poststop, Script::Transition].into(),
         nice_stop_timeout: Duration::from_secs(300),
         force_stop_timeout: Duration::from_secs(300),
+        loops: LoopLimits::OFF,
         syncdelta_min: 0,
     }
 }
@@ -188,7 +189,10 @@ impl Lab {
     // ---- what a test does ------------------------------------------------------------------------------------------
 
     pub fn command(&mut self, node: usize, command: Command) {
-        let by = Caller("SYSTEM/root".to_owned());
+        self.command_by(node, command, Caller("SYSTEM/root".to_owned()));
+    }
+
+    pub fn command_by(&mut self, node: usize, command: Command, by: Caller) {
         if self.nodes[node].heart.is_some() {
             let control = DaemonToHeart::Control { ticket: Ticket(1), command, by };
             self.tell_heart(node, 0, HeartInput::Daemon(control));

@@ -1,0 +1,110 @@
+//! `maxloop` and `loop_interval` (reference 004, 7.11, 13.2.3, 14.4.2.3).
+
+mod pair;
+
+use hf_node::heart::LoopLimits;
+use hf_types::{Caller, Command};
+use pair::Lab;
+use std::time::Duration;
+
+const INTERVAL: Duration = Duration::from_secs(3600);
+
+fn lab(max: u32, interval: Duration) -> Lab {
+    Lab::with(|config| config.loops = LoopLimits { max, interval, zero_us: 1_000_000_000_000_000 }).pair_up()
+}
+
+fn detector(lab: &mut Lab, node: usize) {
+    lab.command_by(node, Command::Stopstart, Caller::detector("errd"));
+}
+
+fn stopped(lab: &Lab, node: usize) -> bool {
+    lab.nodes[node].log.iter().any(|line| line == "Stopping loop")
+}
+
+fn restarts(lab: &Lab) -> usize {
+    lab.nodes[1].log.iter().filter(|line| *line == "Local state WAIT magenta").count()
+}
+
+/// The secondary restarts and comes back into step; the primary stays.
+fn restart_secondary(lab: &mut Lab) {
+    let before = restarts(lab);
+    detector(lab, 1);
+    lab.run(50);
+    assert_eq!(restarts(lab), before + 1, "{}", lab.logs());
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+}
+
+#[test]
+fn the_restart_after_maxloop_stops_the_module() {
+    let mut lab = lab(2, INTERVAL);
+    restart_secondary(&mut lab);
+    restart_secondary(&mut lab);
+    assert!(!stopped(&lab, 1));
+    detector(&mut lab, 1);
+    lab.run(50);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+    lab.has_in_order(1, &["Action stopstart called by errd", "Stopping loop", "End of stop", "Local state STOP red"]);
+    // A person's start begins anew, with as many restarts as before.
+    lab.command(1, Command::Start);
+    lab.run(50);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+    lab.clear_logs();
+    restart_secondary(&mut lab);
+    assert!(!stopped(&lab, 1));
+}
+
+#[test]
+fn an_administrators_restarts_never_count_and_end_the_counting() {
+    let mut lab = lab(2, INTERVAL);
+    for _ in 0..4 {
+        restart_secondary(&mut lab);
+        lab.command(1, Command::Stopstart);
+        lab.run(50);
+        lab.until(20_000, ["PRIM green", "SECOND green"]);
+    }
+    assert!(!stopped(&lab, 1));
+}
+
+#[test]
+fn the_interval_ends_the_counting_and_zero_turns_it_off() {
+    let mut slow = lab(1, Duration::from_secs(60));
+    for _ in 0..3 {
+        restart_secondary(&mut slow);
+        slow.run(61_000);
+    }
+    assert!(!stopped(&slow, 1));
+    let mut off = lab(0, Duration::ZERO);
+    for _ in 0..3 {
+        restart_secondary(&mut off);
+    }
+    assert!(!stopped(&off, 1));
+}
+
+#[test]
+fn a_handler_counts_by_itself() {
+    let mut lab = lab(2, INTERVAL);
+    let mut ask = |command| {
+        lab.nodes[0].answers.clear();
+        lab.command_by(0, command, Caller::detector("handler"));
+        lab.run(10);
+        lab.nodes[0].answers.last().cloned().expect("every command is answered")
+    };
+    assert_eq!(ask(Command::Checkloop), Ok(()));
+    assert_eq!(ask(Command::Incloop), Ok(()));
+    assert!(ask(Command::Incloop).expect_err("the limit is reached").contains("maxloop (2) is reached"));
+    assert!(ask(Command::Checkloop).is_err());
+    assert_eq!(ask(Command::Resetloop), Ok(()));
+    assert_eq!(ask(Command::Checkloop), Ok(()));
+}
+
+#[test]
+fn the_resource_shows_when_the_counting_began() {
+    let mut lab = lab(2, INTERVAL);
+    lab.command_by(0, Command::Incloop, Caller::detector("handler"));
+    lab.run(10);
+    let status = lab.nodes[0].heart.as_ref().expect("it runs").status();
+    let resource = status.resources.iter().find(|resource| resource.name == "heart.stopstartloop");
+    let value = resource.expect("it was assigned").value.to_string();
+    let seconds: i64 = value.parse().expect("seconds since 1970");
+    assert!((1_000_000_000..1_000_100_000).contains(&seconds), "{seconds}");
+}

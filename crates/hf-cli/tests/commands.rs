@@ -151,13 +151,57 @@ fn confinfo_as_a_table() {
 }
 
 #[test]
+fn the_verbs_of_the_cluster() {
+    let (asked, _) = with_daemon(vec![Reply::Done], &["cluster", "genkey"]);
+    assert_eq!(asked, json!({ "request": "cluster", "order": "genkey" }));
+    for verb in ["deconfig", "resolve", "state"] {
+        let (asked, _) = with_daemon(vec![Reply::Done], &["cluster", verb]);
+        assert_eq!(asked["order"], verb);
+    }
+    let output = without_daemon(&["cluster", "delkey"], &[]);
+    assert!(
+        err(&output).contains("delkey --insecure-plaintext") && output.status.code() == Some(2),
+        "{}",
+        err(&output)
+    );
+    let (asked, _) = with_daemon(vec![Reply::Done], &["cluster", "delkey", "--insecure-plaintext"]);
+    assert_eq!(asked["order"], "delkey");
+}
+
+#[test]
+fn cluster_state_lists_modules_by_node() {
+    let reply = serde_json::from_value(json!({ "reply": "cluster_state", "modules": [
+        { "node": "node1", "module": "pg", "mode": "mirror", "id": 1, "applied_s": 0, "signature": "ab", "heard": true },
+        { "node": "node2", "module": "pg", "mode": "mirror", "id": 1, "applied_s": 0, "signature": "cd", "heard": false },
+    ] }))
+    .expect("a reply");
+    let (_, output) = with_daemon(vec![reply, Reply::Done], &["cluster", "state"]);
+    assert_eq!(
+        out(&output),
+        "Node               Module  Mode    Id  Date                 Signature\n\
+         node1              pg      mirror  1   1970-01-01T00:00:00  ab\n\
+         node2 (not heard)  pg      mirror  1   1970-01-01T00:00:00  cd\n"
+    );
+}
+
+#[test]
 fn cluster_config_sends_the_text() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let file = place.path().join("c.xml");
     std::fs::write(&file, "<cluster/>").expect("a file");
     let name = file.to_str().expect("a name");
     let (asked, _) = with_daemon(vec![Reply::Done], &["cluster", "config", name]);
-    assert_eq!(asked, json!({ "request": "cluster_config", "file": name, "xml": "<cluster/>" }));
+    let fresh = json!({ "key": "fresh" });
+    assert_eq!(
+        asked,
+        json!({ "request": "cluster_config", "file": name, "xml": "<cluster/>", "key": fresh, "lock": null })
+    );
+    let (asked, _) = with_daemon(vec![Reply::Done], &["cluster", "config", name, "lock"]);
+    assert_eq!((&asked["lock"], &asked["file"]), (&json!(true), &json!(name)));
+    let (asked, _) = with_daemon(vec![Reply::Done], &["cluster", "config", "unlock"]);
+    assert_eq!((&asked["lock"], &asked["xml"], &asked["key"]["key"]), (&json!(false), &Value::Null, &json!("keep")));
+    let (asked, _) = with_daemon(vec![Reply::Done], &["cluster", "config", name, "--insecure-plaintext"]);
+    assert_eq!(asked["key"]["key"], "insecure_plaintext");
     let (asked, _) = with_daemon(vec![Reply::Done], &["cluster", "config"]);
     assert_eq!(asked["xml"], Value::Null);
     let output = without_daemon(&["cluster", "config", "/no/such.xml"], &[]);
@@ -210,7 +254,6 @@ fn wrong_calls_are_answered_before_anything_is_asked() {
     for (args, expected) in [
         (&["stop"][..], "Error: which module? name it with -m AM, or set SAFEMODULE\n"),
         (&["restart", "-m", "pg"], "Error: restart isn't served yet\n"),
-        (&["cluster", "genkey"], "Error: genkey isn't served yet\n"),
         (&["-H", "*", "state"], "Error: -H isn't served yet\n"),
         (&["swap", "nosync", "-m", "pg"], "Error: swap nosync isn't served yet\n"),
         (&["log", "-m", "pg", "-l", "fr"], "Error: log -l fr isn't served yet\n"),

@@ -95,8 +95,14 @@ impl<'d> Element<'d> {
         Some(Element::open(first, spec, context))
     }
 
-    /// Says that a child is missing.
+    /// Says that a child is missing. Not if there is one whose name looks like a slip for it: that was reported already, with the right name.
     pub(crate) fn report_missing_child(&self, tag: &str, context: &mut Context) {
+        let tags = || self.spec.children.iter().map(|(name, _)| *name);
+        let mut unknown =
+            self.child_tags().map(|child| child.tag_name().name()).filter(|name| tags().all(|tag| tag != *name));
+        if unknown.any(|name| nearest(name, tags()) == Some(tag)) {
+            return;
+        }
         let message = format!("<{}> needs a <{tag}>", self.spec.tag);
         context.sink.error(Code::MissingElement, self.span(), message, None);
     }

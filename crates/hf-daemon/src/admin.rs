@@ -1,5 +1,6 @@
 //! `admin.sock`: the commands of administrators.
 
+mod cluster_orders;
 mod logs;
 mod modules;
 mod record;
@@ -174,8 +175,11 @@ impl Admin {
             self.check_known(module)?;
         }
         match request {
-            Request::ClusterConfig { file, xml } => self.cluster_config(file, xml).await,
-            Request::ClusterConfinfo => Ok(vec![Reply::Confinfo { nodes: self.look().await?.status.nodes }]),
+            Request::ClusterConfig { file, xml, key, lock } => self.cluster_config(file, xml, key, lock).await,
+            Request::ClusterConfinfo => {
+                Ok(self.warned(vec![Reply::Confinfo { nodes: self.look().await?.status.nodes }]))
+            }
+            Request::Cluster(order) => self.cluster_order(order).await,
             Request::ModuleInstall { module, package, reinstall, id } => {
                 self.install(module, package, Installing { again: reinstall, id }).await
             }
@@ -189,7 +193,7 @@ impl Admin {
             Request::Control { module, command, by } => self.ask(Ask::Control { module, command, by }).await,
             Request::Set { module, assignment } => self.ask(Ask::Set { module, assignment }).await,
             Request::Waitstate { module, state } => self.ask(Ask::Waitstate { module, state }).await,
-            Request::State { module } => self.state(module).await,
+            Request::State { module } => Ok(self.warned(self.state(module).await?)),
             Request::Log { module, last, levels } => self.log(module, last, levels).await,
             Request::LogFollow { module, after, last, levels } => self.log_follow(module, after, last, levels).await,
             Request::Print { module, level, by, text } => self.print(&module, level, by, text),
@@ -198,23 +202,6 @@ impl Admin {
             Request::Dump { module } => self.dump(module).await,
             Request::Clean { module, what } => self.clean(module, what).await,
         }
-    }
-
-    async fn cluster_config(&self, file: String, xml: Option<String>) -> Replies {
-        let _one_at_a_time = self.changing.lock().await;
-        let (paths, given) = (self.paths.clone(), self.given.clone());
-        let loaded = blocking(move || {
-            let identity = Identity::of_this_machine(given.clone());
-            cluster::apply(&paths, &identity, &file, xml.as_deref())?;
-            Ok::<_, ClusterError>(load(&paths, given))
-        })
-        .await??;
-        self.reload(loaded).await?;
-        Ok(vec![Reply::Progress {
-            text: "The cluster configuration is applied on this node, with a new key. The other nodes need the same files: copy \
-                   cluster.xml and cluster.key to SAFEVAR/cluster there; their daemons notice."
-                .to_owned(),
-        }])
     }
 
     async fn config(&self, module: ModuleName) -> Replies {
@@ -313,6 +300,7 @@ fn about(request: &Request) -> Option<&ModuleName> {
         Request::State { module } => module.as_ref(),
         Request::ClusterConfig { .. }
         | Request::ClusterConfinfo
+        | Request::Cluster(_)
         | Request::ModuleInstall { .. }
         | Request::Modules
         | Request::Commands { .. } => None,

@@ -82,6 +82,7 @@ pub fn config(
             slost_count: 5,
             signature: String::new(),
             applied_us: 0,
+            locked: false,
             modules,
         };
     };
@@ -96,6 +97,7 @@ pub fn config(
         slost_count: cluster.slost_count,
         signature: member.signature.clone(),
         applied_us: member.applied_us,
+        locked: member.locked,
         modules,
     }
 }

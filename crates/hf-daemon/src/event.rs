@@ -3,7 +3,7 @@ use hf_bus::Outbox;
 use hf_host::cluster::Member;
 use hf_node::daemon::{DaemonInput, DaemonStatus};
 use hf_types::{Assignment, Caller, Command, ModuleName, ModuleState, NodeName, Ticket};
-use hf_wire::bus::HeartToDaemon;
+use hf_wire::bus::{ClusterModule, HeartToDaemon};
 use tokio::sync::{mpsc, oneshot};
 
 /// Where tasks bring what they learn: the loop takes one event at a time.
@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub status: DaemonStatus,
     /// Modules whose heart lives.
     pub running: Vec<ModuleName>,
+    /// Modules and their configurations on all nodes.
+    pub configured: Vec<ClusterModule>,
 }
 
 /// What lies on the disk.

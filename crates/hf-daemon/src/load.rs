@@ -40,11 +40,12 @@ pub fn load(paths: &Paths, given: Option<NodeName>) -> Loaded {
 /// Tells apart the states of the cluster's files, so that a copy put there by hand (until commands are distributed, this is
 /// how a second node gets the key) is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp([Option<(SystemTime, u64)>; 3]);
+pub struct Stamp([Option<(SystemTime, u64)>; 4]);
 
 impl Stamp {
     pub fn of(paths: &Paths) -> Stamp {
-        Stamp([paths.cluster_xml(), paths.cluster_key(), paths.cluster_addresses()].map(|path| stamp(&path)))
+        let files = [paths.cluster_xml(), paths.cluster_key(), paths.cluster_addresses(), paths.cluster_lock()];
+        Stamp(files.map(|path| stamp(&path)))
     }
 }
 

@@ -27,6 +27,8 @@ const STOP_TIMEOUT_MS: u64 = 300_000;
 pub struct Configured {
     pub id: u32,
     pub config: ModuleConfig,
+    /// Digest of what is applied, and when it was applied (seconds since 1970 UTC).
+    pub signature: (String, i64),
 }
 
 impl Configured {
@@ -40,6 +42,8 @@ impl Configured {
             nice_stop_timeout: ms(user.map(|user| user.nice_stop_timeout_ms)),
             force_stop_timeout: ms(user.map(|user| user.force_stop_timeout_ms)),
             replicates: self.config.rfs.is_some(),
+            signature: self.signature.0.clone(),
+            applied_s: self.signature.1,
         }
     }
 
@@ -362,7 +366,8 @@ pub fn scan(paths: &Paths, cluster: Option<&Cluster>) -> Result<Found, FileError
 fn read(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> Result<Configured, ModuleError> {
     let id = read_id(paths, module)?.ok_or_else(|| ModuleError::NotInstalled { module: module.clone() })?;
     let (config, _) = check(&paths.applied(module), module, cluster)?;
-    Ok(Configured { id, config })
+    let signature = hf_host::module::signature(&paths.applied(module))?.unwrap_or_default();
+    Ok(Configured { id, config, signature })
 }
 
 #[cfg(test)]

@@ -228,7 +228,12 @@ impl Shell {
     }
 
     fn snapshot(&self) -> Snapshot {
-        Snapshot { me: self.me.clone(), status: self.actor.status(), running: self.hearts.living() }
+        Snapshot {
+            me: self.me.clone(),
+            status: self.actor.status(),
+            running: self.hearts.living(),
+            configured: self.actor.cluster_modules(),
+        }
     }
 
     fn take_heart(&mut self, module: ModuleName, run: u64, event: HeartEvent) {

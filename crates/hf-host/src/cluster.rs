@@ -1,7 +1,7 @@
 //! The applied cluster configuration: reading it, applying a new one.
 
 use crate::clock;
-use crate::files::{FileError, failed, make_dir, read_if_there, write_durably};
+use crate::files::{FileError, failed, make_dir, read_if_there, remove_if_there, write_durably};
 use crate::paths::Paths;
 use hf_config::{Addresses, Cluster, Diagnostics, check_cluster};
 use hf_seal::{ClusterKey, KeyError, os_rng};
@@ -24,6 +24,23 @@ pub struct Member {
     pub signature: String,
     /// When it was applied here, microseconds since 1970 UTC.
     pub applied_us: i64,
+    /// There is no key: everybody can read and forge what the nodes say.
+    pub insecure: bool,
+    /// No new configuration is taken until it is unlocked.
+    pub locked: bool,
+}
+
+/// What `cluster.key` says where there is no key.
+pub const INSECURE_PLAINTEXT: &str = "insecure-plaintext";
+
+/// Where the key of a new configuration comes from.
+#[derive(Clone, Debug)]
+pub enum NewKey {
+    Fresh,
+    /// The text of a `cluster.key`.
+    Given(String),
+    InsecurePlaintext,
+    Keep,
 }
 
 /// Why there is no usable cluster configuration. What was applied before goes on.
@@ -114,10 +131,46 @@ pub fn load(paths: &Paths, identity: &Identity) -> Result<Member, ClusterError> 
     let xml = read_if_there(&file)?.ok_or(ClusterError::Missing)?;
     let key_file = paths.cluster_key();
     let key = read_if_there(&key_file)?.unwrap_or_default();
-    let key = ClusterKey::from_hex(&key)?;
     let applied = std::fs::metadata(&key_file).and_then(|data| data.modified());
     let applied = applied.map_err(failed("read", &key_file))?;
-    member(checked(&xml, &file.to_string_lossy())?, key, &addresses(paths), identity, applied)
+    member(checked(&xml, &file.to_string_lossy())?, &key, &addresses(paths), identity, applied, is_locked(paths))
+}
+
+/// Whether the configuration is locked.
+pub fn is_locked(paths: &Paths) -> bool {
+    paths.cluster_lock().exists()
+}
+
+/// Locks the configuration, or takes the lock off.
+pub fn lock(paths: &Paths, on: bool) -> Result<(), FileError> {
+    let file = paths.cluster_lock();
+    if on {
+        make_dir(&paths.cluster(), 0o755)?;
+        return write_durably(&file, b"locked by 'holdfast cluster config lock'\n", 0o644);
+    }
+    remove_if_there(&file).map_err(failed("remove", &file))
+}
+
+/// Takes configuration, key and addresses away. What isn't there is fine.
+pub fn remove(paths: &Paths) -> Result<(), FileError> {
+    // The key last: without a configuration it says nothing.
+    for file in [paths.cluster_xml(), paths.cluster_addresses(), paths.cluster_key()] {
+        remove_if_there(&file).map_err(failed("remove", &file))?;
+    }
+    Ok(())
+}
+
+/// Whether the nodes talk without a key.
+pub fn is_insecure(paths: &Paths) -> bool {
+    read_if_there(&paths.cluster_key()).ok().flatten().is_some_and(|text| text.trim() == INSECURE_PLAINTEXT)
+}
+
+/// The key of a `cluster.key`'s text, and whether it is the one that everybody knows.
+fn key_of(text: &str) -> Result<(ClusterKey, bool), KeyError> {
+    if text.trim() == INSECURE_PLAINTEXT {
+        return Ok((ClusterKey::insecure_plaintext(), true));
+    }
+    Ok((ClusterKey::from_hex(text)?, false))
 }
 
 /// The addresses that names had when they were looked up last. A file that can't be read is told by nobody: everything in it can be looked
@@ -131,7 +184,13 @@ fn addresses(paths: &Paths) -> Addresses {
 ///
 /// Every name in it must have an address now. The key is written first: a power cut between the two leaves an old configuration with a new key, which `confinfo`
 /// shows, and never a configuration that is half of each file.
-pub fn apply(paths: &Paths, identity: &Identity, file: &str, xml: Option<&str>) -> Result<Member, ClusterError> {
+pub fn apply(
+    paths: &Paths,
+    identity: &Identity,
+    file: &str,
+    xml: Option<&str>,
+    key: &NewKey,
+) -> Result<Member, ClusterError> {
     let present;
     let xml = match xml {
         Some(xml) => xml,
@@ -145,10 +204,15 @@ pub fn apply(paths: &Paths, identity: &Identity, file: &str, xml: Option<&str>) 
     if !found.unknown.is_empty() {
         return Err(ClusterError::Names(found.unknown));
     }
-    let key = ClusterKey::generate(&mut os_rng());
-    let member = member(cluster, key, &found.addresses, identity, SystemTime::now())?;
+    let key = match key {
+        NewKey::Fresh => ClusterKey::generate(&mut os_rng()).to_hex(),
+        NewKey::Given(text) => text.clone().into(),
+        NewKey::InsecurePlaintext => INSECURE_PLAINTEXT.to_owned().into(),
+        NewKey::Keep => read_if_there(&paths.cluster_key())?.unwrap_or_default().into(),
+    };
+    let member = member(cluster, &key, &found.addresses, identity, SystemTime::now(), is_locked(paths))?;
     make_dir(&paths.cluster(), 0o755)?;
-    write_durably(&paths.cluster_key(), member.key.to_hex().as_bytes(), 0o600)?;
+    write_durably(&paths.cluster_key(), key.trim().as_bytes(), 0o600)?;
     write_addresses(paths, &found.addresses)?;
     write_durably(&paths.cluster_xml(), xml.as_bytes(), 0o644)?;
     Ok(member)
@@ -180,17 +244,20 @@ fn checked(xml: &str, file: &str) -> Result<Cluster, ClusterError> {
 
 fn member(
     mut cluster: Cluster,
-    key: ClusterKey,
+    key: &str,
     addresses: &Addresses,
     identity: &Identity,
     applied: SystemTime,
+    locked: bool,
 ) -> Result<Member, ClusterError> {
+    let (key, insecure) = key_of(key)?;
     cluster.resolve(addresses);
     let me = identity.node_of(&cluster)?;
     for name in cluster.node_names() {
         name.parse::<NodeName>()?;
     }
-    Ok(Member { signature: signature(&cluster, &key), cluster, key, me, applied_us: clock::since_epoch_us(applied) })
+    let (signature, applied_us) = (signature(&cluster, &key), clock::since_epoch_us(applied));
+    Ok(Member { signature, cluster, key, me, applied_us, insecure, locked })
 }
 
 /// Environment variables for `%NAME%` (reference 004, 13.1).

@@ -97,6 +97,11 @@ impl Paths {
         self.cluster().join("cluster_ip.xml")
     }
 
+    /// Is there if the cluster's configuration is locked.
+    pub fn cluster_lock(&self) -> PathBuf {
+        self.cluster().join("cluster.lock")
+    }
+
     pub fn database(&self) -> PathBuf {
         self.safevar.join("db/holdfast.db")
     }

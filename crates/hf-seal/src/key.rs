@@ -60,6 +60,11 @@ impl ClusterKey {
         Ok(Self(*bytes))
     }
 
+    /// The key that everybody knows, for a cluster that is to have none: everything works as with a key, and nothing is protected.
+    pub fn insecure_plaintext() -> Self {
+        Self(*b"holdfast: insecure, known to all")
+    }
+
     /// Draws a new key, for `cluster config`.
     pub fn generate(rng: &mut Rng) -> Self {
         let mut key = Self([0; 32]);

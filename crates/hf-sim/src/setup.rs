@@ -73,12 +73,15 @@ impl Setup {
             slost_count: 4,
             signature: "0123".to_owned(),
             applied_us: 1,
+            locked: false,
             modules: vec![InstalledModule {
                 module: self.module.clone(),
                 id: 1,
                 nice_stop_timeout: Duration::from_secs(5),
                 force_stop_timeout: Duration::from_secs(3),
                 replicates: true,
+                signature: String::new(),
+                applied_s: 1,
             }],
         }
     }

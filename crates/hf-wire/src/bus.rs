@@ -10,6 +10,7 @@ use hf_types::{
 use serde::{Deserialize, Serialize};
 
 pub use crate::bus_admin::{CleanWhat, ConfigStamp, ModuleEntry, ModuleInfo, Port};
+pub use crate::bus_cluster::{ClusterKeySource, ClusterModule, ClusterOrder};
 
 /// Version of the bus; 1: the first.
 pub const VERSION: u16 = 1;
@@ -45,8 +46,15 @@ pub enum Request {
     ClusterConfig {
         file: String,
         xml: Option<String>,
+        #[serde(default)]
+        key: ClusterKeySource,
+        /// `lock`, `unlock`, or neither.
+        #[serde(default)]
+        lock: Option<bool>,
     },
     ClusterConfinfo,
+    /// The other verbs of `cluster`.
+    Cluster(ClusterOrder),
     /// `module install [-m AM] package`: an absolute path on this machine; a `.safe` file or a directory.
     ModuleInstall {
         module: Option<ModuleName>,
@@ -187,6 +195,9 @@ pub enum Reply {
     },
     Confinfo {
         nodes: Vec<NodeConfinfo>,
+    },
+    ClusterState {
+        modules: Vec<ClusterModule>,
     },
     Installed {
         module: ModuleName,

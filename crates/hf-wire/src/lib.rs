@@ -7,6 +7,7 @@
 
 pub mod bus;
 mod bus_admin;
+pub mod bus_cluster;
 pub mod frame;
 pub mod heartbeat;
 pub mod membership;

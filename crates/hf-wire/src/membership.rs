@@ -25,7 +25,7 @@ pub struct Membership {
     /// Signature of the applied cluster configuration, and when it was applied (microseconds since 1970 UTC).
     pub signature: String,
     pub applied_us: i64,
-    /// A configuration is being applied.
+    /// The cluster configuration is locked against changes.
     pub locked: bool,
     pub modules: Vec<MemberModule>,
 }
@@ -38,6 +38,9 @@ pub struct MemberModule {
     pub colour: Colour,
     /// `heard` is true: whoever reads this hears the node.
     pub peer: PeerModule,
+    /// Digest of the applied configuration, and when it was applied (seconds since 1970 UTC); empty and 0 from a node that doesn't say it yet.
+    pub signature: String,
+    pub applied_s: i64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -70,6 +73,10 @@ struct ModuleFrame {
     colour: u32,
     #[prost(message, optional, tag = "5")]
     fenced: Option<FencedFrame>,
+    #[prost(string, tag = "6")]
+    signature: String,
+    #[prost(int64, tag = "7")]
+    applied_s: i64,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -127,6 +134,8 @@ impl From<&MemberModule> for ModuleFrame {
             state: state_number(module.peer.state),
             colour: colour_number(module.colour),
             fenced: module.peer.fenced.map(|fenced| FencedFrame { heart: fenced.heart.0, epoch: fenced.epoch.0 }),
+            signature: module.signature.clone(),
+            applied_s: module.applied_s,
         }
     }
 }
@@ -135,7 +144,10 @@ impl TryFrom<ModuleFrame> for MemberModule {
     type Error = BadFrame;
 
     fn try_from(frame: ModuleFrame) -> Result<MemberModule, BadFrame> {
+        at_most("signature of a module", frame.signature.len(), SIGNATURE_MAX)?;
         Ok(MemberModule {
+            signature: frame.signature,
+            applied_s: frame.applied_s,
             module: frame.name.parse().map_err(|error: hf_types::BadName| BadFrame::Garbled(error.to_string()))?,
             id: frame.id,
             colour: colour_from("colour", frame.colour)?,
@@ -172,6 +184,8 @@ mod tests {
                     state: ModuleState::Prim,
                     fenced: Some(Fenced { heart: Incarnation(6), epoch: Epoch(7) }),
                 },
+                signature: String::new(),
+                applied_s: 0,
             }],
         }
     }

@@ -5,7 +5,7 @@ use crate::credentials::Client;
 use hf_host::clock::wall_us;
 use hf_store::Store;
 use hf_types::{CommandLine, ModuleName};
-use hf_wire::bus::{Reply, Request};
+use hf_wire::bus::{ClusterOrder, Reply, Request};
 
 /// A command that is under way.
 pub(super) struct Record {
@@ -52,6 +52,9 @@ impl Record {
 fn words(request: &Request) -> Option<(Option<&ModuleName>, String)> {
     Some(match request {
         Request::ClusterConfig { file, .. } => (None, format!("cluster config {file}").trim_end().to_owned()),
+        Request::Cluster(
+            order @ (ClusterOrder::Deconfig | ClusterOrder::Genkey | ClusterOrder::Delkey | ClusterOrder::Resolve),
+        ) => (None, format!("cluster {order:?}").to_lowercase()),
         Request::ModuleInstall { module, package, reinstall, id } => {
             let id = id.map(|id| format!("-M {id} ")).unwrap_or_default();
             let again = if *reinstall { "-r " } else { "" };
@@ -67,6 +70,7 @@ fn words(request: &Request) -> Option<(Option<&ModuleName>, String)> {
         Request::Dump { module } => (Some(module), "dump".to_owned()),
         Request::Clean { module, what } => (Some(module), format!("clean {what}")),
         Request::ClusterConfinfo
+        | Request::Cluster(ClusterOrder::Confcheck { .. } | ClusterOrder::State)
         | Request::Confcheck { .. }
         | Request::State { .. }
         | Request::Log { .. }

@@ -6,7 +6,7 @@ use hf_types::{
     Assignment, Caller, Colour, Command, Epoch, Event, Incarnation, Instant, ModuleName, ModuleState, NodeName, RunId,
     Ticket,
 };
-use hf_wire::bus::{DaemonToHeart, HeartToDaemon, ModuleStatus, NodeConfinfo, PeerModule};
+use hf_wire::bus::{ClusterModule, DaemonToHeart, HeartToDaemon, ModuleStatus, NodeConfinfo, PeerModule};
 use hf_wire::membership::{MemberModule, Membership};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -187,7 +187,7 @@ impl DaemonActor {
             counter: self.counter,
             signature: self.config.signature.clone(),
             applied_us: self.config.applied_us,
-            locked: false,
+            locked: self.config.locked,
             modules: self.modules.iter().map(|(name, module)| module.as_member(name)).collect(),
         };
         let body = frame.encode();
@@ -443,12 +443,34 @@ impl DaemonActor {
         own.chain(others).collect()
     }
 
+    /// Which modules are configured on which node, and how (`cluster state`).
+    pub fn cluster_modules(&self) -> Vec<ClusterModule> {
+        let line = |node: &NodeName, heard, member: &MemberModule| ClusterModule {
+            node: node.clone(),
+            module: member.module.clone(),
+            mode: "mirror".to_owned(),
+            id: member.id,
+            applied_s: member.applied_s,
+            signature: member.signature.clone(),
+            heard,
+        };
+        let own = self.modules.iter().map(|(name, module)| line(&self.config.me, true, &module.as_member(name)));
+        let others = self.nodes.iter().flat_map(|(node, view)| {
+            let modules = view.last().map(|last| last.modules.as_slice()).unwrap_or_default();
+            modules.iter().map(move |member| line(node, view.heard(), member))
+        });
+        let mut all: Vec<ClusterModule> = own.chain(others).collect();
+        let order = |node: &NodeName| self.config.nodes.iter().position(|other| other == node);
+        all.sort_by_key(|line| (line.module.clone(), order(&line.node)));
+        all
+    }
+
     fn node_statuses(&self) -> Vec<NodeConfinfo> {
         let own = NodeConfinfo {
             node: self.config.me.clone(),
             signature: self.config.signature.clone(),
             applied_us: self.config.applied_us,
-            locked: false,
+            locked: self.config.locked,
             heard: true,
         };
         let others = self.nodes.iter().map(|(node, view)| {

@@ -19,6 +19,8 @@ pub struct DaemonConfig {
     /// Signature of the applied cluster configuration and when it was applied.
     pub signature: String,
     pub applied_us: i64,
+    /// `cluster config ... lock`.
+    pub locked: bool,
     pub modules: Vec<InstalledModule>,
 }
 
@@ -30,6 +32,9 @@ pub struct InstalledModule {
     pub nice_stop_timeout: Duration,
     pub force_stop_timeout: Duration,
     pub replicates: bool,
+    /// Digest of its applied configuration, and when it was applied (seconds since 1970 UTC).
+    pub signature: String,
+    pub applied_s: i64,
 }
 
 /// How a heart ended.

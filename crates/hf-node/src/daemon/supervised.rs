@@ -93,7 +93,11 @@ impl Supervised {
 
     pub fn as_member(&self, name: &ModuleName) -> MemberModule {
         let peer = PeerModule { heard: true, state: self.state(), fenced: self.fenced };
-        MemberModule { module: name.clone(), id: self.id(), colour: self.colour(), peer }
+        let (signature, applied_s) = match &self.installed {
+            Some(installed) => (installed.signature.clone(), installed.applied_s),
+            None => Default::default(),
+        };
+        MemberModule { module: name.clone(), id: self.id(), colour: self.colour(), peer, signature, applied_s }
     }
 
     pub fn as_status(&self, me: &NodeName, name: &ModuleName) -> ModuleStatus {

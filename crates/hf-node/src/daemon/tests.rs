@@ -21,12 +21,15 @@ fn config(me: &str) -> DaemonConfig {
         slost_count: 3,
         signature: "s".to_owned(),
         applied_us: 1,
+        locked: false,
         modules: vec![InstalledModule {
             module: name("pg"),
             id: 1,
             nice_stop_timeout: Duration::from_secs(300),
             force_stop_timeout: Duration::from_secs(300),
             replicates: true,
+            signature: String::new(),
+            applied_s: 1,
         }],
     }
 }

@@ -5,6 +5,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -59,6 +60,31 @@ class Lab:
             if time.monotonic() > deadline:
                 sys.exit(f"{module} on {node} is {self.state(node, module)}, not {state} {colour}, after {seconds} s")
             time.sleep(0.05)
+
+
+def install(lab, module, mode, both):
+    """Installs and starts a module that replicates /srv/MODULE; `both`: on node2 too."""
+    text = open(os.path.join(ROOT, "bench", "userconfig.xml")).read()
+    text = text.replace("@ASYNC@", mode).replace("@DIR@", f"/srv/{module}")
+    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as package:
+        for part in ("conf", "bin"):
+            os.mkdir(os.path.join(package, part))
+        open(os.path.join(package, "conf", "userconfig.xml"), "w").write(text)
+        for node in ("node1", "node2"):
+            lab.on(node, "mkdir", "-p", f"/srv/{module}")
+            lab.on(node, "mkdir", "-p", f"/var/holdfast/packages/{module}")
+            sh("tar", "-C", package, "-cf", f"{package}.tar", ".")
+            unpack = lab.argv("exec", node, "--", "tar", "-C", f"/var/holdfast/packages/{module}", "-xf", "-")
+            with open(f"{package}.tar", "rb") as file:
+                subprocess.run(unpack, stdin=file, check=True)
+            lab.on(node, "holdfast", "module", "install", "-m", module, f"/var/holdfast/packages/{module}")
+            lab.on(node, "holdfast", "config", "-m", module)
+        os.unlink(f"{package}.tar")
+    lab.on("node1", "holdfast", "prim", "-m", module)
+    lab.wait("node1", module, "ALONE")
+    if both:
+        lab.on("node2", "holdfast", "second", "-m", module)
+        lab.wait("node1", module, "PRIM")
 
 
 def quantile(values, share):

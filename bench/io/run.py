@@ -13,10 +13,9 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from lab import Lab, machine, median, sh, table  # noqa: E402
+from lab import Lab, install, machine, median, sh, table  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # name, module, async, started on node2 too
@@ -25,30 +24,6 @@ OURS = [
     ("async=second", "second", "second", True),
     ("async=none", "none", "none", True),
 ]
-
-
-def install(lab, module, mode, both):
-    text = open(os.path.join(HERE, "userconfig.xml")).read()
-    text = text.replace("@ASYNC@", mode).replace("@DIR@", f"/srv/{module}")
-    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as package:
-        for part in ("conf", "bin"):
-            os.mkdir(os.path.join(package, part))
-        open(os.path.join(package, "conf", "userconfig.xml"), "w").write(text)
-        for node in ("node1", "node2"):
-            lab.on(node, "mkdir", "-p", f"/srv/{module}")
-            lab.on(node, "mkdir", "-p", f"/var/holdfast/packages/{module}")
-            sh("tar", "-C", package, "-cf", f"{package}.tar", ".")
-            unpack = lab.argv("exec", node, "--", "tar", "-C", f"/var/holdfast/packages/{module}", "-xf", "-")
-            with open(f"{package}.tar", "rb") as file:
-                subprocess.run(unpack, stdin=file, check=True)
-            lab.on(node, "holdfast", "module", "install", "-m", module, f"/var/holdfast/packages/{module}")
-            lab.on(node, "holdfast", "config", "-m", module)
-        os.unlink(f"{package}.tar")
-    lab.on("node1", "holdfast", "prim", "-m", module)
-    lab.wait("node1", module, "ALONE")
-    if both:
-        lab.on("node2", "holdfast", "second", "-m", module)
-        lab.wait("node1", module, "PRIM")
 
 
 def gluster(lab):

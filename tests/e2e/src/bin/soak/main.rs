@@ -72,7 +72,7 @@ impl Soak {
             let scenario = scenarios[(random.draw() % scenarios.len().max(1) as u64) as usize];
             let on = match pair.take() {
                 Some(pair) => pair,
-                None => Pair::start("soak", Settings::default())?,
+                None => Pair::start(&lab_name(), Settings::default())?,
             };
             pair = self.once(on, scenario, scenario.name)?;
             eprintln!("{} of {minutes} minutes: {}", began.elapsed().as_secs() / 60, scenario.name);
@@ -88,7 +88,7 @@ impl Soak {
         for round in done..rounds {
             let on = match pair.take() {
                 Some(pair) => pair,
-                None => Pair::start("soak", settings)?,
+                None => Pair::start(&lab_name(), settings)?,
             };
             pair = self.once(on, scenario, &name)?;
             eprintln!("{name}: {} of {rounds}", round + 1);
@@ -122,4 +122,9 @@ impl Soak {
         };
         text.lines().map(|line| serde_json::from_str(line).with_context(|| format!("in {}", self.journal))).collect()
     }
+}
+
+/// Two soaks on one machine are none another's concern.
+fn lab_name() -> String {
+    format!("soak{}", std::process::id() % 10_000)
 }

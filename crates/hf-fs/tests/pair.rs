@@ -64,3 +64,30 @@ fn roles_change_places_and_back() {
     pair.assert_same();
     pair.stop_and_compare();
 }
+
+/// Both at once: what a successor repeats must reach the other copy once, and in order.
+#[test]
+fn fifty_deaths_of_the_primary_and_no_application_notices() {
+    let mut pair = in_step("second");
+    let load = pair.load();
+    for death in 0..50u64 {
+        std::thread::sleep(Duration::from_millis(10 + death * 37 % 101));
+        pair.kill_primary();
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    let rounds = load.end();
+    assert!(rounds > 100, "the load went on: {rounds} rounds");
+    pair.stop_and_compare();
+}
+
+#[test]
+fn both_die_in_turn_and_the_copies_stay_equal() {
+    let mut pair = in_step("none");
+    let load = pair.load();
+    for death in 0..20u64 {
+        std::thread::sleep(Duration::from_millis(10 + death * 37 % 101));
+        if death % 2 == 0 { pair.kill_secondary() } else { pair.kill_primary() }
+    }
+    load.end();
+    pair.stop_and_compare();
+}

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use fuser::FileHandle;
 
@@ -71,11 +71,22 @@ impl Front {
 
     /// Appends a change of content, unless the file has no name: then nobody will ever see it on the other node.
     pub(super) fn append(&self, admission: &Admission<'_>, node: &Node, op: &Op<'_>) -> Result<(), Refusal> {
+        self.append_marked(admission, node, op, None)
+    }
+
+    /// The same with a slot's mark.
+    pub(super) fn append_marked(
+        &self,
+        admission: &Admission<'_>,
+        node: &Node,
+        op: &Op<'_>,
+        mark: Option<&AtomicU64>,
+    ) -> Result<(), Refusal> {
         let id = node.id();
         if self.backing.is_held(id) {
             return Ok(());
         }
-        let seq = self.pipeline.append(admission, op, None)?;
+        let seq = self.pipeline.append(admission, op, mark)?;
         node.last_seq.store(seq.0, Ordering::Release);
         self.backing.table().set_flags(id, TIMES);
         Ok(())

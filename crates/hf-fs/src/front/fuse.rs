@@ -19,7 +19,7 @@ use super::answer::{Answer, Asker};
 use super::attr::stamp;
 use super::data::Writing;
 use super::intent::What;
-use super::metadata::Wanted;
+use super::metadata::{Wanted, XattrChange};
 use super::names::{Making, Moving};
 use crate::backing::{Name, Requested};
 use crate::pipeline::{FileId, Refusal};
@@ -56,6 +56,16 @@ impl Fuse {
             let done = front.remove(admission, &asker, what, id(parent), &name);
             front.when_received(done, reply, |_, _, reply| reply.ok());
         });
+    }
+
+    fn change_xattr(&self, req: &Request, ino: INodeNo, name: &OsStr, change: XattrChange, reply: ReplyEmpty) {
+        let asker = Asker::from(req);
+        match c_name(name) {
+            Ok(name) => self.0.admit(reply, move |front, admission, reply| {
+                front.change_xattr(admission, &asker, id(ino), &name, &change, reply);
+            }),
+            Err(errno) => reply.fail(errno),
+        }
     }
 
     fn sync(&self, ino: INodeNo, fh: FileHandle, data_only: bool, reply: ReplyEmpty) {
@@ -336,13 +346,7 @@ impl Filesystem for Fuse {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        let (asker, value) = (Asker::from(req), value.to_vec());
-        match c_name(name) {
-            Ok(name) => self.0.admit(reply, move |front, admission, reply| {
-                front.set_xattr(admission, &asker, id(ino), (&name, &value, flags), reply);
-            }),
-            Err(errno) => reply.fail(errno),
-        }
+        self.change_xattr(req, ino, name, XattrChange::Set { value: value.to_vec(), flags }, reply);
     }
 
     fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
@@ -357,13 +361,7 @@ impl Filesystem for Fuse {
     }
 
     fn removexattr(&self, req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let asker = Asker::from(req);
-        match c_name(name) {
-            Ok(name) => self.0.admit(reply, move |front, admission, reply| {
-                front.remove_xattr(admission, &asker, id(ino), &name, reply);
-            }),
-            Err(errno) => reply.fail(errno),
-        }
+        self.change_xattr(req, ino, name, XattrChange::Remove, reply);
     }
 
     fn access(&self, _req: &Request, _ino: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {

@@ -5,6 +5,7 @@ use std::io;
 
 use super::Front;
 use super::answer::{Answer, Asker};
+use super::memory::SlotNo;
 use crate::backing::{Change, Node, Stat};
 use crate::pipeline::{Admission, FileId, Op, Refusal, Stamp};
 use crate::table::TIMES;
@@ -18,6 +19,31 @@ pub(super) struct Wanted {
     pub size: Option<u64>,
     pub atime: Option<Stamp>,
     pub mtime: Option<Stamp>,
+}
+
+/// A change of an extended attribute.
+#[derive(Clone, Debug)]
+pub(super) enum XattrChange {
+    /// `flags` is 0, `XATTR_CREATE` or `XATTR_REPLACE`.
+    Set {
+        value: Vec<u8>,
+        flags: i32,
+    },
+    Remove,
+}
+
+impl XattrChange {
+    /// Is the answer the same if it is executed twice?
+    fn is_repeatable(&self) -> bool {
+        matches!(self, XattrChange::Set { flags: 0, .. })
+    }
+
+    fn op<'a>(&'a self, id: FileId, name: &'a CString) -> Op<'a> {
+        match self {
+            XattrChange::Set { value, .. } => Op::SetXattr { id, name: name.to_bytes(), value },
+            XattrChange::Remove => Op::RemoveXattr { id, name: name.to_bytes() },
+        }
+    }
 }
 
 impl Front {
@@ -97,68 +123,85 @@ impl Front {
         Ok(told)
     }
 
-    pub(super) fn set_xattr(
-        &self,
-        admission: Admission<'_>,
-        asker: &Asker,
-        id: FileId,
-        (name, value, flags): (&CString, &[u8], i32),
-        reply: fuser::ReplyEmpty,
-    ) {
-        let done = self.change_xattr(&admission, id, || {
-            let set = self.backing.set_xattr(id, name, value, flags);
-            // Executed by a server that died before it answered?
-            if asker.resent && errno_is(&set, libc::EEXIST) && self.backing.xattr(id, name)? == value {
-                return Ok(Op::SetXattr { id, name: name.to_bytes(), value });
-            }
-            set.map(|()| Op::SetXattr { id, name: name.to_bytes(), value })
-        });
-        drop(admission);
-        self.answer_xattr("setxattr", id, done, reply);
-    }
-
-    pub(super) fn remove_xattr(
+    pub(super) fn change_xattr(
         &self,
         admission: Admission<'_>,
         asker: &Asker,
         id: FileId,
         name: &CString,
+        change: &XattrChange,
         reply: fuser::ReplyEmpty,
     ) {
-        let done = self.change_xattr(&admission, id, || {
-            let removed = self.backing.remove_xattr(id, name);
-            if asker.resent && errno_is(&removed, libc::ENODATA) {
-                return Ok(Op::RemoveXattr { id, name: name.to_bytes() });
-            }
-            removed.map(|()| Op::RemoveXattr { id, name: name.to_bytes() })
-        });
+        let done = self.change_xattr_and_append(&admission, asker, id, name, change);
         drop(admission);
-        self.answer_xattr("removexattr", id, done, reply);
+        match done {
+            Ok(Ok(slot)) => {
+                reply.ok();
+                slot.into_iter().for_each(|no| self.memory.free(no));
+            }
+            Ok(Err(refusal)) => reply.fail(refusal.errno()),
+            Err(error) => self.failed("setxattr", id, &error, reply),
+        }
     }
 
-    fn change_xattr<'a>(
+    /// With a slot where repeating would answer something else: one without a mark says that the condition was fulfilled before the server died,
+    /// so it may be executed again without asking; one with a mark, that only the answer is missing. (The kernel lets nobody else change
+    /// the file's attributes meanwhile.)
+    fn change_xattr_and_append(
         &self,
         admission: &Admission<'_>,
+        asker: &Asker,
         id: FileId,
-        change: impl FnOnce() -> io::Result<Op<'a>>,
-    ) -> io::Result<Result<(), Refusal>> {
+        name: &CString,
+        change: &XattrChange,
+    ) -> io::Result<Result<Option<SlotNo>, Refusal>> {
         let node = self.backing.node(id)?;
         let _file = self.pipeline.order().file(id);
-        let op = change()?;
-        Ok(self.append(admission, &node, &op))
+        let (begun, published) = self.begun_by_predecessor(asker).unzip();
+        if published == Some(true) {
+            return Ok(Ok(begun));
+        }
+        let slot = match begun {
+            Some(slot) => Some(slot),
+            None if change.is_repeatable() => None,
+            None => {
+                self.may_change_xattr(id, name, change)?;
+                self.memory.take(asker.request, id)
+            }
+        };
+        let told = self.execute_xattr(id, name, change, begun.is_some()).map(|()| {
+            let mark = slot.map(|no| self.memory.mark(no));
+            self.append_marked(admission, &node, &change.op(id, name), mark)
+        });
+        if !matches!(told, Ok(Ok(()))) {
+            slot.into_iter().for_each(|no| self.memory.free(no));
+        }
+        Ok(told?.map(|()| slot))
     }
 
-    fn answer_xattr(
-        &self,
-        call: &'static str,
-        id: FileId,
-        done: io::Result<Result<(), Refusal>>,
-        reply: fuser::ReplyEmpty,
-    ) {
-        match done {
-            Ok(Ok(())) => reply.ok(),
-            Ok(Err(refusal)) => reply.fail(refusal.errno()),
-            Err(error) => self.failed(call, id, &error, reply),
+    fn may_change_xattr(&self, id: FileId, name: &CString, change: &XattrChange) -> io::Result<()> {
+        let there = self.backing.xattr(id, name);
+        let there = if errno_is(&there, libc::ENODATA) { false } else { there.map(|_| true)? };
+        match change {
+            XattrChange::Set { flags: libc::XATTR_CREATE, .. } if there => {
+                Err(io::Error::from_raw_os_error(libc::EEXIST))
+            }
+            XattrChange::Set { flags: libc::XATTR_REPLACE, .. } | XattrChange::Remove if !there => {
+                Err(io::Error::from_raw_os_error(libc::ENODATA))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `again`: the condition was fulfilled when a dead server began.
+    fn execute_xattr(&self, id: FileId, name: &CString, change: &XattrChange, again: bool) -> io::Result<()> {
+        match change {
+            XattrChange::Set { value, .. } if again => self.backing.set_xattr(id, name, value, 0),
+            XattrChange::Set { value, flags } => self.backing.set_xattr(id, name, value, *flags),
+            XattrChange::Remove => {
+                let removed = self.backing.remove_xattr(id, name);
+                if again && errno_is(&removed, libc::ENODATA) { Ok(()) } else { removed }
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fuser::{FopenFlags, Generation};
 use rustix::fs::RenameFlags;
@@ -175,14 +176,22 @@ impl Front {
 
     /// A request that a dead server had executed and appended: only the answer is missing.
     fn done_by_predecessor(&self, asker: &Asker) -> Option<Done> {
-        let slot = asker.resent.then(|| self.memory.left_by_predecessor(asker.request))??;
-        match was_published(self.memory.mark(slot), &*self.pipeline) {
-            Some(seq) => Some(Done { seq, slot: Some(slot), id: self.memory.id(slot) }),
-            None => {
+        match self.begun_by_predecessor(asker)? {
+            (slot, true) => {
+                let seq = Seq(self.memory.mark(slot).load(Ordering::Acquire));
+                Some(Done { seq, slot: Some(slot), id: self.memory.id(slot) })
+            }
+            (slot, false) => {
                 self.memory.free(slot);
                 None
             }
         }
+    }
+
+    /// What a dead server had begun of a repeated request: its slot, and is it in the stream?
+    pub(super) fn begun_by_predecessor(&self, asker: &Asker) -> Option<(SlotNo, bool)> {
+        let slot = asker.resent.then(|| self.memory.left_by_predecessor(asker.request))??;
+        Some((slot, was_published(self.memory.mark(slot), &*self.pipeline).is_some()))
     }
 
     pub(super) fn run(&self, admission: &Admission<'_>, intent: &Intent) -> Result<Seq, Failure> {

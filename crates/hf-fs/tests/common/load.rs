@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode, RenameFlags, XattrFlags};
+use rustix::io::Errno;
+
 /// Applications that check what they get.
 pub struct Load {
     over: Arc<AtomicBool>,
@@ -23,7 +26,7 @@ impl Load {
     /// One directory a job in `root`.
     pub fn start(root: &Path) -> Load {
         let (over, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let jobs: [fn(&Path, u64); 4] = [names, contents, unlinked, attributes];
+        let jobs: [fn(&Path, u64); 7] = [names, contents, unlinked, attributes, special, extended, ranges];
         let threads = jobs
             .into_iter()
             .enumerate()
@@ -114,4 +117,68 @@ fn attributes(dir: &Path, round: u64) {
     let meta = fs::metadata(&path).unwrap();
     assert_eq!((meta.mode() & 0o777, u64::from(meta.uid())), (mode, round % 1000));
     assert!(fs::read_dir(dir).unwrap().count() == 1);
+}
+
+/// Special files, and the moves that `rename` alone doesn't know.
+fn special(dir: &Path, round: u64) {
+    let at = |name: &str| dir.join(format!("{name}{}", round % 5));
+    let kinds = [(FileType::Fifo, 0), (FileType::Socket, 0), (FileType::CharacterDevice, rustix::fs::makedev(1, 3))];
+    let (kind, device) = kinds[round as usize % 3];
+    rustix::fs::mknodat(CWD, at("n"), kind, Mode::from_raw_mode(0o640), device).unwrap();
+    assert_eq!(fs::symlink_metadata(at("n")).unwrap().rdev(), device);
+    fs::create_dir(at("d")).unwrap();
+    let moved = |flags| rustix::fs::renameat_with(CWD, at("n"), CWD, at("d"), flags);
+    assert_eq!(moved(RenameFlags::NOREPLACE), Err(Errno::EXIST));
+    moved(RenameFlags::EXCHANGE).unwrap();
+    assert!(fs::symlink_metadata(at("n")).unwrap().is_dir());
+    fs::remove_dir(at("n")).unwrap();
+    moved(RenameFlags::NOREPLACE).unwrap_err();
+    rustix::fs::renameat_with(CWD, at("d"), CWD, at("n"), RenameFlags::NOREPLACE).unwrap();
+    rustix::fs::linkat(CWD, at("n"), CWD, at("l"), AtFlags::empty()).unwrap();
+    assert_eq!(fs::symlink_metadata(at("l")).unwrap().nlink(), 2);
+    fs::remove_file(at("n")).unwrap();
+    fs::remove_file(at("l")).unwrap();
+    assert_eq!(fs::read_dir(dir).unwrap().count(), 0);
+}
+
+/// Attributes that must not be there before, or must.
+fn extended(dir: &Path, round: u64) {
+    let path = dir.join(format!("x{}", round % 3));
+    let file = File::create(&path).unwrap();
+    let set = |name: &str, value: &[u8], flags| rustix::fs::fsetxattr(&file, name, value, flags);
+    for name in ["user.a", "trusted.b"] {
+        assert_eq!(set(name, b"0", XattrFlags::REPLACE), Err(Errno::NODATA));
+        set(name, b"1", XattrFlags::CREATE).unwrap();
+        assert_eq!(set(name, b"2", XattrFlags::CREATE), Err(Errno::EXIST));
+        set(name, &round.to_le_bytes(), XattrFlags::REPLACE).unwrap();
+        let mut value = [0; 8];
+        assert_eq!(rustix::fs::fgetxattr(&file, name, &mut value), Ok(8));
+        assert_eq!(u64::from_le_bytes(value), round);
+        rustix::fs::fremovexattr(&file, name).unwrap();
+        assert_eq!(rustix::fs::fremovexattr(&file, name), Err(Errno::NODATA));
+    }
+    fs::remove_file(&path).unwrap();
+}
+
+/// Ranges of a file that are given room, emptied, cleared.
+fn ranges(dir: &Path, round: u64) {
+    let path = dir.join("ranges");
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+    file.write_all_at(&[round as u8 | 1; 40_000], 0).unwrap();
+    let allocate = |flags, from, len| rustix::fs::fallocate(&file, flags, from, len);
+    allocate(FallocateFlags::KEEP_SIZE, 40_000, 100_000).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), 40_000);
+    allocate(FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 4_096, 8_192).unwrap();
+    allocate(FallocateFlags::ZERO_RANGE, 20_000, 30_000).unwrap();
+    assert_eq!(allocate(FallocateFlags::COLLAPSE_RANGE, 0, 4_096), Err(Errno::OPNOTSUPP));
+    assert_eq!(allocate(FallocateFlags::INSERT_RANGE, 0, 4_096), Err(Errno::OPNOTSUPP));
+    let back = fs::read(&path).unwrap();
+    assert_eq!(back.len(), 50_000);
+    let zeros = |range: std::ops::Range<usize>| back[range].iter().all(|b| *b == 0);
+    assert!(
+        zeros(4_096..12_288)
+            && zeros(20_000..50_000)
+            && !back[..4_096].contains(&0)
+            && !back[12_288..20_000].contains(&0)
+    );
 }

@@ -193,7 +193,7 @@ fn example(name: &str) -> PathBuf {
     static BUILT: std::sync::Once = std::sync::Once::new();
     BUILT.call_once(|| {
         if !program.exists() {
-            let cargo = ["build", "-p", "hf-fs", "--example", "mount_local", "--example", "engine_node"];
+            let cargo = ["build", "-p", "hf-fs", "--examples"];
             assert!(Command::new(env!("CARGO")).args(cargo).status().unwrap().success());
         }
     });

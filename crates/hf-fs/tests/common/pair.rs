@@ -3,7 +3,7 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -28,6 +28,20 @@ pub struct Pair {
     pub primary: Node,
     pub secondary: Node,
     pub epoch: u64,
+}
+
+/// [`super::load`] in another process: this one starts servers.
+pub struct OtherLoad(Child);
+
+impl OtherLoad {
+    /// Says how many rounds were done.
+    pub fn end(mut self) -> u64 {
+        drop(self.0.stdin.take());
+        let mut rounds = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut rounds).unwrap();
+        assert!(self.0.wait().unwrap().success(), "an application saw an error");
+        rounds.trim().parse().unwrap()
+    }
 }
 
 fn spawn(dir: &Path, arguments: &[String]) -> (Child, ChildStdin, Receiver<E>) {
@@ -123,6 +137,12 @@ impl Drop for Node {
         // SIGTERM: it unmounts.
         // SAFETY: our own child, not reaped yet.
         unsafe { libc::kill(self.keeper.id() as i32, libc::SIGTERM) };
+        // Unmounting waits for who waits for a server that isn't there (a test that failed): without the keeper they get an error.
+        let end = Instant::now() + Duration::from_secs(3);
+        while Instant::now() < end && matches!(self.keeper.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _killed = self.keeper.kill();
         let _reaped = self.keeper.wait();
         for path in [self.mount(), self.dir.path().join("data")] {
             let path = std::ffi::CString::new(path.into_os_string().into_encoded_bytes()).unwrap();
@@ -144,6 +164,13 @@ impl Pair {
         pair.primary.wait_for(&E::Mounted);
         pair.secondary.wait_for(&E::Mounted);
         pair
+    }
+
+    /// Applications on the primary's mount.
+    pub fn load(&self) -> OtherLoad {
+        let mut load = Command::new(example("load"));
+        let load = load.arg(self.primary.mount()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        OtherLoad(load.spawn().unwrap())
     }
 
     fn epoch(&self) -> Epoch {

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# fsx (random operations on one file, each read checked) on a replicated directory: alone, and while the primary's and the secondary's processes are
+# killed. It must see no error, and both copies must be equal afterwards. FSX_SEED repeats a run.
+# shellcheck source=tests/fs/tools.sh
+. "$(dirname "$(readlink -f "$0")")/tools.sh"
+
+crate fsx 0.3.2
+seed=${FSX_SEED:-$RANDOM}
+
+fsx() {
+    local operations=$1
+    shift
+    say "  $operations operations, seed $seed${*:+, $*}"
+    run "fsx (FSX_SEED=$seed)" "$@" "$TOOLS/bin/fsx" -q -f tests/fs/fsx.toml -N "$operations" -S "$seed" -P "$work" '{}/fsx'
+}
+
+fsx 3000
+fsx 6000 --kills 50
+fsx 4000 --kills 10 --secondary-kills 10

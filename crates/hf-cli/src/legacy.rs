@@ -32,7 +32,6 @@ const NOT_YET: &[&str] = &[
     "-H",
     "-E",
     "-G",
-    "-r",
     // Below cluster and module.
     "confcheck",
     "delkey",

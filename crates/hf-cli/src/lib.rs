@@ -15,6 +15,7 @@ mod exit;
 mod legacy;
 mod paths;
 mod print;
+mod special;
 mod verbs;
 
 use std::ffi::OsString;
@@ -25,6 +26,7 @@ use clap::{CommandFactory, Parser};
 pub use args::Cli;
 pub use error::CliError;
 pub use exit::EXIT_CODES;
+pub use special::names as special_commands;
 
 /// The tree of verbs, for help pages and completions.
 pub fn command() -> clap::Command {
@@ -33,6 +35,9 @@ pub fn command() -> clap::Command {
 
 /// Parses the arguments (the program's name first), runs the verb, prints errors, and gives the exit code.
 pub fn main(args: Vec<OsString>) -> ExitCode {
+    if let Some(code) = special::dispatch(&args) {
+        return code;
+    }
     let cli = match Cli::try_parse_from(legacy::translated(args)) {
         Ok(cli) => cli,
         Err(error) => return legacy::report(&error),

@@ -119,14 +119,44 @@ pub fn install(
     }
     make_dir(&paths.edited_modules(), 0o755)?;
     let target = paths.edited(&module);
-    let put = if how.again && target.is_dir() { hf_package::replace } else { hf_package::install };
+    let put = if how.again && target.is_dir() { unpack_over } else { unpack };
     if kind.is_dir() {
         install_directory(&package, &target, put)?;
     } else {
-        put(&package, &target, &Limits::default())?;
+        put(&package, &target)?;
     }
     let id = give_id(paths, &module, how.id)?;
     Ok((module, id))
+}
+
+/// This program as a process without rights, which decodes a package.
+#[cfg(not(test))]
+fn decoder() -> std::process::Command {
+    // What runs, also when the file was replaced by an upgrade meanwhile.
+    let mut decoder = std::process::Command::new("/proc/self/exe");
+    decoder.arg("unpack");
+    decoder
+}
+
+#[cfg(not(test))]
+fn unpack(package: &Path, target: &Path) -> Result<(), InstallError> {
+    hf_package::install_with(&mut decoder(), package, target, &Limits::default())
+}
+
+#[cfg(not(test))]
+fn unpack_over(package: &Path, target: &Path) -> Result<(), InstallError> {
+    hf_package::replace_with(&mut decoder(), package, target, &Limits::default())
+}
+
+/// In a test this program is the test.
+#[cfg(test)]
+fn unpack(package: &Path, target: &Path) -> Result<(), InstallError> {
+    hf_package::install(package, target, &Limits::default())
+}
+
+#[cfg(test)]
+fn unpack_over(package: &Path, target: &Path) -> Result<(), InstallError> {
+    hf_package::replace(package, target, &Limits::default())
 }
 
 /// A name without a directory means one of the packages that came with the product.
@@ -148,12 +178,10 @@ fn name_of(package: &Path) -> Result<ModuleName, ModuleError> {
 fn install_directory(
     dir: &Path,
     target: &Path,
-    put: fn(&Path, &Path, &Limits) -> Result<(), InstallError>,
+    put: fn(&Path, &Path) -> Result<(), InstallError>,
 ) -> Result<(), ModuleError> {
     let package = beside(target, "packed");
-    let done = hf_package::pack(dir, &package)
-        .map_err(ModuleError::from)
-        .and_then(|()| Ok(put(&package, target, &Limits::default())?));
+    let done = hf_package::pack(dir, &package).map_err(ModuleError::from).and_then(|()| Ok(put(&package, target)?));
     hf_host::files::remove_if_there(&package).map_err(failed("remove", &package))?;
     done
 }

@@ -79,6 +79,12 @@ pub enum Refused {
         /// The name, escaped.
         name: String,
     },
+    /// What the process that decodes packages says.
+    #[error("{why}")]
+    Decoder {
+        /// Its sentence.
+        why: String,
+    },
     /// No `conf/userconfig.xml`.
     #[error("it has no conf/userconfig.xml, so it isn't a module")]
     NotAModule,
@@ -90,6 +96,15 @@ pub enum InstallError {
     /// The package can't be read.
     #[error("can't read the package {path}")]
     Read {
+        /// The package.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The process that decodes packages can't be started.
+    #[error("the process that decodes the package {path} can't be started")]
+    Decoder {
         /// The package.
         path: PathBuf,
         /// The cause.

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use zip::ZipArchive;
@@ -11,32 +12,68 @@ use zip::ZipArchive;
 use crate::error::{InstallError, Refused};
 use crate::name::shown;
 use crate::plan::{Limits, Plan, PlannedFile, plan};
+use crate::receive;
+
+/// As [`install`], but a process of its own decodes the package: `decoder` must call [`crate::decode_as_nobody`]. What it says is
+/// judged as if the package itself said it.
+pub fn install_with(
+    decoder: &mut Command,
+    package_file: &Path,
+    target_dir: &Path,
+    limits: &Limits,
+) -> Result<(), InstallError> {
+    refuse_existing(target_dir)?;
+    place(target_dir, |fresh| receive::unpack(decoder, package_file, fresh, limits), |fresh| put_new(fresh, target_dir))
+}
+
+/// As [`replace`], with a process of its own as [`install_with`] has it.
+pub fn replace_with(
+    decoder: &mut Command,
+    package_file: &Path,
+    target_dir: &Path,
+    limits: &Limits,
+) -> Result<(), InstallError> {
+    place(
+        target_dir,
+        |fresh| receive::unpack(decoder, package_file, fresh, limits),
+        |fresh| exchange(fresh, target_dir),
+    )
+}
 
 /// Unpacks a package as `target_dir`, which must not be there yet; the directory it lies in must be.
 ///
 /// The contents are unpacked beside the target, written to the disk and then renamed, so that a power cut leaves
 /// the complete directory or none (and a `.NAME.unpacking`, which the next call removes).
 pub fn install(package_file: &Path, target_dir: &Path, limits: &Limits) -> Result<(), InstallError> {
-    if target_dir.symlink_metadata().is_ok() {
-        return Err(InstallError::AlreadyThere { path: target_dir.to_owned() });
+    refuse_existing(target_dir)?;
+    unpack_beside(package_file, target_dir, limits, |fresh| put_new(fresh, target_dir))
+}
+
+fn refuse_existing(target_dir: &Path) -> Result<(), InstallError> {
+    match target_dir.symlink_metadata() {
+        Ok(_) => Err(InstallError::AlreadyThere { path: target_dir.to_owned() }),
+        Err(_) => Ok(()),
     }
-    unpack_beside(package_file, target_dir, limits, |fresh| {
-        match renameat_with(CWD, fresh, CWD, target_dir, RenameFlags::NOREPLACE) {
-            Err(rustix::io::Errno::EXIST) => Err(InstallError::AlreadyThere { path: target_dir.to_owned() }),
-            other => other.map_err(|error| write_error("rename", fresh, error.into())),
-        }
-    })
+}
+
+fn put_new(fresh: &Path, target_dir: &Path) -> Result<(), InstallError> {
+    match renameat_with(CWD, fresh, CWD, target_dir, RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::EXIST) => Err(InstallError::AlreadyThere { path: target_dir.to_owned() }),
+        other => other.map_err(|error| write_error("rename", fresh, error.into())),
+    }
+}
+
+fn exchange(fresh: &Path, target_dir: &Path) -> Result<(), InstallError> {
+    renameat_with(CWD, fresh, CWD, target_dir, RenameFlags::EXCHANGE)
+        .map_err(|error| write_error("exchange", target_dir, error.into()))?;
+    fs::remove_dir_all(fresh).map_err(|error| write_error("remove the old", fresh, error))
 }
 
 /// Unpacks a package in the place of a directory that is there; the old one is removed when the new one is complete.
 ///
 /// At every moment the target is the old or the new directory as a whole.
 pub fn replace(package_file: &Path, target_dir: &Path, limits: &Limits) -> Result<(), InstallError> {
-    unpack_beside(package_file, target_dir, limits, |fresh| {
-        renameat_with(CWD, fresh, CWD, target_dir, RenameFlags::EXCHANGE)
-            .map_err(|error| write_error("exchange", target_dir, error.into()))?;
-        fs::remove_dir_all(fresh).map_err(|error| write_error("remove the old", fresh, error))
-    })
+    unpack_beside(package_file, target_dir, limits, |fresh| exchange(fresh, target_dir))
 }
 
 fn unpack_beside(
@@ -45,14 +82,23 @@ fn unpack_beside(
     limits: &Limits,
     put_in_place: impl FnOnce(&Path) -> Result<(), InstallError>,
 ) -> Result<(), InstallError> {
-    let (parent, fresh) = fresh_path(target_dir)?;
     let (mut archive, plan) = open(package_file, limits)?;
+    place(target_dir, |fresh| unpack(package_file, &mut archive, &plan, fresh), put_in_place)
+}
+
+/// Has the contents written beside the target, and then put in its place.
+fn place(
+    target_dir: &Path,
+    unpack: impl FnOnce(&Path) -> Result<(), InstallError>,
+    put_in_place: impl FnOnce(&Path) -> Result<(), InstallError>,
+) -> Result<(), InstallError> {
+    let (parent, fresh) = fresh_path(target_dir)?;
     let parent_file = File::open(&parent).map_err(|error| write_error("open", &parent, error))?;
     // One at a time, so that the leftover that is removed here is nobody's work in progress.
     flock(&parent_file, FlockOperation::NonBlockingLockExclusive)
         .map_err(|_| InstallError::Busy { path: parent.clone() })?;
     remove_leftover(&fresh)?;
-    let done = unpack(package_file, &mut archive, &plan, &fresh).and_then(|()| put_in_place(&fresh));
+    let done = unpack(&fresh).and_then(|()| put_in_place(&fresh));
     if let Err(cause) = done {
         return Err(clean_up(fresh, cause));
     }
@@ -76,9 +122,22 @@ fn fresh_path(target_dir: &Path) -> Result<(PathBuf, PathBuf), InstallError> {
 }
 
 fn open(package_file: &Path, limits: &Limits) -> Result<(ZipArchive<File>, Plan), InstallError> {
+    let file = File::open(package_file);
+    open_file(
+        package_file,
+        file.map_err(|source| InstallError::Read { path: package_file.to_owned(), source })?,
+        limits,
+    )
+}
+
+/// Opens a package and judges it by its directory; `package_file` is for messages.
+pub(crate) fn open_file(
+    package_file: &Path,
+    file: File,
+    limits: &Limits,
+) -> Result<(ZipArchive<File>, Plan), InstallError> {
     let unreadable = |source| InstallError::Read { path: package_file.to_owned(), source };
     let refused = |reason| InstallError::Refused { path: package_file.to_owned(), reason };
-    let file = File::open(package_file).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(unreadable(io::Error::other("it isn't a file")));
@@ -114,11 +173,11 @@ fn unpack(package_file: &Path, archive: &mut ZipArchive<File>, plan: &Plan, fres
     directories.iter().try_for_each(|directory| finish_directory(directory))
 }
 
-fn make_directory(path: &Path) -> Result<(), InstallError> {
+pub(crate) fn make_directory(path: &Path) -> Result<(), InstallError> {
     DirBuilder::new().mode(0o700).create(path).map_err(|error| write_error("make the directory", path, error))
 }
 
-fn finish_directory(path: &Path) -> Result<(), InstallError> {
+pub(crate) fn finish_directory(path: &Path) -> Result<(), InstallError> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
         .map_err(|error| write_error("set the mode of", path, error))?;
     File::open(path).and_then(|directory| directory.sync_all()).map_err(|error| write_error("sync", path, error))
@@ -137,22 +196,30 @@ fn unpack_file(
         source,
     };
     let mut entry = archive.by_index(file.index).map_err(|error| damaged(io::Error::other(error)))?;
-    let mut out = OpenOptions::new()
+    let mut out = create_file(&path)?;
+    copy(&mut entry, &mut out, file.bytes, &path, &damaged)?;
+    finish_file(&out, &path, file.executable)
+}
+
+pub(crate) fn create_file(path: &Path) -> Result<File, InstallError> {
+    OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(&path)
-        .map_err(|error| write_error("make", &path, error))?;
-    copy(&mut entry, &mut out, file.bytes, &path, &damaged)?;
-    let mode = if file.executable { 0o755 } else { 0o644 };
+        .open(path)
+        .map_err(|error| write_error("make", path, error))
+}
+
+pub(crate) fn finish_file(out: &File, path: &Path, executable: bool) -> Result<(), InstallError> {
+    let mode = if executable { 0o755 } else { 0o644 };
     out.set_permissions(fs::Permissions::from_mode(mode))
-        .map_err(|error| write_error("set the mode of", &path, error))?;
-    out.sync_all().map_err(|error| write_error("sync", &path, error))
+        .map_err(|error| write_error("set the mode of", path, error))?;
+    out.sync_all().map_err(|error| write_error("sync", path, error))
 }
 
 /// Copies exactly the size that was planned with; a byte more or fewer is damage. The end of the entry is where its
 /// checksum is compared.
-fn copy(
+pub(crate) fn copy(
     entry: &mut impl Read,
     out: &mut File,
     bytes: u64,
@@ -174,7 +241,7 @@ fn copy(
     }
 }
 
-fn join(fresh: &Path, parts: &[String]) -> PathBuf {
+pub(crate) fn join(fresh: &Path, parts: &[String]) -> PathBuf {
     parts.iter().fold(fresh.to_owned(), |path, part| path.join(part))
 }
 

@@ -17,16 +17,22 @@
 //! Owners and times in the package mean nothing: files come out as whoever unpacks, 0644, or 0755 if they can be run
 //! (every file in `bin/` can).
 //!
-//! **Known gap:** the package is decoded in the process that calls, with its rights. A decoder that runs as `nobody` in a
-//! process of its own would also contain a bug in the decompressor (safe Rust, without C); this isn't there yet.
+//! The package is decoded by a process of its own ([`install_with`], [`decode_as_nobody`]), which runs as `nobody`, may open no file
+//! for writing, start nothing and reach no network: it reads the package from its standard input and writes plain records, and
+//! whoever unpacks judges names and sizes again before anything is written. So a bug in the decompressor is one of a process that can
+//! do nothing. [`install`] decodes in the process that calls, for tools and tests that have no rights themselves.
 
+mod decode;
 mod error;
 mod install;
 mod name;
 mod pack;
 mod plan;
+mod receive;
+mod stream;
 
+pub use decode::decode_as_nobody;
 pub use error::{InstallError, PackError, Refused};
-pub use install::{install, replace};
+pub use install::{install, install_with, replace, replace_with};
 pub use pack::pack;
 pub use plan::Limits;

@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         "daemon" => {
             let args = Daemon::parse_from(&args[1..]);
             log_to_stderr();
+            link_special_commands(&hf_host::Paths::from_environment());
             hf_daemon::run(hf_daemon::DaemonArgs { node: args.node })
         }
         "heart" => {
@@ -60,8 +61,32 @@ fn main() -> ExitCode {
             log_to_stderr();
             hf_rfs::run(&args.args)
         }
+        // Before anything is read or started: it gives its rights away first.
+        "unpack" => match hf_package::decode_as_nobody() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE, // standard output is for the package alone, and its reader notices
+        },
         "keeper" => keeper(&Keeper::parse_from(&args[1..]).module),
         _ => hf_cli::main(args),
+    }
+}
+
+/// SAFEBIN holds the special commands (reference 004, 14.4) as links to this program. What is there already is somebody's choice.
+fn link_special_commands(paths: &hf_host::Paths) {
+    let safebin = paths.safe().join("private/bin");
+    let program = paths.safe().join("holdfast");
+    let make = || -> std::io::Result<()> {
+        std::fs::create_dir_all(&safebin)?;
+        for name in hf_cli::special_commands() {
+            match std::os::unix::fs::symlink(&program, safebin.join(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    };
+    if let Err(error) = make() {
+        tracing::warn!(%error, "the special commands can't be linked into {}", safebin.display());
     }
 }
 

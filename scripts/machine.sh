@@ -64,7 +64,8 @@ no_cluster_of_debians_own() {
 
 # build PROFILE PACKAGE...: with cargo's own progress.
 build() {
-    local profile=$1 package packages=()
+    # The library of virtual host names goes with every build: the lab looks for it beside the binary.
+    local profile=$1 package packages=(-p hf-vhost)
     shift
     for package in "$@"; do packages+=(-p "$package"); done
     cargo build --locked --profile "$profile" "${packages[@]}" || fail "the build failed; its messages stand above."

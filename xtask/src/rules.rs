@@ -46,6 +46,7 @@ pub const LAYERS: &[(&str, Layer)] = &[
     ("hf-bus", Shell { core: &["hf-types", "hf-wire"] }),
     ("hf-fs", Shell { core: &["hf-types", "hf-wire", "hf-replica"] }),
     ("hf-lab", Shell { core: &["hf-types", "hf-config"] }),
+    ("hf-vhost", Shell { core: &[] }),
     ("hf-host", Common),
     ("hf-daemon", Loop),
     ("hf-heart", Loop),

@@ -26,6 +26,7 @@ mod ports;
 mod run;
 mod shell;
 mod time;
+mod vhost;
 mod watchdog;
 
 pub use run::{DaemonArgs, run};

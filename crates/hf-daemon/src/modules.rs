@@ -1,5 +1,6 @@
 //! Installed and configured modules: what is on disk, and changing it. Nothing of a module is run here.
 
+use crate::vhost::{self, VhostError};
 use crate::{copy, lastconfig};
 use hf_config::{Boot, Cluster, Diagnostics, ModuleConfig, check_module};
 use hf_host::Paths;
@@ -57,6 +58,8 @@ impl Configured {
 pub enum ModuleError {
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Vhost(#[from] VhostError),
     #[error(transparent)]
     Name(#[from] BadName),
     #[error("{path} gives no name for the module: name it with -m")]
@@ -282,7 +285,9 @@ pub fn config(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> 
     }
     write_durably(&fresh.join("id"), format!("{id}\n").as_bytes(), 0o644)?;
     // What was copied is what counts: somebody may have edited meanwhile.
-    check(&fresh, module, cluster)?;
+    let (config, _) = check(&fresh, module, cluster)?;
+    make_dir(&fresh.join("bin"), 0o755)?;
+    vhost::write_all(paths, &config.virtual_host_names, &fresh.join("bin"))?;
     renameat_with(CWD, &fresh, CWD, &target, RenameFlags::EXCHANGE)
         .map_err(|error| failed("exchange", &target)(error.into()))?;
     sync_parent(&target).map_err(failed("sync", &target))?;

@@ -35,6 +35,11 @@ impl Paths {
         &self.safevar
     }
 
+    /// What `<vhost>` preloads into programs.
+    pub fn vhost_library(&self) -> PathBuf {
+        self.safe.join("private/lib/libhf_vhost.so")
+    }
+
     /// Packaged modules.
     pub fn packages(&self) -> PathBuf {
         self.safe.join("Application_Modules")

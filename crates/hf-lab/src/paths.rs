@@ -7,6 +7,9 @@ pub const RUN: &str = "/run/holdfast-lab";
 /// Disk images, the client's root, the binary under test. Large, sparse.
 pub const IMAGES: &str = "/var/lib/holdfast-lab";
 
+/// The library of virtual host names: its file's name, beside the binary and in `SAFE/private/lib`.
+pub const VHOST_LIBRARY: &str = "libhf_vhost.so";
+
 /// The paths of one lab.
 #[derive(Debug, Clone)]
 pub struct Paths {
@@ -69,6 +72,11 @@ impl Paths {
     /// The binary that every node runs, copied at `up` so that a new build can't change a running lab.
     pub fn binary(&self) -> PathBuf {
         self.images.join("holdfast")
+    }
+
+    /// What `<vhost>` preloads; there only if it was built beside the binary.
+    pub fn vhost_library(&self) -> PathBuf {
+        self.images.join(VHOST_LIBRARY)
     }
 
     /// Packaged modules that every node finds in `SAFE/Application_Modules`.

@@ -10,7 +10,7 @@ use crate::down;
 use crate::error::{Context, LabError, Result, entries, mkdir};
 use crate::node::boot::boot_all;
 use crate::node::root;
-use crate::paths::Paths;
+use crate::paths::{Paths, VHOST_LIBRARY};
 use crate::process::self_exe;
 use crate::state::{DiskKind, Lab, Lock, check_name};
 use crate::switch;
@@ -120,6 +120,10 @@ fn make(name: &str, args: &UpArgs, binary: &Path, packages: Option<&Path>, paths
     // From now on all we start can be found, even if this process is killed.
     helpers.join()?;
     copy_binary(binary, &paths.binary())?;
+    let library = binary.with_file_name(VHOST_LIBRARY);
+    if library.exists() {
+        copy_binary(&library, &paths.vhost_library())?;
+    }
     copy_packages(packages, &paths.packages())?;
     let nodes: Vec<String> = (1..=args.nodes).map(|n| format!("node{n}")).collect();
     cluster::prepare(paths, &args.lan, &nodes)?;

@@ -72,7 +72,7 @@ pub(crate) static SERVICE: Spec = Spec {
         ("rfs", Served),
         ("vip", Served),
         ("user", Served),
-        ("vhost", NotYet("virtual host names")),
+        ("vhost", Served),
         ("farm", NotYet("farm modules")),
         ("errd", NotYet("watching over the application's processes")),
         ("check", NotYet("checkers")),

@@ -13,6 +13,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use crate::addr;
 use crate::disk::loopdev;
 use crate::error::{Context, Result, entries, mkdir, write};
+use crate::paths::VHOST_LIBRARY;
 use crate::process::check;
 use crate::state::Lab;
 
@@ -219,6 +220,12 @@ fn install(lab: &Lab, machine: &str, root: &Path) -> Result<()> {
         bind(&paths.binary(), &target)?;
     }
     copy_missing(&paths.packages(), &safe.join("Application_Modules"))?;
+    let library = paths.vhost_library();
+    if library.exists() {
+        let lib = safe.join("private/lib");
+        mkdir(&lib)?;
+        std::fs::copy(&library, lib.join(VHOST_LIBRARY)).context(|| format!("copying {}", library.display()))?;
+    }
     if machine == addr::CLIENT {
         return Ok(());
     }

@@ -22,6 +22,11 @@ struct Cli {
 enum Chore {
     /// Check that every crate depends only on what its layer allows, and that pure crates stay pure
     Layering,
+    /// Write the manual pages and the shells' completions into a directory, for packages
+    Docs {
+        #[arg(default_value = "target/docs")]
+        dir: String,
+    },
     /// Run every scenario of tests/e2e many times at random moments and write the table
     Soak {
         /// --rounds N, --minutes N (drawn at random), --table FILE, --only NAME
@@ -33,6 +38,7 @@ enum Chore {
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().chore {
         Chore::Layering => layering(),
+        Chore::Docs { dir } => docs(&dir),
         Chore::Soak { options } => soak(&options),
     }
 }
@@ -50,6 +56,26 @@ fn layering() -> anyhow::Result<ExitCode> {
     }
     eprintln!("layering: {} violation(s); the rules stand in xtask/src/rules.rs", violations.len());
     Ok(ExitCode::FAILURE)
+}
+
+/// `man/holdfast*.1`, `completions/holdfast.bash` and so on, by the program itself.
+fn docs(dir: &str) -> anyhow::Result<ExitCode> {
+    let dir = root().join(dir);
+    let man = dir.join("man");
+    let man = man.to_str().context("the directory's name is no UTF-8")?;
+    cargo(&["run", "--locked", "-q", "-p", "holdfast", "--", "man-pages", man])?;
+    std::fs::create_dir_all(dir.join("completions"))?;
+    for shell in ["bash", "zsh", "fish"] {
+        let args = ["run", "--locked", "-q", "-p", "holdfast", "--", "completions", shell];
+        let output = Command::new(graph::cargo_program()).args(args).current_dir(root()).output();
+        let output = output.with_context(|| format!("can't run cargo {}", args.join(" ")))?;
+        if !output.status.success() {
+            bail!("completions for {shell}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        std::fs::write(dir.join("completions").join(format!("holdfast.{shell}")), output.stdout)?;
+    }
+    println!("manual pages and completions are in {}", dir.display());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn soak(options: &[String]) -> anyhow::Result<ExitCode> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hf_bus::{BusError, Connection, connect};
+use hf_types::ModuleName;
 use hf_wire::bus::{Reply, Request, Role};
 use tokio::net::UnixStream;
 
@@ -20,8 +21,9 @@ const DOT_EVERY: Duration = Duration::from_millis(500);
 
 /// Sends a request and gives the replies that carry something. What the daemon says on the way is printed.
 pub(crate) async fn ask(request: Request, output: Output) -> Result<Vec<Reply>, CliError> {
-    let socket = Paths::from_environment().admin_socket();
-    let mut connection = patiently_connect(&socket).await?;
+    let paths = Paths::from_environment();
+    let heart = module_of(&request).map(|module| paths.heart_socket(module));
+    let mut connection = patiently_connect(&paths.admin_socket(), heart.as_deref()).await?;
     connection.send(&request).await?;
     let mut replies = Vec::new();
     loop {
@@ -57,7 +59,15 @@ fn show_diagnostics(text: &str, json: &serde_json::Value, output: Output) -> Res
     }
 }
 
-async fn patiently_connect(socket: &Path) -> Result<Connection<UnixStream>, CliError> {
+/// The module whose heart answers this too, while there is no daemon.
+fn module_of(request: &Request) -> Option<&ModuleName> {
+    match request {
+        Request::Control { module, .. } | Request::Set { module, .. } | Request::Print { module, .. } => Some(module),
+        _ => None,
+    }
+}
+
+async fn patiently_connect(socket: &Path, heart: Option<&Path>) -> Result<Connection<UnixStream>, CliError> {
     let mut dots = 0;
     loop {
         match connect(socket, Role::Command).await {
@@ -74,6 +84,12 @@ async fn patiently_connect(socket: &Path) -> Result<Connection<UnixStream>, CliE
                 end_dots(dots);
                 return Err(error.into());
             }
+        }
+        if let Some(heart) = heart
+            && let Ok(connection) = connect(heart, Role::Command).await
+        {
+            end_dots(dots);
+            return Ok(connection);
         }
         if dots == DOTS {
             end_dots(dots);

@@ -26,6 +26,11 @@ impl Paths {
         self.safevar.join("run/admin.sock")
     }
 
+    /// A started module's own socket.
+    pub(crate) fn heart_socket(&self, module: &ModuleName) -> PathBuf {
+        self.safevar.join("run").join(module.as_str()).join("heart.sock")
+    }
+
     /// An installed module as the administrator edits it.
     pub(crate) fn module(&self, module: &ModuleName) -> PathBuf {
         self.safe.join("modules").join(module.as_str())

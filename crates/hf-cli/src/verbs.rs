@@ -8,11 +8,13 @@ mod control;
 mod level;
 mod log;
 mod logsave;
+mod manual;
 mod message;
 mod module;
 mod set;
 mod state;
 mod support;
+mod timeline;
 pub(crate) mod variables;
 mod waitstate;
 
@@ -48,7 +50,10 @@ pub(crate) enum Verb {
     Level(level::Level),
     Dump(support::Dump),
     Clean(support::Clean),
-    Completion(completion::Completion),
+    Timeline(timeline::Timeline),
+    Completions(completion::Completions),
+    #[command(hide = true)]
+    ManPages(manual::ManPages),
 }
 
 pub(crate) async fn run(verb: Verb, output: Output) -> Result<ExitCode, CliError> {
@@ -72,6 +77,8 @@ pub(crate) async fn run(verb: Verb, output: Output) -> Result<ExitCode, CliError
         Verb::Level(verb) => level::run(verb, output),
         Verb::Dump(verb) => support::dump(verb, output).await,
         Verb::Clean(verb) => support::clean(verb, output).await,
-        Verb::Completion(verb) => completion::run(&verb),
+        Verb::Timeline(verb) => timeline::run(verb, output).await,
+        Verb::Completions(verb) => completion::run(&verb),
+        Verb::ManPages(verb) => manual::run(&verb),
     }
 }

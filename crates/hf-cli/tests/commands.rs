@@ -287,6 +287,8 @@ fn the_module_comes_from_the_environment() {
 
 #[test]
 fn completion_for_a_shell() {
-    let output = without_daemon(&["completion", "bash"], &[]);
-    assert!(out(&output).contains("waitstate"));
+    for verb in ["completions", "completion"] {
+        let output = without_daemon(&[verb, "bash"], &[]);
+        assert!(out(&output).contains("waitstate"));
+    }
 }

@@ -237,6 +237,63 @@ fn level_names_machine_system_version_and_licence() {
 }
 
 #[test]
+fn a_timeline_of_the_last_failover() {
+    let line = |ms: i64, text: &str| json!({ "at_us": ms * 1000, "process": "heart", "level": "E", "counter": 0, "text": text });
+    let replies = || {
+        reply(json!({ "reply": "log", "lines": [
+            line(1_000, "Resource heartbeat.flow set to down by heart"),
+            line(1_002, "Reason of failover: no heartbeat"),
+            line(3_002, "Local state ALONE green"),
+        ] }))
+    };
+    let (asked, output) = with_daemon(replies(), &["timeline", "-m", "pg", "--last"]);
+    assert_eq!((&asked["request"], &asked["levels"]), (&json!("log"), &json!(["C", "U", "E", "S"])));
+    assert_eq!(
+        out(&output),
+        "First sign: 1970-01-01 00:00:01.000000\n\n\
+         Since first  Step       Process  What\n\
+         0.0 ms       0.0 ms     heart    Resource heartbeat.flow set to down by heart\n\
+         2.0 ms       2.0 ms     heart    Reason of failover: no heartbeat\n\
+         2002.0 ms    2000.0 ms  heart    Local state ALONE green\n\n\
+         From the first sign to the stable state: 2002.0 ms\n"
+    );
+    let (_, output) = with_daemon(replies(), &["timeline", "-m", "pg", "-o", "json"]);
+    let value: Value = serde_json::from_str(&out(&output)).expect("JSON");
+    assert_eq!(
+        (&value["failover"]["ended"], &value["failover"]["steps"][2]["since_before_us"]),
+        (&json!(true), &json!(2_000_000))
+    );
+    let none = reply(json!({ "reply": "log", "lines": [] }));
+    let (_, output) = with_daemon(none, &["timeline", "-m", "pg"]);
+    assert_eq!(out(&output), "The log of pg on this node has no failover and no swap.\n");
+}
+
+#[test]
+fn a_manual_page_of_every_command() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let dir = place.path().join("man");
+    let output = without_daemon(&["man-pages", dir.to_str().expect("a name")], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let page = |name: &str| std::fs::read_to_string(dir.join(name)).expect(name);
+    assert!(page("holdfast.1").contains(".TH holdfast 1"));
+    assert!(page("holdfast-module-getports.1").contains("firewall"));
+    assert!(page("holdfast-state.1").contains("PRIM 3"));
+    assert!(!dir.join("holdfast-man-pages.1").exists());
+}
+
+#[test]
+fn while_there_is_no_daemon_the_module_s_own_heart_answers() {
+    let (asked, output) =
+        common::with_heart(vec![Reply::Done], "pg", &["set", "-m", "pg", "-r", "custom.x", "-v", "up"]);
+    assert_eq!(asked["request"], "set");
+    assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""), "and nobody is told to wait");
+    let (asked, _) = common::with_heart(vec![Reply::Done], "pg", &["printe", "-m", "pg", "x"]);
+    assert_eq!(asked["request"], "print");
+    let (asked, _) = common::with_heart(vec![Reply::Done], "pg", &["stop", "-m", "pg", "-i", "errd"]);
+    assert_eq!((&asked["request"], &asked["by"]), (&json!("control"), &json!("detector:errd")));
+}
+
+#[test]
 fn an_unknown_module_comes_with_the_nearest_one() {
     let hint = "did you mean pg? 'holdfast module list' shows all";
     let refusal = || Reply::Error {

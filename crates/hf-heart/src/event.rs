@@ -1,7 +1,7 @@
 use hf_bus::Outbox;
 use hf_net::NetEvent;
 use hf_node::heart::HeartInput;
-use hf_types::{Assignment, Caller, Command};
+use hf_types::{Assignment, Caller, Command, Level};
 use hf_wire::bus::{DaemonToHeart, Reply, RfsToHeart};
 use std::net::IpAddr;
 use tokio::sync::{mpsc, oneshot};
@@ -60,6 +60,12 @@ pub enum Event {
     },
     /// An interface or an address changed.
     Network(NetEvent),
+    /// `printi`, `printe` that came to the heart's own socket.
+    Print {
+        level: Level,
+        by: String,
+        text: String,
+    },
     /// New lines are in the ring.
     Bell,
 }

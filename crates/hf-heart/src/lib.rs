@@ -8,7 +8,6 @@ mod boost;
 mod event;
 mod lanes;
 mod load;
-mod log;
 mod replication;
 mod run;
 mod scripts;

@@ -1,9 +1,9 @@
 //! Start of the process.
 
 use crate::application::Application;
+use crate::event::Event;
 use crate::lanes::Lanes;
 use crate::load::{LoadError, Loaded, load};
-use crate::log::Log;
 use crate::replication::Replication;
 use crate::scripts::Scripts;
 use crate::shell::{OWN_TICKETS, Reported, Shell};
@@ -11,7 +11,7 @@ use crate::vips::Vips;
 use crate::{boost, socket};
 use hf_exec::{CgroupError, PidFile, PidFileError};
 use hf_host::files::{FileError, make_dir, with_causes};
-use hf_host::{Paths, random};
+use hf_host::{Paths, ProcessLog, random};
 use hf_node::heart::{HeartActor, HeartInput};
 use hf_store::RingError;
 use hf_types::{Caller, Command, Incarnation, ModuleName, NodeName};
@@ -123,6 +123,7 @@ fn assemble(
 ) -> Result<Shell, StartError> {
     let Loaded { member, applied, heart, lanes, vips } = loaded;
     let config = applied.config;
+    let bell = events.clone();
     let application = Application::prepare()?;
     let tcp_reset = config.vip.as_ref().is_some_and(|vip| vip.tcp_reset);
     let dirs = config.rfs.iter().flat_map(|rfs| &rfs.replicated).map(|replicated| replicated.dir.clone()).collect();
@@ -130,7 +131,8 @@ fn assemble(
     let lanes = Lanes::open(lanes, &member.key, module, heart.me.as_str(), heart.peer.as_str(), permanent_arp);
     Ok(Shell {
         lanes: lanes.map_err(io("listen for heartbeats"))?,
-        log: Log::open(paths, module, events.clone())?,
+        // The loop only goes away with the whole process.
+        log: ProcessLog::open(paths, module, "heart", move || drop(bell.send(Event::Bell)))?,
         scripts: Scripts::new(paths, module, config.user.as_ref(), application.clone(), events.clone()),
         application,
         vips: Vips::open(vips, tcp_reset, events.clone()).map_err(io("open the network"))?,

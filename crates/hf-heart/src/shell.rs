@@ -3,12 +3,11 @@
 use crate::application::Application;
 use crate::event::Event;
 use crate::lanes::{Lanes, Refused};
-use crate::log::Log;
 use crate::replication::Replication;
 use crate::scripts::Scripts;
 use crate::vips::Vips;
 use hf_bus::Outbox;
-use hf_host::{clock, random};
+use hf_host::{ProcessLog, clock, random, wake};
 use hf_node::heart::{HeartActor, HeartEffect, HeartInput};
 use hf_types::{Instant, Ticket};
 use hf_wire::bus::{HeartToDaemon, Reply};
@@ -16,15 +15,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// A loop that comes back this much later than it meant to has stood still: it is told before anything else.
-const STALL: Duration = Duration::from_millis(150);
-/// With nothing to wait for it looks around this often, so that a stall is noticed then too.
-const IDLE: Duration = Duration::from_millis(500);
-
 pub struct Shell {
     pub actor: HeartActor,
     pub lanes: Lanes,
-    pub log: Log,
+    pub log: ProcessLog,
     pub scripts: Scripts,
     pub application: Application,
     pub vips: Vips,
@@ -89,16 +83,11 @@ impl Shell {
     }
 
     fn wake_at(&self) -> Instant {
-        let idle = clock::now() + IDLE;
-        self.actor.next_deadline().map_or(idle, |(deadline, _)| deadline.min(idle))
+        wake::at(self.actor.next_deadline().map(|(deadline, _)| deadline))
     }
 
     fn notice_stall(&mut self, wake: Instant) {
-        let late = clock::now().since(wake);
-        if late >= STALL {
-            let for_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
-            self.inputs.push_back(HeartInput::Stalled { for_ms });
-        }
+        self.inputs.extend(wake::stalled_ms(wake).map(|for_ms| HeartInput::Stalled { for_ms }));
     }
 
     fn report_refused(&mut self) {
@@ -177,6 +166,7 @@ impl Shell {
             }
             Event::VipClaimed { address, by } => self.inputs.extend(self.vips.claimed(address, by)),
             Event::Network(event) => self.inputs.extend(self.vips.seen(&event)),
+            Event::Print { level, by, text } => self.log.print(level, by, text),
             Event::Bell => self.tell_daemon(&HeartToDaemon::Bell),
         }
     }

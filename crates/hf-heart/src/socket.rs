@@ -100,6 +100,10 @@ async fn command(mut connection: Connection<UnixStream>, events: &Events) -> Res
             drop(events.send(Event::Set { assignment, answer }));
             answered.await.unwrap_or_else(|_| error("the module stopped before it answered"))
         }
+        Request::Print { level, by, text, .. } => {
+            drop(events.send(Event::Print { level, by, text }));
+            Reply::Done
+        }
         _ => error("a heart only takes start, stop, set and the like; ask the daemon"),
     };
     connection.send(&reply).await

@@ -7,6 +7,9 @@ pub mod files;
 pub mod fuse;
 pub mod module;
 pub mod paths;
+pub mod process_log;
 pub mod random;
+pub mod wake;
 
 pub use paths::Paths;
+pub use process_log::ProcessLog;

@@ -7,7 +7,6 @@ mod event;
 mod fence;
 mod heart;
 mod load;
-mod log;
 mod places;
 mod run;
 mod shell;

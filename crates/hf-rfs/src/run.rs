@@ -4,12 +4,11 @@ use crate::event::Event;
 use crate::fence::Fence;
 use crate::heart::keep_connected;
 use crate::load::{LoadError, Loaded, load};
-use crate::log::Log;
 use crate::shell::Shell;
 use hf_exec::{PidFile, PidFileError};
 use hf_fs::engine::{Engine, EngineError};
 use hf_host::files::with_causes;
-use hf_host::{Paths, random};
+use hf_host::{Paths, ProcessLog, random};
 use hf_node::rfs::{RfsActor, RfsInput};
 use hf_store::RingError;
 use hf_types::{Incarnation, ModuleName, NodeName};
@@ -68,7 +67,7 @@ async fn live(module: &ModuleName) -> Result<(), StartError> {
     let Loaded { rfs, engine } = load(&paths, module, node_name()?)?;
     let fence = Fence::new(&paths, module).map_err(|source| StartError::Io { what: "learn who I am", source })?;
     fence.take_back();
-    let log = Log::open(&paths, module)?;
+    let log = ProcessLog::open(&paths, module, "rfs", || {})?;
     let (sender, events) = mpsc::unbounded_channel();
     let to_loop = sender.clone();
     // The loop only goes away with the whole process.

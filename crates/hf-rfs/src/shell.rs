@@ -2,10 +2,9 @@
 
 use crate::event::Event;
 use crate::fence::Fence;
-use crate::log::Log;
 use hf_bus::Outbox;
 use hf_fs::engine::Engine;
-use hf_host::clock;
+use hf_host::{ProcessLog, clock, wake};
 use hf_node::rfs::{RfsActor, RfsEffect, RfsInput};
 use hf_types::Instant;
 use hf_wire::bus::RfsToHeart;
@@ -13,14 +12,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// A loop that comes back this much later than it meant to has stood still.
-const STALL: Duration = Duration::from_millis(150);
-const IDLE: Duration = Duration::from_millis(500);
-
 pub struct Shell {
     pub actor: RfsActor,
     pub engine: Engine,
-    pub log: Log,
+    pub log: ProcessLog,
     pub fence: Fence,
     pub heart: Option<Outbox>,
     /// What a heart that comes back is told first.
@@ -55,15 +50,11 @@ impl Shell {
     }
 
     fn wake_at(&self) -> Instant {
-        let idle = clock::now() + IDLE;
-        self.actor.next_deadline().map_or(idle, |(deadline, _)| deadline.min(idle))
+        wake::at(self.actor.next_deadline().map(|(deadline, _)| deadline))
     }
 
     fn notice_stall(&mut self, wake: Instant) {
-        let late = clock::now().since(wake);
-        if late >= STALL {
-            self.inputs.push_back(RfsInput::Stalled { for_ms: u64::try_from(late.as_millis()).unwrap_or(u64::MAX) });
-        }
+        self.inputs.extend(wake::stalled_ms(wake).map(|for_ms| RfsInput::Stalled { for_ms }));
     }
 
     fn work(&mut self) {

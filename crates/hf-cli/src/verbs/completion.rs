@@ -1,4 +1,4 @@
-//! `completion`: what a shell needs to complete our command lines.
+//! `completions`: what a shell needs to complete our command lines.
 
 use std::process::ExitCode;
 
@@ -11,13 +11,14 @@ use crate::print;
 
 /// Prints a completion script for a shell
 ///
-/// For bash: holdfast completion bash >/etc/bash_completion.d/holdfast
+/// For bash: holdfast completions bash >/etc/bash_completion.d/holdfast
 #[derive(Debug, Args)]
-pub(crate) struct Completion {
+#[command(alias = "completion")]
+pub(crate) struct Completions {
     shell: Shell,
 }
 
-pub(crate) fn run(verb: &Completion) -> Result<ExitCode, CliError> {
+pub(crate) fn run(verb: &Completions) -> Result<ExitCode, CliError> {
     let mut script = Vec::new();
     clap_complete::generate(verb.shell, &mut Cli::command(), "holdfast", &mut script);
     print::text(&String::from_utf8_lossy(&script))?;

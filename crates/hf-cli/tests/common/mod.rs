@@ -10,14 +10,24 @@ use tempfile::TempDir;
 
 /// Answers one command with these replies, and gives what was asked.
 pub fn with_daemon(replies: Vec<Reply>, args: &[&str]) -> (Value, Output) {
+    answered(replies, args, "admin.sock", Role::Daemon)
+}
+
+/// As [`with_daemon`], but it is the module's heart that answers, and there is no daemon.
+pub fn with_heart(replies: Vec<Reply>, module: &str, args: &[&str]) -> (Value, Output) {
+    answered(replies, args, &format!("{module}/heart.sock"), Role::Heart)
+}
+
+fn answered(replies: Vec<Reply>, args: &[&str], socket: &str, role: Role) -> (Value, Output) {
     let place = tempfile::tempdir().expect("a temporary directory");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    std::fs::create_dir(place.path().join("run")).expect("a directory");
-    let listener = runtime.block_on(async { tokio::net::UnixListener::bind(place.path().join("run/admin.sock")) });
+    let socket = place.path().join("run").join(socket);
+    std::fs::create_dir_all(socket.parent().expect("it lies in a directory")).expect("a directory");
+    let listener = runtime.block_on(async { tokio::net::UnixListener::bind(socket) });
     let listener = listener.expect("a socket");
     let asked = runtime.spawn(async move {
         let (stream, _) = listener.accept().await.expect("the command connects");
-        let mut connection = accept(stream, Role::Daemon).await.expect("it says hello");
+        let mut connection = accept(stream, role).await.expect("it says hello");
         let request: Request = connection.receive().await.expect("it asks").expect("it asks something");
         for reply in replies {
             connection.send(&reply).await.expect("it listens");

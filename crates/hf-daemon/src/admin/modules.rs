@@ -87,3 +87,36 @@ impl Admin {
         Err(Failure::hinted(message, &hint))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hf_host::Paths;
+    use hf_store::{Limits, Store};
+
+    fn admin(paths: Paths) -> Admin {
+        std::fs::create_dir_all(paths.database().parent().expect("a directory")).expect("a directory");
+        let store = Store::open(&paths.database(), Limits::default(), drop).expect("a store");
+        let (events, _) = tokio::sync::mpsc::channel(1);
+        Admin { paths, given: None, events, store, changing: tokio::sync::Mutex::new(()) }
+    }
+
+    #[test]
+    fn the_nearest_of_the_modules_is_named() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let paths = Paths::new(place.path().join("safe"), place.path().join("var"));
+        for module in ["postgresql", "web", "lastconfig"] {
+            std::fs::create_dir_all(paths.edited_modules().join(module)).expect("a directory");
+        }
+        let admin = admin(paths);
+        let hint = |name: &str| admin.check_known(&name.parse().expect("a name")).map_err(|failure| failure.hint);
+        assert_eq!(hint("web"), Ok(()));
+        assert_eq!(hint("safeadmin"), Ok(()), "the daemon's own log");
+        let near = |name: &str| Err(Some(format!("did you mean {name}? 'holdfast module list' shows all")));
+        assert_eq!(hint("postgrseql"), near("postgresql"));
+        assert_eq!(hint("wed"), near("web"));
+        let far = Err(Some("holdfast module install -m oracle PACKAGE".to_owned()));
+        assert_eq!(hint("oracle"), far);
+        assert_eq!(hint("lastconfig").map_err(|hint| hint.is_some()), Err(true), "that is no module");
+    }
+}

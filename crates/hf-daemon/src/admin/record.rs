@@ -63,7 +63,8 @@ fn words(request: &Request) -> Option<(Option<&ModuleName>, String)> {
         Request::ModuleUninstall { module } => (Some(module), "module uninstall".to_owned()),
         Request::Config { module } => (Some(module), "config".to_owned()),
         Request::Deconfig { module } => (Some(module), "deconfig".to_owned()),
-        Request::Control { module, command, by } => (Some(module), format!("{command} -i {by}")),
+        Request::Control { module, command, by } if by.is_detector() => (Some(module), format!("{command} -i {by}")),
+        Request::Control { module, command, .. } => (Some(module), command.to_string()),
         Request::Set { module, assignment } => {
             (Some(module), format!("set -r {} -v {} -i {}", assignment.name, assignment.value, assignment.by))
         }

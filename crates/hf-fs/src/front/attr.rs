@@ -90,20 +90,19 @@ fn system_time(sec: i64, nsec: u32) -> SystemTime {
 
 /// A time as the stream carries it; "now" becomes this node's time.
 pub(super) fn stamp(time: TimeOrNow) -> Stamp {
-    let time = match time {
-        TimeOrNow::SpecificTime(time) => time,
-        TimeOrNow::Now => SystemTime::now(),
+    let (time, given) = match time {
+        TimeOrNow::SpecificTime(time) => (time, true),
+        TimeOrNow::Now => (SystemTime::now(), false),
     };
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => Stamp { sec: after.as_secs() as i64, nsec: after.subsec_nanos() },
-        Err(before) => {
+        // fuser takes seconds and nanoseconds off 1970 one after the other; nanoseconds count forward in fact.
+        Err(before) if given => {
             let before = before.duration();
-            let borrow = i64::from(before.subsec_nanos() > 0);
-            Stamp {
-                sec: -(before.as_secs() as i64) - borrow,
-                nsec: (1_000_000_000 - before.subsec_nanos()) % 1_000_000_000,
-            }
+            Stamp { sec: -(before.as_secs() as i64), nsec: before.subsec_nanos() }
         }
+        // A clock from before 1970.
+        Err(_) => Stamp::default(),
     }
 }
 
@@ -112,10 +111,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_before_1970_survive() {
-        for (sec, nsec) in [(0, 0), (1, 5), (-1, 0), (-1, 999_999_999), (-5, 1), (1 << 33, 7)] {
-            let there = stamp(TimeOrNow::SpecificTime(system_time(sec, nsec)));
-            assert_eq!((there.sec, there.nsec), (sec, nsec));
-        }
+    fn times_before_1970_are_what_the_kernel_said() {
+        let from_fuser = |sec: u64, nsec| TimeOrNow::SpecificTime(UNIX_EPOCH - Duration::new(sec, nsec));
+        assert_eq!(stamp(from_fuser(1, 999_999_999)), Stamp { sec: -1, nsec: 999_999_999 });
+        assert_eq!(stamp(from_fuser(5, 0)), Stamp { sec: -5, nsec: 0 });
+        let later = TimeOrNow::SpecificTime(UNIX_EPOCH + Duration::new(1 << 33, 7));
+        assert_eq!(stamp(later), Stamp { sec: 1 << 33, nsec: 7 });
+        assert_eq!(system_time(-1, 999_999_999), UNIX_EPOCH - Duration::new(0, 1));
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode, RenameFlags, XattrFlags};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, RenameFlags, XattrFlags};
 use rustix::io::Errno;
 
 /// Applications that check what they get.
@@ -26,7 +26,7 @@ impl Load {
     /// One directory a job in `root`.
     pub fn start(root: &Path) -> Load {
         let (over, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let jobs: [fn(&Path, u64); 7] = [names, contents, unlinked, attributes, special, extended, ranges];
+        let jobs: [fn(&Path, u64); 8] = [names, contents, unlinked, attributes, special, extended, ranges, locks];
         let threads = jobs
             .into_iter()
             .enumerate()
@@ -181,4 +181,16 @@ fn ranges(dir: &Path, round: u64) {
             && !back[..4_096].contains(&0)
             && !back[12_288..20_000].contains(&0)
     );
+}
+
+/// A lock is held by one only.
+fn locks(dir: &Path, _round: u64) {
+    let open = || OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("lock")).unwrap();
+    let (one, two) = (open(), open());
+    // A process that is being started has a copy of the last round's descriptor for a moment: it may have to wait.
+    rustix::fs::flock(&one, FlockOperation::LockExclusive).unwrap();
+    std::thread::sleep(Duration::from_millis(2));
+    assert_eq!(rustix::fs::flock(&two, FlockOperation::NonBlockingLockExclusive), Err(Errno::WOULDBLOCK));
+    drop(one);
+    rustix::fs::flock(&two, FlockOperation::LockExclusive).unwrap();
 }

@@ -117,16 +117,16 @@ impl Place {
 #[allow(dead_code)]
 pub fn assert_same(here: &Path, there: &Path) {
     let (mut a, mut b) = (BTreeMap::new(), BTreeMap::new());
-    describe(here, here, &mut a);
-    describe(there, there, &mut b);
+    describe(Path::new("."), here, &mut a);
+    describe(Path::new("."), there, &mut b);
     let paths: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
     let differ = paths.iter().filter(|path| a.get(**path) != b.get(**path));
     let text: Vec<_> = differ.take(5).map(|p| format!("{p:?}\n  {:?}\n  {:?}", a.get(*p), b.get(*p))).collect();
     assert!(text.is_empty(), "the copies differ:\n{}", text.join("\n"));
 }
 
-/// Everything of a tree that is replicated, by path.
-fn describe(root: &Path, at: &Path, all: &mut BTreeMap<PathBuf, String>) {
+/// Everything of a tree that is replicated, by path (which may be longer than the kernel takes: `at` is a short one).
+fn describe(path: &Path, at: &Path, all: &mut BTreeMap<PathBuf, String>) {
     let meta = std::fs::symlink_metadata(at).unwrap();
     let mut text = format!(
         "mode {:o} owner {}:{} size {} mtime {}.{:09} links {} rdev {:x} xattrs {:?}",
@@ -145,11 +145,14 @@ fn describe(root: &Path, at: &Path, all: &mut BTreeMap<PathBuf, String>) {
     } else if meta.is_file() {
         text += &format!(" {}", blake3::hash(&std::fs::read(at).unwrap()));
     } else if meta.is_dir() {
-        for entry in std::fs::read_dir(at).unwrap() {
-            describe(root, &entry.unwrap().path(), all);
+        let dir = std::fs::File::open(at).unwrap();
+        let short = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&dir)));
+        for entry in std::fs::read_dir(&short).unwrap() {
+            let name = entry.unwrap().file_name();
+            describe(&path.join(&name), &short.join(&name), all);
         }
     }
-    all.insert(at.strip_prefix(root).unwrap().to_owned(), text);
+    all.insert(path.to_owned(), text);
 }
 
 fn xattrs(at: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {

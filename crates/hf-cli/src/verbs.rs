@@ -74,7 +74,7 @@ pub(crate) async fn run(verb: Verb, output: Output) -> Result<ExitCode, CliError
         Verb::Printi(verb) => message::information(verb, output).await,
         Verb::Printe(verb) => message::event(verb, output).await,
         Verb::Cmdlog(verb) => cmdlog::run(verb, output).await,
-        Verb::Level(verb) => level::run(verb, output),
+        Verb::Level(verb) => level::run(verb, output).await,
         Verb::Dump(verb) => support::dump(verb, output).await,
         Verb::Clean(verb) => support::clean(verb, output).await,
         Verb::Timeline(verb) => timeline::run(verb, output).await,

@@ -257,7 +257,6 @@ fn wrong_calls_are_answered_before_anything_is_asked() {
         (&["-H", "*", "state"], "Error: -H isn't served yet\n"),
         (&["swap", "nosync", "-m", "pg"], "Error: swap nosync isn't served yet\n"),
         (&["log", "-m", "pg", "-l", "fr"], "Error: log -l fr isn't served yet\n"),
-        (&["level", "-m", "pg"], "Error: level -m pg (the script `level` of a module) isn't served yet\n"),
     ] {
         let output = without_daemon(args, &[]);
         assert_eq!((err(&output).as_str(), output.status.code()), (expected, Some(2)), "{args:?}");
@@ -291,4 +290,13 @@ fn completion_for_a_shell() {
         let output = without_daemon(&[verb, "bash"], &[]);
         assert!(out(&output).contains("waitstate"));
     }
+}
+
+#[test]
+fn level_of_a_module_shows_what_its_script_says() {
+    let said = Reply::Said { text: "version 3\u{1b}[31m".to_owned() };
+    let (asked, output) = with_daemon(vec![said, Reply::Done], &["level", "-m", "pg"]);
+    assert_eq!(asked, json!({ "request": "module_script", "module": "pg", "script": "level" }));
+    assert!(out(&output).ends_with("\nversion 3\u{fffd}[31m\n"), "{}", out(&output));
+    assert_eq!(output.status.code(), Some(0));
 }

@@ -4,6 +4,7 @@ mod cluster_orders;
 mod logs;
 mod modules;
 mod record;
+mod scripts;
 mod support;
 
 use self::record::Record;
@@ -17,7 +18,7 @@ use hf_host::Paths;
 use hf_host::cluster::{self, ClusterError, Identity};
 use hf_host::files::with_causes;
 use hf_store::Store;
-use hf_types::{ModuleName, NodeName};
+use hf_types::{ModuleName, NodeName, Script};
 use hf_wire::bus::{Reply, Request, Role};
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,6 +186,7 @@ impl Admin {
             }
             Request::ModuleUninstall { module } => self.remove(module, true).await,
             Request::Deconfig { module } => self.remove(module, false).await,
+            Request::ModuleScript { module, script } => self.ask_script(module, script).await,
             Request::Modules => self.modules().await,
             Request::Ports { module } => self.ports(module).await,
             Request::ModuleInfo { module } => self.module_info(module).await,
@@ -210,26 +212,35 @@ impl Admin {
             let message = format!("the module {module} runs; its configuration can be changed while it is stopped");
             return Err(Failure::hinted(message, &format!("holdfast stop -m {module}")));
         }
-        let (paths, given) = (self.paths.clone(), self.given.clone());
+        let (paths, given, name) = (self.paths.clone(), self.given.clone(), module.clone());
         let (diagnostics, loaded) = blocking(move || {
             let cluster = cluster_of(&paths, given.clone())?;
-            let diagnostics = installed::config(&paths, &module, Some(&cluster))?;
+            let diagnostics = installed::config(&paths, &name, Some(&cluster))?;
             Ok::<_, Failure>((diagnostics, load(&paths, given)))
         })
         .await??;
         self.reload(loaded).await?;
-        Ok(unless_empty(&diagnostics))
+        let mut replies = unless_empty(&diagnostics);
+        let bin = self.paths.user_bin(&module);
+        let done = "the configuration is applied, but: ";
+        replies.extend(self.follow_with_script(&module, Script::Config, &bin, done).await?);
+        Ok(replies)
     }
 
     async fn confcheck(&self, module: ModuleName) -> Replies {
         let (paths, given) = (self.paths.clone(), self.given.clone());
+        let name = module.clone();
         let diagnostics = blocking(move || {
             // Without a cluster the networks can't be checked; everything else can.
             let cluster = cluster_of(&paths, given).ok();
-            installed::confcheck(&paths, &module, cluster.as_ref())
+            installed::confcheck(&paths, &name, cluster.as_ref())
         })
         .await??;
-        Ok(unless_empty(&diagnostics))
+        let mut replies = unless_empty(&diagnostics);
+        // The script that is checked is the edited one, as all that is checked.
+        let bin = self.paths.edited(&module).join("bin");
+        replies.extend(self.follow_with_script(&module, Script::Confcheck, &bin, "").await?);
+        Ok(replies)
     }
 
     async fn ask(&self, ask: Ask) -> Replies {
@@ -284,6 +295,7 @@ fn about(request: &Request) -> Option<&ModuleName> {
     match request {
         Request::ModuleUninstall { module }
         | Request::Deconfig { module }
+        | Request::ModuleScript { module, .. }
         | Request::Ports { module }
         | Request::ModuleInfo { module }
         | Request::Config { module }

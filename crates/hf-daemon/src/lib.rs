@@ -28,5 +28,6 @@ mod shell;
 mod time;
 mod vhost;
 mod watchdog;
+mod wrappers;
 
 pub use run::{DaemonArgs, run};

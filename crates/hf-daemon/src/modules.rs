@@ -1,7 +1,7 @@
 //! Installed and configured modules: what is on disk, and changing it. Nothing of a module is run here.
 
 use crate::vhost::{self, VhostError};
-use crate::{copy, lastconfig};
+use crate::{copy, lastconfig, wrappers};
 use hf_config::{Boot, Cluster, Diagnostics, ModuleConfig, check_module};
 use hf_host::Paths;
 use hf_host::clock::wall_us;
@@ -288,6 +288,7 @@ pub fn config(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> 
     let (config, _) = check(&fresh, module, cluster)?;
     make_dir(&fresh.join("bin"), 0o755)?;
     vhost::write_all(paths, &config.virtual_host_names, &fresh.join("bin"))?;
+    wrappers::write(&fresh.join("bin"), paths, module, config.user.as_ref())?;
     renameat_with(CWD, &fresh, CWD, &target, RenameFlags::EXCHANGE)
         .map_err(|error| failed("exchange", &target)(error.into()))?;
     sync_parent(&target).map_err(failed("sync", &target))?;

@@ -29,6 +29,8 @@ pub const TERM_GRACE: Duration = Duration::from_secs(5);
 const KILL_GRACE: Duration = Duration::from_secs(2);
 const GROUP_POLL: Duration = Duration::from_millis(20);
 const BUSY_TRIES: u32 = 10;
+/// How long a look at the process table may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
 /// A script that runs longer than this is reported; then again each time that the time has doubled.
 pub const HANG_AFTER: Duration = Duration::from_secs(30);
 
@@ -212,8 +214,9 @@ async fn watch_hanging(group: Pid, first: Duration, report: &mut impl FnMut(Hang
 }
 
 async fn tell(group: Pid, started: Instant, report: &mut impl FnMut(Hang)) {
-    let hang = table::where_it_hangs(group, started.elapsed().as_secs()).await;
-    hang.into_iter().for_each(report);
+    // Bounded, because a script that has to be ended waits for this.
+    let hang = timeout(LOOK_LIMIT, table::where_it_hangs(group, started.elapsed().as_secs())).await;
+    hang.ok().flatten().into_iter().for_each(report);
 }
 
 /// SIGTERM to the group; what of it is left after `grace` gets SIGKILL.

@@ -12,6 +12,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+/// How long a script waits for its log to be shortened.
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
+
 pub struct Scripts {
     bin: PathBuf,
     environment: Vec<(String, String)>,
@@ -54,7 +57,10 @@ impl Scripts {
         tokio::spawn(async move {
             if let Some(log) = log_file.clone() {
                 // Before its first line, so that a module that runs for years has a bounded log, too.
-                aside(move || truncate_userlog(&log, limit_kb).map(drop)).await;
+                let shortened = aside(move || truncate_userlog(&log, limit_kb).map(drop));
+                if tokio::time::timeout(LOG_PATIENCE, shortened).await.is_err() {
+                    tracing::warn!("the user log's disk does not answer");
+                }
             }
             let cgroup = Some(application.cgroup());
             let spec = ScriptSpec { path, args, env, timeout, log_file, cgroup, ..ScriptSpec::default() };

@@ -5,7 +5,7 @@
 
 use hf_types::{
     Assignment, Caller, Colour, Command, CommandLine, Epoch, GrantReason, Incarnation, LogLine, ModuleName,
-    ModuleState, NodeName, Record, Resource, ResourceName, ResourceValue, RfsFault, Ticket,
+    ModuleState, NodeName, Record, Resource, ResourceName, ResourceValue, RfsFault, Script, Ticket,
 };
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,11 @@ pub enum Request {
     Deconfig {
         module: ModuleName,
     },
+    /// `state -v`, `level`: what the module's script of this name says, as [`Reply::Said`]; nothing if it has none.
+    ModuleScript {
+        module: ModuleName,
+        script: Script,
+    },
     /// start, stop, prim, second, swap, forcestop, stopstart. Answered when the module took it (`wait` false), or when
     /// the state it leads to is reached or refused.
     Control {
@@ -153,6 +158,10 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
+    /// What a script of the module printed.
+    Said {
+        text: String,
+    },
     /// A sentence for the person who waits.
     Progress {
         text: String,

@@ -74,8 +74,10 @@ fn main() -> ExitCode {
 /// SAFEBIN holds the special commands (reference 004, 14.4) as links to this program. What is there already is somebody's choice.
 fn link_special_commands(paths: &hf_host::Paths) {
     let safebin = paths.safe().join("private/bin");
-    let program = paths.safe().join("holdfast");
+    let installed = paths.safe().join("holdfast");
     let make = || -> std::io::Result<()> {
+        // A development tree has no installed program.
+        let program = if installed.exists() { installed.clone() } else { std::env::current_exe()? };
         std::fs::create_dir_all(&safebin)?;
         for name in hf_cli::special_commands() {
             match std::os::unix::fs::symlink(&program, safebin.join(name)) {

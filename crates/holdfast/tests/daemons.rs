@@ -141,3 +141,43 @@ fn hearts_outlive_the_daemon_and_their_own_death_moves_the_module() {
     one.ok(&["stop", "-m", "pg"]);
     one.ok(&["waitstate", "-m", "pg", "STOP"]);
 }
+
+#[test]
+fn scripts_of_commands_and_wrappers() {
+    if !inside("scripts_of_commands_and_wrappers") {
+        return;
+    }
+    let root = tempfile::tempdir_in("/var/lib").unwrap();
+    let one = Node::started(root.path(), "n1");
+    one.ok(&["cluster", "config", &one.write("c.xml", CLUSTER)]);
+    for script in ["config", "deconfig", "confcheck", "state", "level", "start_prim"] {
+        let body = format!("#!/bin/sh\necho \"${{0##*/}} $* of $SAFEMODULE\"\n[ ! -e {}/fail ]\n", one.root.display());
+        let path = one.write(&format!("pg/bin/{script}"), &body);
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    one.write("pg/conf/userconfig.xml", MODULE);
+    one.ok(&["module", "install", &one.root.join("pg").display().to_string()]);
+    let said = |words: &[&str]| String::from_utf8_lossy(&one.run(words).stderr).into_owned();
+    assert!(said(&["confcheck", "-m", "pg"]).contains("confcheck STOP STOP confcheck of pg"));
+    assert!(said(&["config", "-m", "pg"]).contains("config STOP STOP config of pg"));
+    assert!(one.ok(&["level", "-m", "pg"]).ends_with("level STOP STOP level of pg\n"));
+    let state = one.ok(&["state", "-v", "-m", "pg"]);
+    assert!(state.contains("Its script state says:\nstate STOP STOP state of pg\n"), "{state}");
+
+    one.write("fail", "");
+    assert!(one.refused(&["confcheck", "-m", "pg"]).contains("Script confcheck ended with exit code 1; it said:"));
+    assert!(one.refused(&["config", "-m", "pg"]).contains("the configuration is applied, but: Script config ended"));
+    std::fs::remove_file(one.root.join("fail")).unwrap();
+
+    let wrapper = one.root.join("safe/private/modules/pg/bin/pg_start_wrapper");
+    let ran = std::process::Command::new(wrapper).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "start_prim STOP ALONE start of pg\n");
+    let listed = std::process::Command::new(one.root.join("safe/private/bin/processtree")).output().unwrap();
+    assert_eq!(listed.status.code(), Some(2), "SAFEBIN has the special commands");
+
+    // Not even a script that fails keeps anybody from removing the module.
+    one.write("fail", "");
+    let removed = one.run(&["deconfig", "-m", "pg"]);
+    assert!(removed.status.success());
+    assert!(String::from_utf8_lossy(&removed.stderr).contains("deconfig STOP STOP deconfig of pg"));
+}

@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hf_types::catalogue::Class;
-use hf_types::{ModuleName, ModuleState, NodeName, Resource, ResourceName};
+use hf_types::{ModuleName, ModuleState, NodeName, Resource, ResourceName, Script};
 use hf_wire::bus::{ModuleStatus, Reply, Request, SyncProgress};
 
 use crate::admin;
 use crate::args::{ModuleArg, Output};
 use crate::error::CliError;
+use crate::paths::Paths;
 use crate::print;
 
 /// Shows the state of all modules, or of one, on every node that is heard
@@ -54,12 +55,29 @@ pub(crate) async fn run(verb: State, output: Output) -> Result<ExitCode, CliErro
         let module = module.ok_or_else(|| which("a history is about one"))?;
         return history(Request::ResourceHistory { module, name: verb.resource, last: verb.last }, output).await;
     }
-    let (_, modules) = ask(module, output).await?;
+    let (_, modules) = ask(module.clone(), output).await?;
+    let said = match module {
+        Some(module) if verb.verbose && has_script(&module) => {
+            super::level::said(module, Script::State, output).await?
+        }
+        _ => String::new(),
+    };
     match output {
-        Output::Json => print::json(&serde_json::json!({ "modules": modules }))?,
-        Output::Text => print::text(&shown(&modules, verb.verbose))?,
+        Output::Json => print::json(&serde_json::json!({ "modules": modules, "said": said }))?,
+        Output::Text => {
+            print::text(&shown(&modules, verb.verbose))?;
+            if !said.is_empty() {
+                print::text(&format!("\nIts script state says:\n{said}"))?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Most modules have none; then nobody is asked.
+fn has_script(module: &ModuleName) -> bool {
+    let applied = Paths::from_environment().safe.join("private/modules").join(module.as_str());
+    applied.join("bin").join(Script::State.as_str()).exists()
 }
 
 fn which(why: &str) -> CliError {

@@ -4,7 +4,7 @@ use super::{Admin, Failure, Replies, blocking};
 use crate::load::load;
 use crate::modules::{self, Installing};
 use crate::{lastconfig, ports};
-use hf_types::ModuleName;
+use hf_types::{ModuleName, Script};
 use hf_wire::bus::{ModuleEntry, Reply};
 
 impl Admin {
@@ -32,6 +32,9 @@ impl Admin {
             let message = format!("the module {module} runs; it can be removed while it is stopped");
             return Err(Failure::hinted(message, &format!("holdfast stop -m {module}")));
         }
+        // A script that fails keeps nobody from removing the module; it is said.
+        let bin = self.paths.user_bin(&module);
+        let undone = self.follow_with_script(&module, Script::Deconfig, &bin, "").await;
         let (paths, given) = (self.paths.clone(), self.given.clone());
         let (left, loaded) = blocking(move || {
             let left = modules::remove(&paths, &module, everything)?;
@@ -39,7 +42,9 @@ impl Admin {
         })
         .await??;
         self.reload(loaded).await?;
-        Ok(left.into_iter().map(|text| Reply::Progress { text }).collect())
+        let mut replies = undone.unwrap_or_else(|failure| vec![Reply::Progress { text: failure.message }]);
+        replies.extend(left.into_iter().map(|text| Reply::Progress { text }));
+        Ok(replies)
     }
 
     pub(super) async fn ports(&self, module: ModuleName) -> Replies {

@@ -73,6 +73,7 @@ fn words(request: &Request) -> Option<(Option<&ModuleName>, String)> {
         Request::ClusterConfinfo
         | Request::Cluster(ClusterOrder::Confcheck { .. } | ClusterOrder::State)
         | Request::Confcheck { .. }
+        | Request::ModuleScript { .. }
         | Request::State { .. }
         | Request::Log { .. }
         | Request::LogFollow { .. }

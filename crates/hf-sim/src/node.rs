@@ -7,6 +7,9 @@ use hf_node::rfs::RfsActor;
 use hf_types::{Colour, Instant, ModuleState, Record};
 use hf_wire::bus::HeartToDaemon;
 
+/// Datagrams that a socket holds for a process that does not read.
+const SOCKET_BUFFER: usize = 512;
+
 /// A process that runs one of the actors.
 #[derive(Clone, Debug)]
 pub struct Process<A> {
@@ -140,6 +143,12 @@ impl Node {
             let status = heart.actor.status();
             (status.state, status.colour)
         })
+    }
+
+    /// Whether the socket of a node that stands still takes one more: the kernel drops the newest when its buffer is full.
+    pub fn has_room_for(&self, what: &OnNode) -> bool {
+        let is_heartbeat = |what: &OnNode| matches!(what, OnNode::Heartbeat { .. });
+        !is_heartbeat(what) || self.waiting.iter().filter(|what| is_heartbeat(what)).count() < SOCKET_BUFFER
     }
 
     pub fn is_frozen(&self) -> bool {

@@ -222,7 +222,9 @@ impl World {
             return;
         }
         if self.nodes[node].is_frozen() {
-            self.nodes[node].waiting.push(what);
+            if self.nodes[node].has_room_for(&what) {
+                self.nodes[node].waiting.push(what);
+            }
             return;
         }
         self.run_on(node, what);

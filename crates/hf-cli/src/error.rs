@@ -48,6 +48,15 @@ pub enum CliError {
         #[source]
         source: io::Error,
     },
+    /// All modules are stopped, and the machine runs on.
+    #[error(
+        "all modules are stopped, but 'systemctl reboot' failed: restart the machine, or 'holdfast start' them again"
+    )]
+    Reboot {
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// A file can't be written.
     #[error("can't write {path}")]
     Write {

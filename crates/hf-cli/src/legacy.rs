@@ -10,23 +10,16 @@ use crate::print;
 
 /// Verbs of the reference (004, chapter 9 and 13) that are not served yet.
 const NOT_YET: &[&str] = &[
-    "boot",
     "checker",
     "confinfo",
     "errd",
-    "failover",
     "kill",
     "resource",
-    "restart",
     "rfssync",
     "rfsverify",
     "safeagent",
-    "shutdown",
     "snapshot",
-    "stopwait",
     "update",
-    "waitstart",
-    "waitstop",
     "webserver",
     "watch",
     "-H",

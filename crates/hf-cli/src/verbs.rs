@@ -1,10 +1,12 @@
 //! The verbs, one a file.
 
+mod boot;
 mod cluster;
 mod cmdlog;
 mod completion;
 mod config;
 mod control;
+mod date;
 mod level;
 mod log;
 mod logsave;
@@ -12,10 +14,12 @@ mod manual;
 mod message;
 mod module;
 mod set;
+mod shutdown;
 mod state;
 mod support;
 mod timeline;
 pub(crate) mod variables;
+mod waitstart;
 mod waitstate;
 
 use std::process::ExitCode;
@@ -39,6 +43,11 @@ pub(crate) enum Verb {
     #[command(flatten)]
     Control(control::Control),
     Waitstate(waitstate::Waitstate),
+    Boot(boot::Boot),
+    Shutdown(shutdown::Shutdown),
+    Reboot(shutdown::Reboot),
+    Waitstart(waitstart::Waitstart),
+    Waitstop(waitstart::Waitstop),
     State(state::State),
     Set(set::Set),
     Log(log::Log),
@@ -67,6 +76,11 @@ pub(crate) async fn run(verb: Verb, output: Output) -> Result<ExitCode, CliError
         Verb::Control(verb) => control::run(verb, output).await,
         Verb::Waitstate(verb) => waitstate::run(verb, output).await,
         Verb::Set(verb) => set::run(verb, output).await,
+        Verb::Boot(verb) => boot::run(verb, output).await,
+        Verb::Shutdown(verb) => shutdown::shutdown(verb, output).await,
+        Verb::Reboot(verb) => shutdown::reboot(verb, output).await,
+        Verb::Waitstart(verb) => waitstart::start(verb, output).await,
+        Verb::Waitstop(verb) => waitstart::stop(verb, output).await,
         Verb::State(verb) => state::run(verb, output).await,
         Verb::Log(verb) => log::run(verb, output).await,
         Verb::Logview(verb) => logsave::view(verb, output).await,

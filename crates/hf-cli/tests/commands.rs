@@ -250,12 +250,59 @@ fn package_makes_a_package() {
 }
 
 #[test]
+fn every_way_to_control_a_module() {
+    for (line, expected) in [
+        ("restart", json!("restart")),
+        ("stopwait", json!("stopwait")),
+        ("swap", json!("swap")),
+        ("swap nosync", json!("swapnosync")),
+        ("prim fullsync", json!("primfullsync")),
+        ("primforce", json!("primforce")),
+        ("second fullsync", json!("secondfullsync")),
+        ("secondforce -d 2016-03-01T12:00:00Z", json!({ "secondforce": 1_456_833_600 })),
+        ("failover on", json!("failoveron")),
+        ("failover off", json!("failoveroff")),
+    ] {
+        let args: Vec<&str> = line.split(' ').chain(["-m", "pg", "-i", "customscript"]).collect();
+        let (asked, output) = with_daemon(vec![Reply::Done], &args);
+        let request =
+            json!({ "request": "control", "module": "pg", "command": expected, "by": "detector:customscript" });
+        assert_eq!((asked, output.status.code()), (request, Some(0)), "{line}");
+    }
+    let (asked, _) = with_daemon(vec![Reply::Done], &["waitstart", "-m", "pg"]);
+    assert_eq!(asked, json!({ "request": "waitstart", "module": "pg" }));
+    let (asked, _) = with_daemon(vec![Reply::Done], &["waitstop", "-v", "pg"]);
+    assert_eq!(asked, json!({ "request": "waitstate", "module": "pg", "state": "STOP" }));
+    for wrong in ["secondforce -m pg", "secondforce -d yesterday -m pg", "failover -m pg", "failover maybe -m pg"] {
+        let output = without_daemon(&wrong.split(' ').collect::<Vec<_>>(), &[]);
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+    }
+}
+
+#[test]
+fn boot_and_shutdown() {
+    let rows = json!([{ "module": "pg", "boot": "auto", "by": "userconfig.xml" }, { "module": "web", "boot": "off", "by": "command" }]);
+    let reply: Reply = serde_json::from_value(json!({ "reply": "boot", "modules": rows })).expect("a reply");
+    let (asked, output) = with_daemon(vec![reply.clone(), Reply::Done], &["boot", "status"]);
+    assert_eq!(asked, json!({ "request": "boot", "module": null, "set": null }));
+    assert_eq!(out(&output), "Module  Boot  Set by\npg      auto  userconfig.xml\nweb     off   command\n");
+    let (asked, output) = with_daemon(vec![reply, Reply::Done], &["boot", "-m", "pg", "on"]);
+    assert_eq!((asked, out(&output).as_str()), (json!({ "request": "boot", "module": "pg", "set": true }), ""));
+    let (asked, _) = with_daemon(vec![Reply::Done], &["shutdown"]);
+    assert_eq!(asked, json!({ "request": "shutdown" }));
+    assert_eq!(
+        err(&without_daemon(&["boot", "on"], &[])),
+        "Error: which module? name it with -m AM, or set SAFEMODULE\n"
+    );
+    assert_eq!(err(&without_daemon(&["boot", "webstatus"], &[])), "Error: boot webstatus isn't served yet\n");
+}
+
+#[test]
 fn wrong_calls_are_answered_before_anything_is_asked() {
     for (args, expected) in [
         (&["stop"][..], "Error: which module? name it with -m AM, or set SAFEMODULE\n"),
-        (&["restart", "-m", "pg"], "Error: restart isn't served yet\n"),
+        (&["errd", "off", "-m", "pg"], "Error: errd isn't served yet\n"),
         (&["-H", "*", "state"], "Error: -H isn't served yet\n"),
-        (&["swap", "nosync", "-m", "pg"], "Error: swap nosync isn't served yet\n"),
         (&["log", "-m", "pg", "-l", "fr"], "Error: log -l fr isn't served yet\n"),
     ] {
         let output = without_daemon(args, &[]);

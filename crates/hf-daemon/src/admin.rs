@@ -8,6 +8,7 @@ mod scripts;
 mod support;
 
 use self::record::Record;
+use crate::boot;
 use crate::credentials::{self, Client};
 use crate::event::{Ask, Event, Events, Loaded, Snapshot};
 use crate::load::load;
@@ -194,6 +195,9 @@ impl Admin {
             Request::Confcheck { module } => self.confcheck(module).await,
             Request::Control { module, command, by } => self.ask(Ask::Control { module, command, by }).await,
             Request::Set { module, assignment } => self.ask(Ask::Set { module, assignment }).await,
+            Request::Shutdown => self.ask(Ask::Shutdown).await,
+            Request::Boot { module, set } => self.boot(module, set).await,
+            Request::Waitstart { module } => self.ask(Ask::Waitstart { module }).await,
             Request::Waitstate { module, state } => self.ask(Ask::Waitstate { module, state }).await,
             Request::State { module } => Ok(self.warned(self.state(module).await?)),
             Request::Log { module, last, levels } => self.log(module, last, levels).await,
@@ -241,6 +245,26 @@ impl Admin {
         let bin = self.paths.edited(&module).join("bin");
         replies.extend(self.follow_with_script(&module, Script::Confcheck, &bin, "").await?);
         Ok(replies)
+    }
+
+    async fn boot(&self, module: Option<ModuleName>, set: Option<bool>) -> Replies {
+        let _one_at_a_time = self.changing.lock().await;
+        let (paths, given) = (self.paths.clone(), self.given.clone());
+        let (wanted, missing) = (module.clone(), module.as_ref().map(|module| self.unknown(module)));
+        let (loaded, modules) = blocking(move || {
+            if let (Some(module), Some(on)) = (&wanted, set) {
+                boot::choose(&paths, given.clone(), module, on)?;
+            }
+            let loaded = load(&paths, given);
+            let rows = boot::statuses(&loaded, wanted.as_ref());
+            Ok::<_, Failure>((loaded, rows))
+        })
+        .await??;
+        if let Some(missing) = missing.filter(|_| modules.is_empty()) {
+            return Err(missing);
+        }
+        self.reload(loaded).await?;
+        Ok(vec![Reply::Boot { modules }])
     }
 
     async fn ask(&self, ask: Ask) -> Replies {
@@ -308,13 +332,15 @@ fn about(request: &Request) -> Option<&ModuleName> {
         | Request::ResourceHistory { module, .. }
         | Request::Dump { module }
         | Request::Clean { module, .. }
+        | Request::Waitstart { module }
         | Request::Waitstate { module, .. } => Some(module),
-        Request::State { module } => module.as_ref(),
+        Request::State { module } | Request::Boot { module, .. } => module.as_ref(),
         Request::ClusterConfig { .. }
         | Request::ClusterConfinfo
         | Request::Cluster(_)
         | Request::ModuleInstall { .. }
         | Request::Modules
+        | Request::Shutdown
         | Request::Commands { .. } => None,
     }
 }

@@ -1,17 +1,46 @@
 //! The first moments of a daemon: what runs already, what died meanwhile, what a boot asks for.
 
-use crate::event::{Ask, Event};
+use crate::event::{Ask, Event, Loaded};
 use crate::load::load;
 use crate::marker::{self, Marker};
-use crate::modules::Configured;
+use crate::modules::{Configured, ModuleError};
 use crate::shell::Shell;
 use hf_config::Boot;
+use hf_host::Paths;
 use hf_host::files::with_causes;
 use hf_host::{clock, random};
-use hf_node::daemon::{DaemonActor, DaemonInput, HeartExit};
-use hf_types::{Caller, Command, Event as LogEvent, Incarnation, ModuleName};
+use hf_node::daemon::{DaemonActor, DaemonInput, HeartExit, boot_word, starts_at_boot};
+use hf_types::{Caller, Command, Event as LogEvent, Incarnation, ModuleName, NodeName};
+use hf_wire::bus::BootStatus;
 use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// `boot -m AM on|off`: kept unless the configuration decides.
+///
+/// # Errors
+/// When the module is not configured, its attribute `boot` decides, or the file can't be written.
+pub(crate) fn choose(paths: &Paths, given: Option<NodeName>, module: &ModuleName, on: bool) -> Result<(), ModuleError> {
+    let loaded = load(paths, given);
+    let found = loaded.modules.iter().find(|(name, _)| name == module);
+    let Some((_, configured)) = found else {
+        return Err(ModuleError::NotInstalled { module: module.clone() });
+    };
+    if configured.boot() != Boot::Ignore {
+        return Err(ModuleError::BootIsConfigured { module: module.clone() });
+    }
+    Ok(marker::tell_boot(paths, module, on)?)
+}
+
+/// How it is, of one module or of all.
+pub(crate) fn statuses(loaded: &Loaded, only: Option<&ModuleName>) -> Vec<BootStatus> {
+    let wanted = |module: &ModuleName| only.is_none_or(|only| only == module);
+    let status = |(module, configured): &(ModuleName, Configured)| BootStatus {
+        module: module.clone(),
+        boot: boot_word(configured.boot(), configured.boot_told).to_owned(),
+        by: if configured.boot() == Boot::Ignore { "command" } else { "userconfig.xml" }.to_owned(),
+    };
+    loaded.modules.iter().filter(|(module, _)| wanted(module)).map(status).collect()
+}
 
 impl Shell {
     /// Takes over what is there: configuration, hearts that live, and what a boot asks for.
@@ -44,12 +73,7 @@ impl Shell {
             self.log(Some(module), &LogEvent::PreviousHaltUnexpected);
             self.notes.mark(module, Some(Marker::Halted));
         }
-        let wanted = match configured.boot() {
-            Boot::On => true,
-            Boot::Auto => marker.is_some(),
-            Boot::Off | Boot::Ignore => false,
-        };
-        if !wanted {
+        if !starts_at_boot(configured.boot(), configured.boot_told, marker.is_some()) {
             return self.notes.mark(module, None);
         }
         let (events, module) = (self.events.clone(), module.clone());

@@ -39,9 +39,24 @@ pub enum HeartEvent {
 
 /// What a command wants of the actor.
 pub enum Ask {
-    Control { module: ModuleName, command: Command, by: Caller },
-    Waitstate { module: ModuleName, state: ModuleState },
-    Set { module: ModuleName, assignment: Assignment },
+    Control {
+        module: ModuleName,
+        command: Command,
+        by: Caller,
+    },
+    Waitstart {
+        module: ModuleName,
+    },
+    /// Of all modules.
+    Shutdown,
+    Waitstate {
+        module: ModuleName,
+        state: ModuleState,
+    },
+    Set {
+        module: ModuleName,
+        assignment: Assignment,
+    },
 }
 
 impl Ask {
@@ -49,6 +64,8 @@ impl Ask {
         match self {
             Ask::Control { module, command, by } => DaemonInput::Control { ticket, module, command, by },
             Ask::Set { module, assignment } => DaemonInput::Set { ticket, module, assignment },
+            Ask::Shutdown => DaemonInput::ShutdownModules { ticket },
+            Ask::Waitstart { module } => DaemonInput::Waitstart { ticket, module },
             Ask::Waitstate { module, state } => DaemonInput::Waitstate { ticket, module, state },
         }
     }

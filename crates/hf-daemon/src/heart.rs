@@ -53,7 +53,7 @@ pub fn spawn(
     remove_if_there(&socket).map_err(failed("remove", &socket))?;
     let cgroup = make_cgroup(paths, module)?;
     let mut child = command(program, paths, me, module, cgroup.as_deref());
-    child.args(["heart", module.as_str(), "--first", first.as_str(), "--by"]).arg(&by.0);
+    child.args(["heart", module.as_str(), "--first", &first.argument(), "--by"]).arg(&by.0);
     let mut child = child.spawn().map_err(|source| SpawnError::Program { program: program.to_owned(), source })?;
     let pid = child.id().map_or(0, u32::cast_signed); // not waited for yet, so it has one
     let watch = Identity::of(pid).map_err(SpawnError::Gone).and_then(|identity| Ok(ProcessWatch::open(identity)?));

@@ -31,6 +31,17 @@ pub fn read(paths: &Paths, module: &ModuleName) -> Result<Option<Marker>, FileEr
     })
 }
 
+/// Whether `boot -m AM on` was said last.
+pub fn boot_told(paths: &Paths, module: &ModuleName) -> Result<bool, FileError> {
+    Ok(read_if_there(&paths.boot_choice(module))?.is_some_and(|text| text.trim() == "on"))
+}
+
+/// Keeps what `boot -m AM on|off` says, durably.
+pub fn tell_boot(paths: &Paths, module: &ModuleName, on: bool) -> Result<(), FileError> {
+    make_dir(&paths.module_run(module), 0o750)?;
+    write_durably(&paths.boot_choice(module), if on { b"on\n".as_slice() } else { b"off\n" }, 0o644)
+}
+
 /// Something to be written down.
 enum Note {
     Marker(ModuleName, Option<Marker>),
@@ -108,6 +119,18 @@ fn write(paths: &Paths, module: &ModuleName, marker: Option<&Marker>) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_boot_says_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::new(dir.path().join("safe"), dir.path().join("var"));
+        let one = "one".parse().unwrap();
+        assert!(!boot_told(&paths, &one).unwrap());
+        for on in [true, false, true] {
+            tell_boot(&paths, &one, on).unwrap();
+            assert_eq!(boot_told(&paths, &one).unwrap(), on);
+        }
+    }
 
     #[test]
     fn markers_are_written_in_their_order_and_before_the_end() {

@@ -8,7 +8,7 @@ use hf_host::clock::wall_us;
 use hf_host::cluster;
 use hf_host::files::{FileError, beside, failed, make_dir, names_in, read_if_there, sync_parent, write_durably};
 use hf_host::paths::LAST_CONFIGS;
-use hf_node::daemon::InstalledModule;
+use hf_node::daemon::{InstalledModule, boot_word};
 use hf_package::{InstallError, Limits, PackError};
 use hf_types::ports::ID_MAX;
 use hf_types::{BadName, ModuleName};
@@ -27,6 +27,8 @@ const STOP_TIMEOUT_MS: u64 = 300_000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Configured {
     pub id: u32,
+    /// `boot -m AM on` was said last.
+    pub boot_told: bool,
     pub config: ModuleConfig,
     /// Digest of what is applied, and when it was applied (seconds since 1970 UTC).
     pub signature: (String, i64),
@@ -45,6 +47,8 @@ impl Configured {
             replicates: self.config.rfs.is_some(),
             signature: self.signature.0.clone(),
             applied_s: self.signature.1,
+            boot_delay: Duration::from_millis(self.config.service.boot_delay_ms),
+            boot: boot_word(self.boot(), self.boot_told).to_owned(),
         }
     }
 
@@ -84,6 +88,8 @@ pub enum ModuleError {
     NotInstalled { module: ModuleName },
     #[error("the module {module} has no {path}")]
     NoUserconfig { module: ModuleName, path: PathBuf },
+    #[error("the attribute boot in the userconfig.xml of {module} decides; 'boot' is for modules without it")]
+    BootIsConfigured { module: ModuleName },
     #[error("the configuration of {module} has errors")]
     Invalid { module: ModuleName, diagnostics: Box<Diagnostics> },
     #[error("{path} is no file or directory: a module holds nothing else")]
@@ -401,7 +407,7 @@ fn read(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> Result
     let id = read_id(paths, module)?.ok_or_else(|| ModuleError::NotInstalled { module: module.clone() })?;
     let (config, _) = check(&paths.applied(module), module, cluster)?;
     let signature = hf_host::module::signature(&paths.applied(module))?.unwrap_or_default();
-    Ok(Configured { id, config, signature })
+    Ok(Configured { id, config, signature, boot_told: crate::marker::boot_told(paths, module)? })
 }
 
 #[cfg(test)]

@@ -43,8 +43,6 @@ pub struct Shell {
     pub(crate) notes: Notes,
     pub(crate) events: Events,
     pub(crate) answers: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
-    /// Modules that the actor was told to take down with the machine.
-    pub(crate) shutting_down: bool,
     /// Set when the loop is to end.
     pub(crate) exit: bool,
     pub(crate) given: Option<NodeName>,
@@ -98,7 +96,6 @@ impl Shell {
             modules: BTreeMap::new(),
             lanes: Lanes::none(),
             answers: BTreeMap::new(),
-            shutting_down: false,
             exit: false,
             applied: None,
             names_missing: false,
@@ -186,7 +183,6 @@ impl Shell {
             }
             Woken::Terminate => {
                 self.tell("asked to end: stopping every module");
-                self.shutting_down = true;
                 self.feed(DaemonInput::Shutdown);
             }
             Woken::Leave => {
@@ -256,7 +252,7 @@ impl Shell {
     /// Whether the module is meant to run on.
     fn note(&mut self, module: &ModuleName, message: &HeartToDaemon) {
         if matches!(message, HeartToDaemon::Stopped { restart: None }) {
-            self.notes.mark(module, self.shutting_down.then_some(Marker::Halted));
+            self.notes.mark(module, self.actor.is_closing().then_some(Marker::Halted));
         }
     }
 

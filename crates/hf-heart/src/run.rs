@@ -36,11 +36,7 @@ pub struct HeartArgs {
 }
 
 fn command(text: &str) -> Result<Command, String> {
-    use Command::{Forcestop, Prim, Primforce, Second, Shutdown, Start, Stop, Stopstart, Swap};
-    [Start, Stop, Forcestop, Stopstart, Prim, Primforce, Second, Swap, Shutdown]
-        .into_iter()
-        .find(|command| command.as_str() == text)
-        .ok_or_else(|| format!("{text:?} is no command of a module"))
+    Command::from_argument(text).ok_or_else(|| format!("{text:?} is no command of a module"))
 }
 
 /// Why a heart did not start. The module is as it was.

@@ -147,6 +147,11 @@ impl Paths {
         self.module_run(module).join("started")
     }
 
+    /// What `boot -m AM on|off` said last.
+    pub fn boot_choice(&self, module: &ModuleName) -> PathBuf {
+        self.module_run(module).join("boot")
+    }
+
     /// The module's cgroup, as the daemon that made it wrote it down.
     pub fn cgroup_note(&self, module: &ModuleName) -> PathBuf {
         self.module_run(module).join("cgroup")

@@ -293,6 +293,8 @@ mod tests {
             swap: SwapPhase::None,
             stopping: false,
             former: Former::None,
+            failover: true,
+            failover_version: 0,
         }
     }
 

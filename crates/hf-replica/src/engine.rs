@@ -5,7 +5,7 @@
 //!
 //! One engine serves one module: all its replicated directories share one link, one gate and one sequence.
 
-use hf_types::{Epoch, GenerationId, Incarnation, Record, RfsFault, Seq};
+use hf_types::{Epoch, GenerationId, Incarnation, Record, RfsFault, Seq, SyncWish};
 use serde::{Deserialize, Serialize};
 
 /// What the front end may do.
@@ -43,8 +43,8 @@ pub enum EngineCommand {
     /// A core message to the other core, in the order of the stream: it is received there ([`EngineEvent::Received`]) after
     /// everything that was appended before it has been applied. Dropped without a word when no link stands.
     Send(PeerMessage),
-    /// Primary: compare everything by content and send what differs, while writes flow. Gate is `Syncing`.
-    StartSync,
+    /// Primary: compare by content and send what differs, while writes flow. Gate is `Syncing`.
+    StartSync(SyncWish),
     /// Ends a synchronisation that runs; the link stays.
     StopSync,
     /// Primary: write the mount's dirty pages back and wait until everything appended so far is applied there (or, alone,
@@ -124,6 +124,9 @@ pub enum PeerMessage {
         /// Secondary: not 0 if the stream can go on from where this copy stands (after a broken link, a death of rfs on
         /// either side). The core says whether the record allows it; the data plane makes it 0 if its memory doesn't.
         applied: Seq,
+        /// Secondary: what an administrator asked of the synchronisation.
+        #[serde(default)]
+        wish: SyncWish,
     },
     /// Primary: I'm going to synchronise you; write "not consistent, not up to date" durably, then say `SyncReady`.
     SyncBegin {

@@ -18,6 +18,8 @@ pub struct Administrator {
     /// Since when a node's module is stopped, or waits red.
     pub stopped_since: [Option<Time>; 2],
     pub waits_since: [Option<Time>; 2],
+    /// `stopwait` was said there: somebody has to say `start`.
+    pub held: [bool; 2],
     /// Commands at random moments.
     pub busy: bool,
     /// When the last command was given.
@@ -66,6 +68,7 @@ impl World {
         }
         for node in 0..2 {
             self.start_what_is_stopped(node);
+            self.start_what_is_held(node);
         }
         if !self.calm && self.admin.busy && self.dice.admin.chance(60) {
             self.random_command();
@@ -101,6 +104,14 @@ impl World {
         }
     }
 
+    fn start_what_is_held(&mut self, node: usize) {
+        let patience = if self.calm { 2 * SEC } else { 2 * SEC + self.dice.admin.below(20 * SEC) };
+        if self.admin.held[node] && self.admin.waits_since[node].is_some_and(|at| self.now - at > patience) {
+            self.admin.held[node] = false;
+            self.command_soon(node, Command::Start);
+        }
+    }
+
     fn random_command(&mut self) {
         let node = self.dice.admin.below(2) as usize;
         let command = *self.dice.admin.pick(&[
@@ -114,8 +125,16 @@ impl World {
             Command::Second,
             Command::Start,
             Command::Forcestop,
+            Command::Restart,
+            Command::Restart,
+            Command::Stopwait,
+            Command::SwapNosync,
+            Command::SecondFullsync,
+            Command::FailoverOff,
+            Command::FailoverOn,
         ]);
         if self.nodes[node].powered {
+            self.admin.held[node] |= command == Command::Stopwait;
             self.command_soon(node, command);
         }
     }

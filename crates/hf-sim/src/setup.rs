@@ -82,6 +82,8 @@ impl Setup {
                 replicates: true,
                 signature: String::new(),
                 applied_s: 1,
+                boot_delay: Duration::ZERO,
+                boot: "off".to_owned(),
             }],
         }
     }

@@ -107,6 +107,7 @@ impl World {
                 self.fact(Fact::Granted { node, epoch, generation, why });
             }
             HeartToRfs::Deny { .. }
+            | HeartToRfs::Wish(_)
             | HeartToRfs::Awake { .. }
             | HeartToRfs::Fence { .. }
             | HeartToRfs::WriteOutdated { .. }

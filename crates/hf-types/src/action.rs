@@ -29,6 +29,76 @@ pub enum Command {
     Checkloop,
     /// Begin the counting anew.
     Resetloop,
+    /// Stop and start the application where it is; the module keeps its state.
+    Restart,
+    /// Leave the state, without poststop and prestart, and stay in WAIT until somebody says `start`.
+    Stopwait,
+    /// `swap nosync`: a swap never synchronises anything here, so this is a swap.
+    SwapNosync,
+    /// `prim fullsync`: as `prim`; the other copy is compared in full afterwards.
+    PrimFullsync,
+    /// `second fullsync`: as `second`; everything is compared, whatever is known of the copies.
+    SecondFullsync,
+    /// `secondforce -d DATE`: as `second`; files that were last changed before that moment (seconds since 1970 UTC) need not be compared
+    /// by content.
+    Secondforce(i64),
+    /// `failover on|off`: whether the secondary takes over by itself.
+    FailoverOn,
+    FailoverOff,
+}
+
+impl Command {
+    /// Every command; `secondforce` without a meaningful date.
+    const ALL: [Command; 20] = [
+        Command::Start,
+        Command::Stop,
+        Command::Forcestop,
+        Command::Stopstart,
+        Command::Prim,
+        Command::Primforce,
+        Command::Second,
+        Command::Swap,
+        Command::Shutdown,
+        Command::Restart,
+        Command::Stopwait,
+        Command::SwapNosync,
+        Command::PrimFullsync,
+        Command::SecondFullsync,
+        Command::Secondforce(0),
+        Command::FailoverOn,
+        Command::FailoverOff,
+        Command::Incloop,
+        Command::Checkloop,
+        Command::Resetloop,
+    ];
+
+    /// Whether it brings a stopped module out of STOP.
+    pub fn starts(self) -> bool {
+        matches!(self, Command::Start | Command::Prim | Command::PrimFullsync | Command::Primforce)
+            || self.starts_second()
+    }
+
+    /// Whether it starts a module as secondary.
+    pub fn starts_second(self) -> bool {
+        matches!(self, Command::Second | Command::SecondFullsync | Command::Secondforce(_))
+    }
+
+    /// One word for a command line of ours; [`Command::from_argument`] reads it.
+    pub fn argument(self) -> String {
+        match self {
+            Command::Secondforce(newer_than_s) => format!("secondforce={newer_than_s}"),
+            other => other.as_str().replace(' ', "-"),
+        }
+    }
+
+    /// The command of an [`argument`](Command::argument).
+    pub fn from_argument(text: &str) -> Option<Command> {
+        if let Some(date) = text.strip_prefix("secondforce=") {
+            return date.parse().ok().map(Command::Secondforce);
+        }
+        let dated = |command: &Command| matches!(command, Command::Secondforce(_));
+        Command::ALL.into_iter().find(|command| !dated(command) && command.argument() == text)
+    }
 }
 
 impl Command {
@@ -47,6 +117,14 @@ impl Command {
             Command::Incloop => "incloop",
             Command::Checkloop => "checkloop",
             Command::Resetloop => "resetloop",
+            Command::Restart => "restart",
+            Command::Stopwait => "stopwait",
+            Command::SwapNosync => "swap nosync",
+            Command::PrimFullsync => "prim fullsync",
+            Command::SecondFullsync => "second fullsync",
+            Command::Secondforce(_) => "secondforce",
+            Command::FailoverOn => "failover on",
+            Command::FailoverOff => "failover off",
         }
     }
 }
@@ -111,5 +189,20 @@ impl Caller {
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.strip_prefix(DETECTOR).unwrap_or(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_survives_its_argument() {
+        for command in Command::ALL.into_iter().chain([Command::Secondforce(1_456_790_400), Command::Secondforce(-5)]) {
+            assert!(!command.argument().contains(' '));
+            assert_eq!(Command::from_argument(&command.argument()), Some(command));
+        }
+        assert_eq!(Command::from_argument("secondforce"), None);
+        assert_eq!(Command::from_argument("swap nosync"), None);
     }
 }

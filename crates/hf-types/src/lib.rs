@@ -14,6 +14,7 @@ mod record;
 mod resource;
 mod script;
 mod state;
+mod sync;
 mod time;
 
 pub use action::{Action, Caller, Command};
@@ -26,4 +27,5 @@ pub use record::{CopyState, Record, Standing, UpToDate};
 pub use resource::{Assignment, History, Resource, ResourceValue, VALUE_MAX};
 pub use script::{Hang, Script, ScriptOutcome};
 pub use state::{Colour, ModuleState};
+pub use sync::SyncWish;
 pub use time::Instant;

@@ -83,6 +83,16 @@ impl Colour {
             Colour::Grey => "grey",
         }
     }
+
+    /// The word of newer versions for the same .
+    pub fn readiness(self) -> &'static str {
+        match self {
+            Colour::Red => "NotReady",
+            Colour::Magenta => "Transient",
+            Colour::Green => "Ready",
+            Colour::Grey => "Unknown",
+        }
+    }
 }
 
 impl fmt::Display for Colour {

@@ -147,6 +147,17 @@ pub enum Request {
         module: ModuleName,
         what: CleanWhat,
     },
+    /// `shutdown`: every module is stopped in good order; answered when all are.
+    Shutdown,
+    /// `boot [-m AM] [on|off|status]`; `set` none: only how it is.
+    Boot {
+        module: Option<ModuleName>,
+        set: Option<bool>,
+    },
+    /// Answered when the module is green, or refused when it comes to STOP.
+    Waitstart {
+        module: ModuleName,
+    },
     /// Answered when the module reaches this state, stable (red STOP, or green).
     Waitstate {
         module: ModuleName,
@@ -208,6 +219,9 @@ pub enum Reply {
     ClusterState {
         modules: Vec<ClusterModule>,
     },
+    Boot {
+        modules: Vec<BootStatus>,
+    },
     Installed {
         module: ModuleName,
         id: u32,
@@ -219,6 +233,16 @@ pub enum Reply {
         hint: Option<String>,
         exit_code: i32,
     },
+}
+
+/// Whether a module starts with the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootStatus {
+    pub module: ModuleName,
+    /// `on`, `off`, or `auto`: if it ran before.
+    pub boot: String,
+    /// `userconfig.xml` if its attribute `boot` says so, else `command`.
+    pub by: String,
 }
 
 /// A module as one node sees it.
@@ -334,6 +358,8 @@ pub enum HeartToRfs {
     /// What this node is to be. Repeated after rfs or the heart's link came back; idempotent. `Secondary` to a primary in
     /// step, after [`RfsToHeart::Drained`], is the swap: the role is handed over the link, and both stay in step.
     Become(RfsRole),
+    /// What was asked of the next synchronisation; said before `Become`, and repeated with it, until one has ended.
+    Wish(hf_types::SyncWish),
     /// Permission to acknowledge without the other copy. Durable before the first acknowledgement.
     Grant { epoch: Epoch, generation: hf_types::GenerationId, why: GrantReason },
     /// Not now: keep on not acknowledging.

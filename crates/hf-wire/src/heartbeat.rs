@@ -62,6 +62,9 @@ pub struct Heartbeat {
     pub stopping: bool,
     /// How this node came to be alone, for the tie-break of reference 004, 4.2.10.
     pub former: Former,
+    /// Whether a secondary takes over by itself, and how often that was chosen by a command; 0: never, the configuration holds.
+    pub failover: bool,
+    pub failover_version: u64,
 }
 
 /// A generation and the grant that it is about.
@@ -127,6 +130,10 @@ struct Frame {
     former: u32,
     #[prost(fixed64, optional, tag = "17")]
     promised: Option<u64>,
+    #[prost(bool, tag = "18")]
+    failover: bool,
+    #[prost(uint64, tag = "19")]
+    failover_version: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -183,6 +190,8 @@ impl Heartbeat {
             },
             stopping: self.stopping,
             promised: self.promised.map(|generation| generation.0),
+            failover: self.failover,
+            failover_version: self.failover_version,
             former: match self.former {
                 Former::None => 0,
                 Former::Prim => 1,
@@ -222,6 +231,8 @@ impl Heartbeat {
             },
             stopping: frame.stopping,
             promised: frame.promised.map(GenerationId),
+            failover: frame.failover,
+            failover_version: frame.failover_version,
             former: match frame.former {
                 0 => Former::None,
                 1 => Former::Prim,
@@ -378,6 +389,8 @@ mod tests {
             please_outdate: Some(Outdating { since: GenerationId(u64::MAX), epoch: Epoch(u64::MAX) }),
             swap: SwapPhase::Begun,
             promised: Some(GenerationId(u64::MAX)),
+            failover: true,
+            failover_version: u64::MAX,
             stopping: true,
             former: Former::Second,
         }
@@ -416,6 +429,9 @@ mod tests {
             please_outdate: Some(Outdating { since: GenerationId(9), epoch: Epoch(6) }),
             swap: SwapPhase::Asked,
             promised: None,
+            // Absent in the frames of before: nobody said anything.
+            failover: false,
+            failover_version: 0,
             stopping: false,
             former: Former::Prim,
         };

@@ -9,11 +9,13 @@ mod pair;
 mod random;
 mod recorder;
 pub mod scenarios;
+mod small;
 
 pub use lab::Lab;
 pub use pair::{Pair, Settings};
 pub use random::Random;
 pub use recorder::{Recorder, Summary};
+pub use small::{Module, Small};
 
 /// What one run of a scenario gave, a row of the soak's table.
 #[derive(Clone, Debug, serde::Serialize)]

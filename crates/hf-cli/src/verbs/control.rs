@@ -25,6 +25,10 @@ pub(crate) enum Control {
     Incloop(Incloop),
     Checkloop(Checkloop),
     Resetloop(Resetloop),
+    Restart(Restart),
+    Stopwait(Stopwait),
+    Secondforce(Secondforce),
+    Failover(Failover),
 }
 
 /// What all of them take.
@@ -59,7 +63,8 @@ pub(crate) struct Stop {
 pub(crate) struct Prim {
     #[command(flatten)]
     common: Common,
-    #[arg(value_parser = PossibleValuesParser::new(["fullsync"]), hide = true)]
+    /// Compare everything with the other node's copy afterwards, whatever is known of it
+    #[arg(value_parser = PossibleValuesParser::new(["fullsync"]))]
     how: Option<String>,
 }
 
@@ -77,7 +82,8 @@ pub(crate) struct Primforce {
 pub(crate) struct Second {
     #[command(flatten)]
     common: Common,
-    #[arg(value_parser = PossibleValuesParser::new(["fullsync"]), hide = true)]
+    /// Compare everything with the primary's copy, whatever is known of it
+    #[arg(value_parser = PossibleValuesParser::new(["fullsync"]))]
     how: Option<String>,
 }
 
@@ -86,7 +92,8 @@ pub(crate) struct Second {
 pub(crate) struct Swap {
     #[command(flatten)]
     common: Common,
-    #[arg(value_parser = PossibleValuesParser::new(["nosync"]), hide = true)]
+    /// Without synchronising afterwards: Holdfast never does, both copies stay in step
+    #[arg(value_parser = PossibleValuesParser::new(["nosync"]))]
     how: Option<String>,
 }
 
@@ -113,6 +120,22 @@ pub(crate) struct Incloop {
     common: Common,
 }
 
+/// Stops and starts the application where it runs; the module keeps its state, nothing fails over
+#[derive(Debug, Args)]
+pub(crate) struct Restart {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Stops the application and holds the module in WAIT until `start`; a primary hands over
+///
+/// Scripts poststop and prestart are not run.
+#[derive(Debug, Args)]
+pub(crate) struct Stopwait {
+    #[command(flatten)]
+    common: Common,
+}
+
 /// Says by exit code 1 that maxloop is reached
 #[derive(Debug, Args)]
 pub(crate) struct Checkloop {
@@ -127,23 +150,52 @@ pub(crate) struct Resetloop {
     common: Common,
 }
 
+/// Starts the module as secondary, with a copy restored from a backup of a date
+///
+/// For a copy that was restored from a backup of that date. This version compares everything by content all the same, so that nothing
+/// has to be believed. Refused if the other node is not primary.
+#[derive(Debug, Args)]
+pub(crate) struct Secondforce {
+    #[command(flatten)]
+    common: Common,
+    /// YYYY-MM-DD[Z], "YYYY-MM-DD hh:mm:ss[Z]" or YYYY-MM-DDThh:mm:ss[Z]; Z: UTC, else this machine's time zone
+    #[arg(short, value_name = "DATE", required = true, value_parser = super::date::parse)]
+    date: i64,
+}
+
+/// Says whether the secondary takes over by itself when the primary fails or stops
+///
+/// Said on one node it holds on both while one of them runs, whatever the configuration says.
+#[derive(Debug, Args)]
+pub(crate) struct Failover {
+    #[command(flatten)]
+    common: Common,
+    #[arg(value_parser = PossibleValuesParser::new(["on", "off"]))]
+    choice: String,
+}
+
 pub(crate) async fn run(verb: Control, output: Output) -> Result<ExitCode, CliError> {
-    let (command, common, how) = match verb {
-        Control::Start(verb) => (Command::Start, verb.common, None),
-        Control::Stop(verb) => (Command::Stop, verb.common, None),
-        Control::Prim(verb) => (Command::Prim, verb.common, verb.how),
-        Control::Primforce(verb) => (Command::Primforce, verb.common, None),
-        Control::Second(verb) => (Command::Second, verb.common, verb.how),
-        Control::Swap(verb) => (Command::Swap, verb.common, verb.how),
-        Control::Forcestop(verb) => (Command::Forcestop, verb.common, None),
-        Control::Stopstart(verb) => (Command::Stopstart, verb.common, None),
-        Control::Incloop(verb) => (Command::Incloop, verb.common, None),
-        Control::Checkloop(verb) => (Command::Checkloop, verb.common, None),
-        Control::Resetloop(verb) => (Command::Resetloop, verb.common, None),
+    // The only word that each of these takes is the one that its parser lets through.
+    let either = |how: Option<String>, without, with| if how.is_some() { with } else { without };
+    let (command, common) = match verb {
+        Control::Start(verb) => (Command::Start, verb.common),
+        Control::Stop(verb) => (Command::Stop, verb.common),
+        Control::Prim(verb) => (either(verb.how, Command::Prim, Command::PrimFullsync), verb.common),
+        Control::Primforce(verb) => (Command::Primforce, verb.common),
+        Control::Second(verb) => (either(verb.how, Command::Second, Command::SecondFullsync), verb.common),
+        Control::Swap(verb) => (either(verb.how, Command::Swap, Command::SwapNosync), verb.common),
+        Control::Forcestop(verb) => (Command::Forcestop, verb.common),
+        Control::Stopstart(verb) => (Command::Stopstart, verb.common),
+        Control::Restart(verb) => (Command::Restart, verb.common),
+        Control::Stopwait(verb) => (Command::Stopwait, verb.common),
+        Control::Secondforce(verb) => (Command::Secondforce(verb.date), verb.common),
+        Control::Incloop(verb) => (Command::Incloop, verb.common),
+        Control::Checkloop(verb) => (Command::Checkloop, verb.common),
+        Control::Resetloop(verb) => (Command::Resetloop, verb.common),
+        Control::Failover(verb) => {
+            (if verb.choice == "on" { Command::FailoverOn } else { Command::FailoverOff }, verb.common)
+        }
     };
-    if let Some(how) = how {
-        return Err(CliError::NotYet(format!("{command} {how}")));
-    }
     let module = common.module.required()?;
     let by = common.identity.map_or_else(|| Caller(caller::user()), |identity| Caller::detector(&identity));
     admin::order(Request::Control { module, command, by }, output).await?;

@@ -68,9 +68,14 @@ fn words(request: &Request) -> Option<(Option<&ModuleName>, String)> {
         Request::Set { module, assignment } => {
             (Some(module), format!("set -r {} -v {} -i {}", assignment.name, assignment.value, assignment.by))
         }
+        Request::Shutdown => (None, "shutdown".to_owned()),
+        Request::Boot { module, set: Some(on) } => {
+            (module.as_ref(), format!("boot {}", if *on { "on" } else { "off" }))
+        }
         Request::Dump { module } => (Some(module), "dump".to_owned()),
         Request::Clean { module, what } => (Some(module), format!("clean {what}")),
-        Request::ClusterConfinfo
+        Request::Boot { set: None, .. }
+        | Request::ClusterConfinfo
         | Request::Cluster(ClusterOrder::Confcheck { .. } | ClusterOrder::State)
         | Request::Confcheck { .. }
         | Request::ModuleScript { .. }
@@ -83,6 +88,7 @@ fn words(request: &Request) -> Option<(Option<&ModuleName>, String)> {
         | Request::Modules
         | Request::Ports { .. }
         | Request::ModuleInfo { .. }
+        | Request::Waitstart { .. }
         | Request::Waitstate { .. } => return None,
     })
 }

@@ -157,7 +157,7 @@ impl Engine {
             EngineCommand::Connect => inner.with_link(|link| link.want(Wanted::Connect)),
             EngineCommand::Hangup => inner.with_link(|link| link.hang_up()),
             EngineCommand::Send(message) => inner.with_link(|link| send(link, message)),
-            EngineCommand::StartSync => self.later(Work::Sync),
+            EngineCommand::StartSync(_) => self.later(Work::Sync),
             EngineCommand::StopSync => inner.with_link(|link| link.bound.fail("it was stopped")),
             EngineCommand::Drain => inner.drain(),
             EngineCommand::WriteRecords { token, records } => {

@@ -153,7 +153,7 @@ fn in_step() -> (Core, Core) {
         let file = hands.create(FileId::ROOT, "before").unwrap();
         hands.write(file, 0, &[dir as u8; 5000]).unwrap();
     }
-    primary.order([C::SetGate(Gate::Syncing { epoch: EPOCH }), C::StartSync]);
+    primary.order([C::SetGate(Gate::Syncing { epoch: EPOCH }), C::StartSync(hf_types::SyncWish::default())]);
     primary.wait("SyncSent", |event| matches!(event, E::SyncSent { .. }).then_some(()));
     primary.order([C::SetGate(Gate::InStep { epoch: EPOCH })]);
     (primary, secondary)
@@ -224,6 +224,7 @@ fn hello_says_how_far_the_copy_is_and_whether_that_helps() {
         epoch,
         records: Vec::new(),
         applied: Seq(1),
+        wish: hf_types::SyncWish::default(),
     };
     secondary.order([C::Hangup, C::Listen]);
     assert!(greet(&primary, &secondary, &hello(EPOCH)) > Seq(0), "the stream goes on");

@@ -187,7 +187,7 @@ impl Pair {
 
     pub fn synchronise(&mut self) {
         let epoch = self.epoch();
-        self.primary.order([C::SetGate(Gate::Syncing { epoch }), C::StartSync]);
+        self.primary.order([C::SetGate(Gate::Syncing { epoch }), C::StartSync(hf_types::SyncWish::default())]);
         self.primary.wait("SyncSent", |event| matches!(event, E::SyncSent { .. }).then_some(()));
         self.primary.order([C::SetGate(Gate::InStep { epoch })]);
     }
@@ -203,6 +203,7 @@ impl Pair {
             epoch,
             records: Vec::new(),
             applied: Seq(1),
+            wish: hf_types::SyncWish::default(),
         })]);
         let goes_on = self.primary.wait("Hello", |event| match event {
             E::Received(PeerMessage::Hello { applied, .. }) => Some(*applied != Seq(0)),

@@ -136,6 +136,12 @@ impl Plan {
         Plan::stopstart(from, leave(from).into_iter().chain([Step::StopRfs]))
     }
 
+    /// `stopwait`: out of the state, without poststop and prestart, to WAIT.
+    pub fn stopwait(from: ModuleState) -> Plan {
+        let steps = leave(from).into_iter().chain([Step::StopRfs]);
+        Plan::of(Goal::Restarted, from, ModuleState::Wait, Action::Stopwait, steps)
+    }
+
     /// Split brain (reference 004, 4.2.10): the other node serves the addresses, so they go first.
     pub fn exit_alone(from: ModuleState) -> Plan {
         let stopped = stops(ModuleState::Wait).chain([Step::Outdate, Step::StopRfs]);

@@ -1,3 +1,4 @@
+use super::closing::Closing;
 use super::fencing::{Fencing, Step};
 use super::supervised::{Life, Supervised};
 use super::{DaemonConfig, DaemonEffect, DaemonInput, HeartExit};
@@ -24,10 +25,12 @@ pub struct DaemonActor {
     /// None until started.
     next_pulse: Option<Instant>,
     nodes: Nodes,
-    modules: BTreeMap<ModuleName, Supervised>,
+    pub(super) modules: BTreeMap<ModuleName, Supervised>,
     waiting: Vec<Waiting>,
     next_run: u64,
-    shutting_down: bool,
+    /// Asked to end: after the last module this daemon leaves.
+    pub(super) shutting_down: bool,
+    pub(super) closing: Option<Closing>,
     published: DaemonStatus,
 }
 
@@ -43,7 +46,8 @@ pub struct DaemonStatus {
 struct Waiting {
     ticket: Ticket,
     module: ModuleName,
-    state: ModuleState,
+    /// None: any in which a start has ended.
+    state: Option<ModuleState>,
 }
 
 impl DaemonActor {
@@ -59,6 +63,7 @@ impl DaemonActor {
             waiting: Vec::new(),
             next_run: 0,
             shutting_down: false,
+            closing: None,
             published: DaemonStatus::default(),
         };
         actor.reconfigure(config);
@@ -122,13 +127,8 @@ impl DaemonActor {
                 self.control(now, ticket, &module, command, by, effects);
             }
             DaemonInput::Set { ticket, module, assignment } => self.set(ticket, &module, assignment, effects),
-            DaemonInput::Waitstate { ticket, module, state } => {
-                if self.modules.contains_key(&module) {
-                    self.waiting.push(Waiting { ticket, module, state });
-                } else {
-                    effects.push(DaemonEffect::Answer { ticket, result: Err(unknown(&module)) });
-                }
-            }
+            DaemonInput::Waitstate { ticket, module, state } => self.wait(ticket, module, Some(state), effects),
+            DaemonInput::Waitstart { ticket, module } => self.wait(ticket, module, None, effects),
             DaemonInput::RfsFenced { module } => self.fencing_done(now, &module, |step| *step == Step::Rfs, effects),
             DaemonInput::VipsCleared { module } => self.fencing_done(now, &module, |step| *step == Step::Vips, effects),
             DaemonInput::ScriptEnded { module, run, script, outcome } => {
@@ -141,6 +141,7 @@ impl DaemonActor {
             DaemonInput::Killed { module } => self.fencing_done(now, &module, |step| *step == Step::Kill, effects),
             DaemonInput::Timer => self.timer(now, effects),
             DaemonInput::Stalled { .. } => self.nodes.restart_silence(now),
+            DaemonInput::ShutdownModules { ticket } => self.shutdown_modules(ticket, effects),
             DaemonInput::Shutdown => self.shutdown(effects),
         }
     }
@@ -260,15 +261,16 @@ impl DaemonActor {
 
     /// Nothing of the module runs here any more.
     fn stopped(&mut self, now: Instant, name: &ModuleName, effects: &mut Vec<DaemonEffect>) {
+        let closing = self.is_closing();
         let Some(module) = self.modules.get_mut(name) else { return };
         module.life = Life::Stopped;
         module.status = None;
-        if let Some((command, by)) = module.restart.take().filter(|_| !self.shutting_down) {
+        if let Some((command, by)) = module.restart.take().filter(|_| !closing) {
             module.life = Life::Running;
             effects.push(DaemonEffect::SpawnHeart { module: name.clone(), first: command, by });
         }
         self.pulse(now, effects);
-        self.leave_if_done(effects);
+        self.close_next(effects);
     }
 
     fn heart_died(&mut self, now: Instant, name: &ModuleName, effects: &mut Vec<DaemonEffect>) {
@@ -327,6 +329,20 @@ impl DaemonActor {
         }
     }
 
+    fn wait(
+        &mut self,
+        ticket: Ticket,
+        module: ModuleName,
+        state: Option<ModuleState>,
+        effects: &mut Vec<DaemonEffect>,
+    ) {
+        if self.modules.contains_key(&module) {
+            self.waiting.push(Waiting { ticket, module, state });
+        } else {
+            effects.push(DaemonEffect::Answer { ticket, result: Err(unknown(&module)) });
+        }
+    }
+
     fn control(
         &mut self,
         now: Instant,
@@ -337,13 +353,11 @@ impl DaemonActor {
         effects: &mut Vec<DaemonEffect>,
     ) {
         let answer = |result| DaemonEffect::Answer { ticket, result };
+        let closing = self.is_closing();
         let Some(module) = self.modules.get_mut(name) else {
             return effects.push(answer(Err(unknown(name))));
         };
-        let starts = matches!(
-            command,
-            Command::Start | Command::Prim | Command::Primforce | Command::Second | Command::Stopstart
-        );
+        let starts = command.starts() || command == Command::Stopstart;
         let first = if command == Command::Stopstart { Command::Start } else { command };
         match (&module.life, starts) {
             (Life::Running, _) => {
@@ -351,7 +365,7 @@ impl DaemonActor {
                 let message = DaemonToHeart::Control { ticket, command, by };
                 effects.push(DaemonEffect::ToHeart { module: name.clone(), message });
             }
-            (_, true) if self.shutting_down => effects.push(answer(Err("the daemon is shutting down".to_owned()))),
+            (_, true) if closing => effects.push(answer(Err("all modules are being stopped".to_owned()))),
             (Life::Stopped, true) => {
                 module.life = Life::Running;
                 module.starting.push(ticket);
@@ -366,8 +380,9 @@ impl DaemonActor {
             (_, false) if matches!(command, Command::Incloop | Command::Checkloop | Command::Resetloop) => {
                 effects.push(answer(Ok(())));
             }
-            (_, false) if command == Command::Swap => {
-                effects.push(answer(Err("the module is STOP on this node; start it first".to_owned())));
+            (_, false) if !matches!(command, Command::Stop | Command::Forcestop | Command::Shutdown) => {
+                let text = format!("the module is STOP on this node; 'holdfast start -m {name}' starts it");
+                effects.push(answer(Err(text)));
             }
             (_, false) => {
                 module.restart = None;
@@ -390,35 +405,18 @@ impl DaemonActor {
         effects.push(DaemonEffect::Answer { ticket, result: Err(refused) });
     }
 
-    fn shutdown(&mut self, effects: &mut Vec<DaemonEffect>) {
-        self.shutting_down = true;
-        for (name, module) in &mut self.modules {
-            module.restart = None;
-            if module.life == Life::Running {
-                // Nobody waits for this ticket's answer.
-                let message =
-                    DaemonToHeart::Control { ticket: Ticket(0), command: Command::Shutdown, by: Caller::system() };
-                effects.push(DaemonEffect::ToHeart { module: name.clone(), message });
-            }
-        }
-        self.leave_if_done(effects);
-    }
-
-    fn leave_if_done(&mut self, effects: &mut Vec<DaemonEffect>) {
-        if self.shutting_down && self.modules.values().all(|module| module.life == Life::Stopped) {
-            effects.push(DaemonEffect::Exit);
-        }
-    }
-
     /// After every input: answers whoever waited for this state, and publishes what changed.
     fn settle(&mut self, effects: &mut Vec<DaemonEffect>) {
         let modules = &self.modules;
         self.waiting.retain(|waiting| {
-            let reached = modules.get(&waiting.module).is_some_and(|module| module.is_stable(waiting.state));
-            if reached {
-                effects.push(DaemonEffect::Answer { ticket: waiting.ticket, result: Ok(()) });
-            }
-            !reached
+            let module = modules.get(&waiting.module);
+            let result = match waiting.state {
+                Some(state) => module.is_some_and(|module| module.is_stable(state)).then_some(Ok(())),
+                None => module.and_then(|module| module.started(&waiting.module)),
+            };
+            let over = result.is_some();
+            effects.extend(result.map(|result| DaemonEffect::Answer { ticket: waiting.ticket, result }));
+            !over
         });
         let status = self.status();
         if status != self.published {

@@ -35,6 +35,10 @@ pub struct InstalledModule {
     /// Digest of its applied configuration, and when it was applied (seconds since 1970 UTC).
     pub signature: String,
     pub applied_s: i64,
+    /// How long after the boot it starts, if it does; what starts last stops first.
+    pub boot_delay: Duration,
+    /// `on`, `off` or `auto`: the resource `usersetting.boot`.
+    pub boot: String,
 }
 
 /// How a heart ended.
@@ -89,6 +93,11 @@ pub enum DaemonInput {
         module: ModuleName,
         state: ModuleState,
     },
+    /// A command's connection that waits until a start has ended, well or not.
+    Waitstart {
+        ticket: Ticket,
+        module: ModuleName,
+    },
     /// Answers to effects of the fencing of a module whose heart died.
     VipsCleared {
         module: ModuleName,
@@ -108,6 +117,10 @@ pub enum DaemonInput {
     Timer,
     Stalled {
         for_ms: u64,
+    },
+    /// `shutdown`: stop every module in good order; answered when all are stopped.
+    ShutdownModules {
+        ticket: Ticket,
     },
     /// SIGTERM: stop every module in good order, then leave.
     Shutdown,

@@ -1,6 +1,8 @@
 //! The daemon: membership of the nodes, supervision of the hearts, commands.
 
 mod actor;
+mod boot;
+mod closing;
 mod fencing;
 mod io;
 mod supervised;
@@ -8,4 +10,5 @@ mod supervised;
 mod tests;
 
 pub use actor::{DaemonActor, DaemonStatus};
+pub use boot::{boot_word, starts_at_boot};
 pub use io::{DaemonConfig, DaemonEffect, DaemonInput, HeartExit, InstalledModule};

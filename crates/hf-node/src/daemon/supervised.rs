@@ -1,7 +1,10 @@
 use super::InstalledModule;
 use super::actor::{NO_EPOCH, status_of};
 use super::fencing::Fencing;
-use hf_types::{Caller, Colour, Command, Epoch, Incarnation, Instant, ModuleName, ModuleState, NodeName, Ticket};
+use hf_types::{
+    Caller, Colour, Command, Epoch, Incarnation, Instant, ModuleName, ModuleState, NodeName, Resource, ResourceValue,
+    Ticket,
+};
 use hf_wire::bus::{Fenced, ModuleStatus, PeerModule};
 use hf_wire::membership::MemberModule;
 use serde::Serialize;
@@ -17,7 +20,7 @@ const FENCED_FORCE_STOP: Duration = Duration::from_secs(10);
 /// One module on this node, as its daemon sees it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Supervised {
-    installed: Option<InstalledModule>,
+    pub installed: Option<InstalledModule>,
     pub life: Life,
     /// The heart that spoke last, and the latest grant that it told of.
     pub heart: Option<Incarnation>,
@@ -80,6 +83,16 @@ impl Supervised {
         self.state() == state && self.colour() == colour
     }
 
+    /// How a start ended, if it has: green, or STOP with nothing that starts it again.
+    pub fn started(&self, name: &ModuleName) -> Option<Result<(), String>> {
+        match &self.life {
+            Life::Stopped if self.restart.is_none() => Some(Err(format!(
+                "{name} is STOP on this node: 'holdfast log -m {name}' says why, 'holdfast start -m {name}' starts it"
+            ))),
+            _ => (self.colour() == Colour::Green).then_some(Ok(())),
+        }
+    }
+
     /// Whether the other nodes know this state and colour already.
     pub fn shows(&self, status: &ModuleStatus) -> bool {
         self.status.as_ref().is_some_and(|known| known.state == status.state && known.colour == status.colour)
@@ -101,11 +114,20 @@ impl Supervised {
     }
 
     pub fn as_status(&self, me: &NodeName, name: &ModuleName) -> ModuleStatus {
-        let bare = status_of(me, name, self.id(), self.state(), self.colour());
+        let mut bare = status_of(me, name, self.id(), self.state(), self.colour());
+        let boot = self.installed.as_ref().map(|installed| Resource {
+            name: "usersetting.boot".to_owned(),
+            value: ResourceValue::Text(installed.boot.clone()),
+            by: "safeadmin".to_owned(),
+            at_us: 0,
+        });
+        bare.resources.extend(boot);
         match (&self.life, &self.status) {
             (Life::Stopped, _) | (_, None) => bare,
             (_, Some(status)) => {
-                ModuleStatus { state: bare.state, colour: bare.colour, id: bare.id, node: bare.node, ..status.clone() }
+                let resources = bare.resources.into_iter().chain(status.resources.iter().cloned()).collect();
+                let (state, colour, id, node) = (bare.state, bare.colour, bare.id, bare.node);
+                ModuleStatus { state, colour, id, node, resources, ..status.clone() }
             }
         }
     }

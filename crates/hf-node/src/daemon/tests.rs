@@ -30,6 +30,8 @@ fn config(me: &str) -> DaemonConfig {
             replicates: true,
             signature: String::new(),
             applied_s: 1,
+            boot_delay: Duration::ZERO,
+            boot: "off".to_owned(),
         }],
     }
 }
@@ -206,6 +208,73 @@ fn shutdown_leaves_when_the_last_module_is_stopped() {
     assert!(!effects.contains(&DaemonEffect::Exit));
     let effects = node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
     assert!(effects.contains(&DaemonEffect::Exit));
+}
+
+/// `shutdown`: stage by stage, answered at the end; nothing starts meanwhile, everything may afterwards.
+#[test]
+fn modules_are_stopped_in_the_reverse_order_of_their_start() {
+    let mut two = config("n1");
+    let late =
+        InstalledModule { module: name("web"), id: 2, boot_delay: Duration::from_secs(5), ..two.modules[0].clone() };
+    two.modules.push(late);
+    let mut node = Node::running(ModuleState::Prim);
+    node.input(DaemonInput::Reconfigured(two));
+    let (module, by) = (name("web"), Caller("root".to_owned()));
+    let start = |ticket| DaemonInput::Control {
+        ticket: Ticket(ticket),
+        module: name("web"),
+        command: Command::Start,
+        by: by.clone(),
+    };
+    node.input(DaemonInput::Control { ticket: Ticket(2), module, command: Command::Start, by: by.clone() });
+    let told = |effects: &[DaemonEffect]| {
+        let told = effects.iter().filter_map(|effect| match effect {
+            DaemonEffect::ToHeart { module, message: DaemonToHeart::Control { command: Command::Shutdown, .. } } => {
+                Some(module.to_string())
+            }
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let gone = |module: &str| DaemonInput::HeartGone { module: name(module), exit: HeartExit::Orderly };
+    assert!(!node.0.is_closing());
+    assert_eq!(told(&node.input(DaemonInput::ShutdownModules { ticket: Ticket(9) })), ["web"]);
+    assert!(node.0.is_closing());
+    assert_eq!(answers(&node.input(DaemonInput::ShutdownModules { ticket: Ticket(10) })), [(10, false)]);
+    let effects = node.input(gone("web"));
+    assert_eq!((told(&effects), answers(&effects).contains(&(9, true))), (vec!["pg".to_owned()], false));
+    assert_eq!(answers(&node.input(start(11))), [(11, false)], "nothing starts now");
+    let effects = node.input(gone("pg"));
+    assert_eq!((answers(&effects), effects.contains(&DaemonEffect::Exit)), (vec![(9, true)], false));
+    assert!(!node.0.is_closing());
+    assert!(node.input(start(12)).iter().any(|effect| matches!(effect, DaemonEffect::SpawnHeart { .. })));
+}
+
+#[test]
+fn waitstart_ends_with_the_start() {
+    let wait = |ticket| DaemonInput::Waitstart { ticket: Ticket(ticket), module: name("pg") };
+    let mut node = Node::started();
+    assert_eq!(answers(&node.input(wait(4))), [(4, false)], "nothing starts");
+    let mut node = Node::running(ModuleState::Wait);
+    node.status(ModuleState::Wait, Colour::Red);
+    assert_eq!(answers(&node.input(wait(5))), [], "it may still come");
+    assert_eq!(answers(&node.status(ModuleState::Second, Colour::Magenta)), []);
+    assert_eq!(answers(&node.status(ModuleState::Second, Colour::Green)), [(5, true)]);
+    node.status(ModuleState::Wait, Colour::Magenta);
+    assert_eq!(answers(&node.input(wait(6))), []);
+    let effects = node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
+    assert_eq!(answers(&effects), [(6, false)]);
+}
+
+#[test]
+fn a_stopped_module_shows_how_it_boots_and_takes_no_command_for_running_ones() {
+    let mut node = Node::started();
+    let resources = &node.0.status().modules[0].resources;
+    assert!(resources.iter().any(|resource| resource.name == "usersetting.boot"), "{resources:?}");
+    for command in [Command::Restart, Command::Stopwait, Command::Swap, Command::FailoverOff] {
+        assert_eq!(answers(&node.control(3, command)), [(3, false)], "{command}");
+    }
+    assert_eq!(answers(&node.control(3, Command::Stop)), [(3, true)]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use hf_module::mirror::{Door, Passage, Place, Plan, Step};
 use hf_replica::grant::Grant;
 use hf_types::{
     Caller, Colour, Command, Epoch, Event, GenerationId, GrantReason, Incarnation, Instant, ModuleState, NotPrimary,
-    ResourceValue, RfsFault,
+    ResourceValue, RfsFault, SyncWish,
 };
 use hf_wire::bus::{Fenced, HeartToDaemon, ModuleStatus, PeerModule, SyncProgress};
 use hf_wire::heartbeat::{Former, Heartbeat, Outdating, SwapPhase};
@@ -72,6 +72,12 @@ pub struct HeartActor {
     /// This secondary is to become primary by a swap that has begun.
     pub(super) swapping: bool,
     pub(super) default_swap_done: bool,
+    /// `stopwait` was said, by this caller: WAIT until `start`.
+    pub(super) staying: Option<Caller>,
+    /// How often `failover on|off` was said to this pair: the larger number says what holds.
+    pub(super) failover_version: u64,
+    /// What was asked of the next synchronisation.
+    pub(super) wish: SyncWish,
     /// Since when both nodes are secondaries in step.
     pub(super) two_since: Option<Instant>,
     /// The split brain that was already decided: the peer's generation.
@@ -84,7 +90,6 @@ pub struct HeartActor {
     pub(super) loops: Loops,
     pub(super) held: Option<NotPrimary>,
     pub(super) hold_until: Option<Instant>,
-    pub(super) halt_checked: bool,
     pub(super) was_primary: bool,
     pub(super) why: Option<String>,
     pub(super) sync: Option<SyncProgress>,
@@ -148,6 +153,9 @@ impl HeartActor {
             swap_until: None,
             swapping: false,
             default_swap_done: false,
+            staying: None,
+            failover_version: 0,
+            wish: SyncWish::default(),
             two_since: None,
             stayed: None,
             meeting: None,
@@ -156,7 +164,6 @@ impl HeartActor {
             loops: Loops::default(),
             held: None,
             hold_until: None,
-            halt_checked: false,
             was_primary: false,
             why: None,
             sync: None,
@@ -225,10 +232,8 @@ impl HeartActor {
             self.set_resource(&name, ResourceValue::Init, "heart", false, out);
         }
         log(out, Event::ActionCalled { command: first, by });
-        self.intent = match first {
-            Command::Prim | Command::Primforce | Command::Second => first,
-            _ => Command::Start,
-        };
+        self.intent = if first.starts() { first } else { Command::Start };
+        self.wish = wish_of(first);
         self.begin_start(hf_types::Action::Start, out);
     }
 
@@ -238,7 +243,6 @@ impl HeartActor {
         self.go(Place::STARTING, action, out);
         self.waiting_since = self.now;
         self.held = None;
-        self.halt_checked = false;
         self.former = Former::None;
         self.swapping = false;
         self.swap = SwapPhase::None;
@@ -260,6 +264,7 @@ impl HeartActor {
         self.want_random(out);
         self.look_at_lanes(out);
         self.look_at_remote(out);
+        self.follow_failover(out);
         self.rounds(out);
         if self.gone {
             return;
@@ -450,6 +455,15 @@ impl HeartActor {
             self.farewell = Some((heartbeat.counter, self.now + super::steps::FAREWELL));
         }
         out.push(HeartEffect::SendHeartbeat { lane, body: heartbeat.encode() });
+    }
+}
+
+/// What a command that starts the module asks of the synchronisation.
+fn wish_of(first: Command) -> SyncWish {
+    match first {
+        Command::Primforce | Command::PrimFullsync | Command::SecondFullsync => SyncWish::FULL,
+        Command::Secondforce(newer_than_s) => SyncWish { full: false, newer_than_s: Some(newer_than_s) },
+        _ => SyncWish::default(),
     }
 }
 

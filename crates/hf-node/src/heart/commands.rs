@@ -10,8 +10,7 @@ const SWAP_ASK_LIMIT: Duration = Duration::from_secs(10);
 impl HeartActor {
     /// Takes or refuses a command; the error is the sentence for the person who gave it.
     pub(super) fn on_command(&mut self, command: Command, by: Caller, out: &mut Out) -> Result<(), String> {
-        let starts = matches!(command, Command::Start | Command::Prim | Command::Primforce | Command::Second);
-        if starts && self.state() == ModuleState::Stop {
+        if command.starts() && self.state() == ModuleState::Stop {
             // Nothing is left but the last words: the daemon starts another heart for it.
             self.restart = Some(command);
             return Ok(());
@@ -31,10 +30,23 @@ impl HeartActor {
             Command::Stop | Command::Shutdown => self.on_stop(out),
             Command::Forcestop if self.state() == ModuleState::Stop => {}
             Command::Forcestop => self.replace_plan(Plan::forced_stop(self.state()), out),
-            Command::Stopstart => self.replace_plan(Plan::restart(self.state()), out),
-            Command::Swap => self.on_swap(out),
-            // Refused above: a module with a heart is started.
-            Command::Start | Command::Prim | Command::Primforce | Command::Second => {}
+            Command::Stopstart => {
+                self.staying = None;
+                self.replace_plan(Plan::restart(self.state()), out);
+            }
+            Command::Stopwait => self.on_stopwait(by, out),
+            Command::Restart => self.begin_plan(Plan::restart_application(self.state()), out),
+            Command::Swap | Command::SwapNosync => self.on_swap(out),
+            Command::FailoverOn => self.choose_failover(true, out),
+            Command::FailoverOff => self.choose_failover(false, out),
+            // Held by `stopwait`; the others were refused above: a module with a heart is started.
+            Command::Start => self.go_on_from_stopwait(out),
+            Command::Prim
+            | Command::PrimFullsync
+            | Command::Primforce
+            | Command::Second
+            | Command::SecondFullsync
+            | Command::Secondforce(_) => {}
             // Answered by watch_loop.
             Command::Incloop | Command::Checkloop | Command::Resetloop => {}
         }
@@ -44,19 +56,25 @@ impl HeartActor {
     fn why_refused(&self, command: Command) -> Option<RefusedAction> {
         let state = self.state();
         match command {
-            Command::Start | Command::Prim | Command::Primforce | Command::Second => {
-                Some(RefusedAction::WrongState(state))
+            Command::Start if self.staying.is_some() => None,
+            command if command.starts() => Some(RefusedAction::WrongState(state)),
+            Command::Stopstart | Command::Stopwait => {
+                (self.goal() == Some(Goal::Stopped) || state == ModuleState::Stop).then_some(RefusedAction::Busy)
             }
-            Command::Stop
-            | Command::Shutdown
-            | Command::Forcestop
-            | Command::Incloop
-            | Command::Checkloop
-            | Command::Resetloop => None,
-            Command::Stopstart if self.goal() == Some(Goal::Stopped) => Some(RefusedAction::Busy),
-            Command::Stopstart => None,
-            Command::Swap => self.why_no_swap(),
+            Command::Swap | Command::SwapNosync => self.why_no_swap(),
+            Command::Restart => self.why_no_restart(),
+            _ => None,
         }
+    }
+
+    /// The application has to be where it belongs; a secondary has none, and nothing is done there.
+    fn why_no_restart(&self) -> Option<RefusedAction> {
+        let state = self.state();
+        if !state.is_primary() && state != ModuleState::Second {
+            return Some(RefusedAction::WrongState(state));
+        }
+        let settled = self.plan.is_none() && self.swap == SwapPhase::None && !self.swapping;
+        (self.colour() != Colour::Green || !settled).then_some(RefusedAction::Busy)
     }
 
     fn why_no_swap(&self) -> Option<RefusedAction> {
@@ -81,6 +99,12 @@ impl HeartActor {
                 self.replace_plan(Plan::stop(self.state()), out);
             }
         }
+    }
+
+    fn on_stopwait(&mut self, by: Caller, out: &mut Out) {
+        log(out, Event::Transition { to: "WAIT_TR".to_owned(), from: "SYSTEM".to_owned() });
+        self.staying = Some(by);
+        self.replace_plan(Plan::stopwait(self.state()), out);
     }
 
     fn on_swap(&mut self, out: &mut Out) {

@@ -49,7 +49,7 @@ impl HeartActor {
                 self.reset_loop(out);
                 None
             }
-            Command::Stopstart => self.another_restart(out).then_some(Ok(())),
+            Command::Stopstart | Command::Restart | Command::Stopwait => self.another_restart(out).then_some(Ok(())),
             _ => None,
         }
     }

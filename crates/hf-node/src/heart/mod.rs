@@ -9,6 +9,7 @@ mod actor;
 mod claims;
 mod commands;
 mod config;
+mod failover;
 mod io;
 mod loops;
 mod peer;

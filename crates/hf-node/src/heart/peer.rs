@@ -161,6 +161,8 @@ impl HeartActor {
             swap: self.swap,
             stopping: self.is_stopping(),
             former: self.former,
+            failover: self.config.failover,
+            failover_version: self.failover_version,
         }
     }
 

@@ -5,7 +5,7 @@ use hf_replica::grant::Grant;
 use hf_replica::summary;
 use hf_types::{
     Command, CopyState, Epoch, Event, GenerationId, GrantReason, Incarnation, Instant, ModuleState, Record,
-    ResourceValue, RfsFault,
+    ResourceValue, RfsFault, SyncWish,
 };
 use hf_wire::bus::{HeartToRfs, RfsRole, RfsToHeart, SyncEvent};
 use serde::Serialize;
@@ -62,6 +62,9 @@ impl HeartActor {
                 self.forget_spent_grant(&records);
                 self.on_rfs_status(incarnation, role, copy, out);
                 self.rfs.in_step = in_step;
+                if in_step {
+                    self.wish = SyncWish::default();
+                }
                 self.rfs.alone = alone;
                 self.note_epoch(&records, role);
             }
@@ -118,6 +121,7 @@ impl HeartActor {
     /// A successor is told what its predecessor knew.
     fn order_again(&mut self, out: &mut Out) {
         if let Some(role) = self.rfs.ordered {
+            self.tell_wish(out);
             out.push(HeartEffect::ToRfs(HeartToRfs::Become(role)));
             if let (RfsRole::Primary { .. }, Some(grant), false) = (role, self.grant, self.pair.listening()) {
                 self.send_grant(grant, out);
@@ -285,7 +289,14 @@ impl HeartActor {
 
     pub(super) fn order_role(&mut self, role: RfsRole, out: &mut Out) {
         self.rfs.ordered = Some(role);
+        self.tell_wish(out);
         out.push(HeartEffect::ToRfs(HeartToRfs::Become(role)));
+    }
+
+    fn tell_wish(&self, out: &mut Out) {
+        if self.wish != SyncWish::default() {
+            out.push(HeartEffect::ToRfs(HeartToRfs::Wish(self.wish)));
+        }
     }
 
     /// Asks rfs to let the other copy go on without this one; once, until it answered or died.

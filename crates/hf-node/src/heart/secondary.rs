@@ -310,7 +310,6 @@ impl HeartActor {
         }
         self.waiting_since = self.now;
         self.held = None;
-        self.halt_checked = true;
         self.go(Place::STARTING, Action::Stopstart, out);
     }
 

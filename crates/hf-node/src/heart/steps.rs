@@ -257,7 +257,11 @@ impl HeartActor {
             Goal::Restarted => {
                 self.rfs.ordered = None;
                 self.intent = hf_types::Command::Start;
-                self.begin_start(Action::Stopstart, out);
+                self.begin_start(plan.action, out);
+                if plan.action == Action::Stopwait {
+                    // No prestart (reference 004, 13.18.4).
+                    self.plan = None;
+                }
             }
             Goal::Swapped => {
                 if self.config.replicates {
@@ -268,6 +272,8 @@ impl HeartActor {
                 }
                 self.former = Former::Prim;
                 self.grant = None;
+                // Who swapped by hand wants it so, whatever defaultprim says.
+                self.default_swap_done = true;
                 self.go(Place::of(ModuleState::Second, Colour::Magenta), Action::Stop, out);
             }
             // The colour follows when it is looked at.

@@ -26,23 +26,14 @@ impl HeartActor {
             self.begin_plan(Plan::restart(ModuleState::Wait), out);
             return true;
         }
-        self.check_halt(out);
+        if self.staying.is_some() {
+            return self.stay(out);
+        }
         match self.intent {
-            Command::Prim => self.start_prim(false, out),
+            Command::Prim | Command::PrimFullsync => self.start_prim(false, out),
             Command::Primforce => self.start_prim(true, out),
-            Command::Second => self.start_second(out),
+            intent if intent.starts_second() => self.start_second(out),
             _ => self.start_by_rule(out),
-        }
-    }
-
-    fn check_halt(&mut self, out: &mut Out) {
-        if self.halt_checked {
-            return;
-        }
-        self.halt_checked = true;
-        let copy = self.rfs.copy.as_ref();
-        if copy.is_some_and(|copy| !copy.orderly && copy.generation != GenerationId(0)) {
-            log(out, Event::PreviousHaltUnexpected);
         }
     }
 
@@ -133,7 +124,7 @@ impl HeartActor {
     // ---- commands at the start -------------------------------------------------------------------------------------
 
     fn start_prim(&mut self, force: bool, out: &mut Out) -> bool {
-        let command = if force { Command::Primforce } else { Command::Prim };
+        let command = self.intent;
         let consistent = self.rfs.copy.as_ref().is_none_or(|copy| copy.consistent);
         let told = self.daemon_says_primary();
         match self.peer_now() {
@@ -182,7 +173,7 @@ impl HeartActor {
         };
         let why = RefusedAction::PeerNotPrimary(other);
         self.why = Some(why.to_string());
-        log(out, Event::ActionRefused { command: Command::Second, why });
+        log(out, Event::ActionRefused { command: self.intent, why });
         self.begin_plan(Plan::stop(ModuleState::Wait), out);
         true
     }
@@ -203,6 +194,28 @@ impl HeartActor {
         log(out, if inconsistent { Event::RunPrimforceIfSure } else { Event::RunPrimIfSure });
         self.go(Place::HELD, Action::Start, out);
         true
+    }
+
+    /// WAIT (red), because `stopwait` was said.
+    fn stay(&mut self, out: &mut Out) -> bool {
+        if self.colour() == Colour::Red {
+            return false;
+        }
+        let module = &self.config.module;
+        self.why = Some(format!("held in WAIT by stopwait; 'holdfast start -m {module}' goes on"));
+        self.go(Place::HELD, Action::Stopwait, out);
+        true
+    }
+
+    /// `start` ends what `stopwait` began.
+    pub(super) fn go_on_from_stopwait(&mut self, out: &mut Out) {
+        self.staying = None;
+        self.why = None;
+        self.waiting_since = self.now;
+        if self.colour() == Colour::Red {
+            log(out, Event::Transition { to: "WAKEUP".to_owned(), from: "SYSTEM".to_owned() });
+            self.go(Place::STARTING, Action::Start, out);
+        }
     }
 
     /// WAIT (magenta): a decision is on its way.

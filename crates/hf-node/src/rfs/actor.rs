@@ -2,7 +2,7 @@ use super::change::Writes;
 use super::{RfsConfig, RfsEffect, RfsInput};
 use hf_replica::engine::{EngineCommand, Gate, SyncCount};
 use hf_replica::grant::Grant;
-use hf_types::{Epoch, GenerationId, Incarnation, Instant, Record, RfsFault, Seq, Standing};
+use hf_types::{Epoch, GenerationId, Incarnation, Instant, Record, RfsFault, Seq, Standing, SyncWish};
 use hf_wire::bus::{RfsRole, RfsToHeart, SyncProgress};
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -59,6 +59,9 @@ pub struct RfsActor {
     pub(super) stalls: u64,
     /// It stood still, and the heart has not yet answered.
     pub(super) drowsy: bool,
+    /// What was asked of the next synchronisation here, and on the other node.
+    pub(super) wish: SyncWish,
+    pub(super) peer_wish: SyncWish,
     pub(super) outdating: Option<GenerationId>,
     pub(super) drains: Drains,
     /// Everything was drained for the heart, and nothing was admitted on purpose since: the role may be handed over.
@@ -197,6 +200,8 @@ impl RfsActor {
             heart: true,
             stalls: 0,
             drowsy: false,
+            wish: SyncWish::default(),
+            peer_wish: SyncWish::default(),
             outdating: None,
             drains: Drains::default(),
             drained: false,

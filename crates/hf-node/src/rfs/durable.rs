@@ -4,7 +4,7 @@ use super::RfsEffect;
 use super::actor::{Course, HANDOVER_LIMIT, Link, Mount, Out, RfsActor, TURN_LIMIT, engine, to_heart};
 use super::change::Change;
 use hf_replica::engine::{EngineCommand, Gate, PeerMessage, SyncCount};
-use hf_types::{Epoch, Event, GenerationId, Instant, RfsFault, Seq, UpToDate};
+use hf_types::{Epoch, Event, GenerationId, Instant, RfsFault, Seq, SyncWish, UpToDate};
 use hf_wire::bus::{RfsRole, RfsToHeart, SyncEvent};
 
 impl RfsActor {
@@ -62,6 +62,7 @@ impl RfsActor {
             Change::Half { .. } => {}
             Change::InStep { epoch, count, .. } if self.course == Course::Settling => {
                 self.course = Course::InStep;
+                self.wish = SyncWish::default();
                 self.log_reintegrated(count, out);
                 engine(out, EngineCommand::Send(PeerMessage::InStep { epoch }));
             }

@@ -18,6 +18,7 @@ impl RfsActor {
             HeartToRfs::Become(RfsRole::Idle) => self.become_idle(out),
             HeartToRfs::Become(RfsRole::Primary { epoch }) => self.become_primary(epoch, out),
             HeartToRfs::Become(RfsRole::Secondary) => self.become_secondary(before, out),
+            HeartToRfs::Wish(wish) => self.wish = wish,
             HeartToRfs::Grant { epoch, generation, why } => self.on_grant(Grant { epoch, generation, why }, out),
             HeartToRfs::Deny { .. } => {}
             HeartToRfs::Awake { id } => {

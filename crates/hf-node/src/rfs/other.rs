@@ -5,13 +5,14 @@ use super::actor::{Course, Drain, Link, Out, READY_LIMIT, RfsActor, engine, to_h
 use super::change::Change;
 use hf_replica::engine::{EngineCommand, Gate, PeerMessage};
 use hf_replica::{Relation, compare, summary};
-use hf_types::{Epoch, Event, GenerationId, Instant, Record, RfsFault, Seq, Standing, UpToDate};
+use hf_types::{Epoch, Event, GenerationId, Instant, Record, RfsFault, Seq, Standing, SyncWish, UpToDate};
 use hf_wire::bus::{RfsRole, RfsToHeart, SyncEvent};
 
 impl RfsActor {
     pub(super) fn on_peer(&mut self, now: Instant, message: PeerMessage, out: &mut Out) {
         match message {
-            PeerMessage::Hello { primary, epoch, records, applied, .. } => {
+            PeerMessage::Hello { primary, epoch, records, applied, wish, .. } => {
+                self.peer_wish = wish;
                 let goes_on = applied != Seq(0);
                 self.on_hello(now, primary, epoch, &records, goes_on, out);
             }
@@ -30,6 +31,7 @@ impl RfsActor {
             PeerMessage::InStep { epoch } if self.course == Course::Ending && epoch == self.epoch => {
                 self.course = Course::InStep;
                 self.retry_at = None;
+                self.wish = SyncWish::default();
                 out.push(RfsEffect::Log(Event::Text("The other copy is in step".to_owned())));
             }
             PeerMessage::InStep { epoch } if self.course == Course::None && self.follows_durably(epoch) => {
@@ -212,7 +214,7 @@ impl RfsActor {
         if self.records.iter().any(unconfirmed) {
             self.write(Change::PeerResigned, out);
         }
-        engine(out, EngineCommand::StartSync);
+        engine(out, EngineCommand::StartSync(self.wish.with(self.peer_wish)));
         to_heart(out, RfsToHeart::Sync(SyncEvent::Began { dir: self.dirs() }));
     }
 }

@@ -135,6 +135,7 @@ impl RfsActor {
             records: self.records.clone(),
             // The engine knows the position: it leaves this as it is if the stream can go on from there, else 0 arrives.
             applied: Seq(u64::from(self.follows_durably(self.epoch))),
+            wish: self.wish,
         };
         engine(out, EngineCommand::Send(hello));
     }

@@ -50,6 +50,8 @@ pub struct Node {
     pub announced: Vec<u64>,
     pub resources: BTreeMap<String, String>,
     pub answers: Vec<Result<(), String>>,
+    /// What each synchronisation was begun with.
+    pub wishes: Vec<hf_types::SyncWish>,
     pub epoch: hf_types::Epoch,
     pub incarnation: Incarnation,
     restart: Option<Command>,
@@ -138,6 +140,7 @@ impl Lab {
                 announced: Vec::new(),
                 resources: BTreeMap::new(),
                 answers: Vec::new(),
+                wishes: Vec::new(),
                 epoch: hf_types::Epoch(0),
                 incarnation: Incarnation(0),
                 restart: None,
@@ -536,7 +539,8 @@ impl Lab {
                     self.tell_rfs(1 - node, 1, RfsInput::Engine(EngineEvent::Received(message)));
                 }
             }
-            EngineCommand::StartSync => {
+            EngineCommand::StartSync(wish) => {
+                self.nodes[node].wishes.push(wish);
                 let stream = self.random();
                 for node in &mut self.nodes {
                     node.engine.stream = stream;

@@ -35,7 +35,7 @@ impl World {
             }
             EngineCommand::Hangup => self.hang_up(node),
             EngineCommand::Send(message) => self.send_message(node, message),
-            EngineCommand::StartSync => self.start_sync(node),
+            EngineCommand::StartSync(_) => self.start_sync(node),
             EngineCommand::StopSync => self.with(node, |e| e.sync = None),
             EngineCommand::Drain => self.drain(node),
             EngineCommand::WriteRecords { token, records } => self.write_records(node, token, records),
@@ -73,12 +73,13 @@ impl World {
     fn send_message(&mut self, node: usize, message: PeerMessage) {
         let mount = &self.nodes[node].mount;
         let message = match message {
-            PeerMessage::Hello { version, incarnation, primary, epoch, records, .. } => PeerMessage::Hello {
+            PeerMessage::Hello { version, incarnation, primary, epoch, records, wish, .. } => PeerMessage::Hello {
                 version,
                 incarnation,
                 primary,
                 epoch,
                 records,
+                wish,
                 applied: if mount.applied.0 == epoch { Seq(mount.applied.1) } else { Seq(0) },
             },
             other => other,

@@ -35,7 +35,7 @@ fn connected(seed: u64) -> World {
     world.engine_command(0, EngineCommand::Connect);
     run(&mut world);
     world.engine_command(0, EngineCommand::SetGate(Gate::Syncing { epoch: E }));
-    world.engine_command(0, EngineCommand::StartSync);
+    world.engine_command(0, EngineCommand::StartSync(hf_types::SyncWish::default()));
     run(&mut world);
     world.engine_command(0, EngineCommand::SetGate(Gate::InStep { epoch: E }));
     run(&mut world);
@@ -130,7 +130,7 @@ fn what_waited_in_a_former_stream_is_acknowledged_in_the_next() {
             world.engine_command(0, EngineCommand::SetGate(gate));
         }
         world.stop_clients();
-        world.engine_command(0, EngineCommand::StartSync);
+        world.engine_command(0, EngineCommand::StartSync(hf_types::SyncWish::default()));
         let until = world.now + 30 * SEC;
         while world.nodes[0].engine.as_ref().is_some_and(|engine| engine.sync.is_some()) && world.now < until {
             let next = world.now + SEC / 100;

@@ -1,0 +1,209 @@
+use crate::lab::Lab;
+use anyhow::{Context, ensure};
+use std::time::{Duration, Instant};
+
+/// Small mirror modules in a lab, with an "application" that is a file: for what an administrator does and reads, quickly.
+pub struct Small {
+    pub lab: Lab,
+    modules: Vec<Module>,
+}
+
+/// One module and the two nodes that run it.
+#[derive(Clone, Debug)]
+pub struct Module {
+    pub name: &'static str,
+    pub vip: &'static str,
+    pub nodes: [&'static str; 2],
+    /// Attributes of `<service>` beside `mode`.
+    pub service: &'static str,
+    /// The networks of its heartbeats; the second one is the replication's.
+    pub lans: [&'static str; 2],
+}
+
+impl Module {
+    /// A module on node1 and node2 with the lab's own networks.
+    pub fn new(name: &'static str, vip: &'static str, service: &'static str) -> Module {
+        Module { name, vip, nodes: ["node1", "node2"], service, lans: ["default", "repli"] }
+    }
+
+    fn userconfig(&self) -> String {
+        let Module { name, vip, service, lans: [first, flow], .. } = self;
+        format!(
+            r#"<safe><service mode="mirror" {service}>
+            <heart pulse="200ms" timeout="1s"><heartbeat name="{first}"/><heartbeat name="{flow}" ident="flow"/></heart>
+            <rfs><replicated dir="/data/{name}"/></rfs>
+            <vip><interface_list><interface arpreroute="on"><real_interface>
+              <virtual_addr addr="{vip}" where="one_side_alias"/></real_interface></interface></interface_list></vip>
+            <user nicestoptimeout="20" forcestoptimeout="20"/>
+            </service></safe>"#
+        )
+    }
+
+    /// Installs and configures it on one node; `prestart` and the like note in the user log that they ran.
+    fn installer(&self) -> String {
+        let (name, userconfig) = (self.name, self.userconfig());
+        format!(
+            "set -e; umask 022; mkdir -p /data/{name} /var/small/{name}/conf /var/small/{name}/bin
+             cat > /var/small/{name}/conf/userconfig.xml <<'END'\n{userconfig}\nEND
+             cd /var/small/{name}/bin
+             printf '#!/bin/sh\\necho start_prim \"$@\"; date +%%s%%N >> /data/{name}/starts; touch /run/{name}.runs\\n' > start_prim
+             printf '#!/bin/sh\\necho stop_prim \"$@\"; rm -f /run/{name}.runs\\n' > stop_prim
+             printf '#!/bin/sh\\necho prestart \"$@\"; rm -f /run/{name}.runs\\n' > prestart
+             printf '#!/bin/sh\\necho poststop \"$@\"\\n' > poststop
+             chmod 755 *
+             holdfast module install -m {name} /var/small/{name}
+             holdfast config -m {name}"
+        )
+    }
+}
+
+impl Small {
+    /// A lab with these modules installed in the same order on every node, all stopped. `networks`: more `<lan>`s for cluster.xml.
+    pub fn up(lab: &str, nodes: &[&'static str], networks: &str, modules: &[Module]) -> anyhow::Result<Small> {
+        let count = nodes.len().to_string();
+        let small = Small { lab: Lab::up(lab, &["--nodes", &count])?, modules: modules.to_vec() };
+        if !networks.is_empty() {
+            for node in nodes {
+                let script = format!(
+                    "set -e; cd $SAFEVAR/cluster; sed 's|</lans>|{networks}</lans>|' cluster.xml > new.xml; mv new.xml cluster.xml"
+                );
+                small.sh(node, &script)?;
+            }
+            // The daemons look at it every second.
+            std::thread::sleep(Duration::from_millis(2500));
+        }
+        for node in nodes {
+            for (place, module) in modules.iter().enumerate() {
+                // Ports follow from the id, which has to be the same everywhere.
+                let id = place + 1;
+                let name = module.name;
+                small.sh(
+                    node,
+                    &format!(
+                        "set -e; mkdir -p $SAFE/private/modules/{name}; echo {id} > $SAFE/private/modules/{name}/id"
+                    ),
+                )?;
+                if module.nodes.contains(node) {
+                    small.sh(node, &module.installer()).with_context(|| format!("{name} on {node}"))?;
+                }
+            }
+        }
+        Ok(small)
+    }
+
+    /// The first module PRIM on its first node and SECOND on the other.
+    pub fn pair(lab: &str, service: &'static str) -> anyhow::Result<Small> {
+        let small = Small::up(lab, &["node1", "node2"], "", &[Module::new("app", "10.90.1.20", service)])?;
+        small.first_start("app", "node1", "node2")?;
+        Ok(small)
+    }
+
+    /// `prim` on one node, `second` on the other.
+    pub fn first_start(&self, module: &str, first: &str, second: &str) -> anyhow::Result<()> {
+        self.holdfast(first, &["prim", "-m", module])?;
+        self.wait(module, &[(first, "ALONE", "green")])?;
+        self.holdfast(second, &["second", "-m", module])?;
+        self.wait(module, &[(first, "PRIM", "green"), (second, "SECOND", "green")])
+    }
+
+    pub fn holdfast(&self, node: &str, args: &[&str]) -> anyhow::Result<String> {
+        let command: Vec<&str> = ["holdfast"].iter().chain(args).copied().collect();
+        self.lab.exec(node, &command)
+    }
+
+    pub fn sh(&self, node: &str, script: &str) -> anyhow::Result<String> {
+        self.lab.exec(node, &["sh", "-c", script])
+    }
+
+    /// State and colour of a module on `node`, as that node says; none if it doesn't answer.
+    pub fn state(&self, module: &str, node: &str) -> Option<(String, String)> {
+        let text = self.holdfast(node, &["state", "-m", module, "-o", "json"]).ok()?;
+        let value: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let own = value["modules"].as_array()?.iter().find(|m| m["node"] == node)?;
+        Some((own["state"].as_str()?.to_owned(), own["colour"].as_str()?.to_owned()))
+    }
+
+    /// Waits until the module is there on all of these nodes.
+    pub fn wait(&self, module: &str, wanted: &[(&str, &str, &str)]) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let limit = Duration::from_secs(30);
+        loop {
+            let there = |(node, state, colour): &(&str, &str, &str)| {
+                self.state(module, node).is_some_and(|now| now.0 == *state && now.1 == *colour)
+            };
+            if wanted.iter().all(there) {
+                return Ok(());
+            }
+            let states: Vec<_> = wanted.iter().map(|(node, ..)| (node, self.state(module, node))).collect();
+            ensure!(
+                began.elapsed() < limit,
+                "{module} is {states:?} and not {wanted:?} after {} s\n{}",
+                limit.as_secs(),
+                self.logs()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The module's log on a node.
+    pub fn log(&self, module: &str, node: &str) -> anyhow::Result<Vec<String>> {
+        let text = self.holdfast(node, &["log", "-m", module, "-A", "-s", "300"])?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// How many lines the log has now: what [`Small::said`] is asked to look behind.
+    pub fn mark(&self, module: &str, node: &str) -> anyhow::Result<usize> {
+        Ok(self.log(module, node)?.len())
+    }
+
+    /// The log must hold these texts in this order behind `mark`; within some seconds, because a log line may be on its way.
+    pub fn said(&self, module: &str, node: &str, mark: usize, texts: &[&str]) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            let log = self.log(module, node)?;
+            let mut lines = log.iter().skip(mark);
+            let missing = texts.iter().find(|text| !lines.any(|line| line.contains(**text)));
+            let Some(missing) = missing else {
+                return Ok(());
+            };
+            ensure!(
+                began.elapsed() < Duration::from_secs(5),
+                "the log of {node} has no {missing:?} (of {texts:?}, in this order):\n{}",
+                log[mark.min(log.len())..].join("\n")
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The log must not hold any of these texts behind `mark`.
+    pub fn silent(&self, module: &str, node: &str, mark: usize, texts: &[&str]) -> anyhow::Result<()> {
+        let log = self.log(module, node)?;
+        let found = log.iter().skip(mark).find(|line| texts.iter().any(|text| line.contains(text)));
+        ensure!(found.is_none(), "the log of {node} has {found:?}");
+        Ok(())
+    }
+
+    /// Whether the "application" runs there, and how often it was started on this copy.
+    pub fn runs(&self, module: &str, node: &str) -> anyhow::Result<bool> {
+        Ok(self.sh(node, &format!("test -e /run/{module}.runs && echo yes || echo no"))?.trim() == "yes")
+    }
+
+    /// Which nodes have the address on a card.
+    pub fn holders(&self, vip: &str, nodes: &[&'static str]) -> anyhow::Result<Vec<&'static str>> {
+        let mut holders = Vec::new();
+        for node in nodes {
+            if self.sh(node, "ip -o address show")?.contains(&format!(" {vip}/")) {
+                holders.push(*node);
+            }
+        }
+        Ok(holders)
+    }
+
+    fn logs(&self) -> String {
+        let one = |module: &Module, node: &str| {
+            let text = self.holdfast(node, &["log", "-m", module.name, "-A", "-s", "60"]);
+            format!("--- {} on {node}\n{}", module.name, text.unwrap_or_else(|error| format!("{error:#}\n")))
+        };
+        self.modules.iter().flat_map(|module| module.nodes.map(|node| one(module, node))).collect()
+    }
+}

@@ -1,0 +1,348 @@
+//! What reference 004 lets an administrator try on a mirror module (4.2.1 to 4.2.10, 5, 9.2, 9.4), with every message that it names.
+
+use e2e::{Module, Small};
+use std::time::Duration;
+
+const APP: &str = "app";
+const BOTH: [&str; 2] = ["node1", "node2"];
+
+/// 4.2.1 to 4.2.3: start on both, stop of the primary, its return.
+#[test]
+fn start_and_stop() {
+    let small = Small::pair("mir-start", "").expect("a pair");
+    small.holdfast("node2", &["stop", "-m", APP]).expect("stop");
+    small.holdfast("node2", &["waitstop", "-m", APP]).expect("waitstop");
+    small.holdfast("node1", &["stop", "-m", APP]).expect("stop");
+    small.holdfast("node1", &["waitstop", "-m", APP]).expect("waitstop");
+    let marks = BOTH.map(|node| small.mark(APP, node).expect("a log"));
+    for node in BOTH {
+        small.holdfast(node, &["start", "-m", APP]).expect("start");
+    }
+    for node in BOTH {
+        small.holdfast(node, &["waitstart", "-m", APP]).expect("waitstart");
+    }
+    small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("both");
+    for (node, mark) in BOTH.into_iter().zip(marks) {
+        small.said(APP, node, mark, &["Action start called by root"]).expect("started");
+    }
+    small
+        .said(APP, "node1", marks[0], &["Script start_prim", "Remote state SECOND green", "Local state PRIM green"])
+        .expect("4.2.1");
+    small.said(APP, "node2", marks[1], &["Local state SECOND green", "Remote state PRIM green"]).expect("4.2.1");
+
+    let marks = BOTH.map(|node| small.mark(APP, node).expect("a log"));
+    small.holdfast("node1", &["stop", "-m", APP]).expect("stop");
+    small.wait(APP, &[("node1", "STOP", "red"), ("node2", "ALONE", "green")]).expect("4.2.2");
+    let stopped = ["Action stop called by root", "Script stop_prim", "End of stop", "Local state STOP red"];
+    small.said(APP, "node1", marks[0], &stopped).expect("4.2.2");
+    let alone = ["Reason of failover: remote stop", "Script start_prim", "Local state ALONE green"];
+    small.said(APP, "node2", marks[1], &alone).expect("4.2.2");
+    assert_eq!(BOTH.map(|node| small.runs(APP, node).expect("a look")), [false, true]);
+
+    let error = small.holdfast("node1", &["waitstart", "-m", APP]).expect_err("nothing starts").to_string();
+    assert!(!error.is_empty());
+    small.holdfast("node1", &["start", "-m", APP]).expect("start");
+    small.wait(APP, &[("node1", "SECOND", "green"), ("node2", "PRIM", "green")]).expect("4.2.3");
+    small
+        .said(APP, "node1", marks[0], &["End of stop", "Action start called by root", "Local state SECOND green"])
+        .expect("4.2.3");
+    assert!(small.runs(APP, "node2").expect("a look"), "the application was not touched");
+}
+
+/// 4.2.4 to 4.2.7: restart, swap, the address moves, the files follow; `stopwait`.
+#[test]
+fn restart_swap_and_stopwait() {
+    let small = Small::pair("mir-swap", "").expect("a pair");
+    let starts =
+        || small.sh("node1", "wc -l < /data/app/starts").expect("the file").trim().parse::<u32>().expect("a number");
+    let before = starts();
+    let marks = BOTH.map(|node| small.mark(APP, node).expect("a log"));
+    small.holdfast("node1", &["restart", "-m", APP]).expect("restart");
+    let restarted = [
+        "Action restart called by root",
+        "Local state PRIM magenta",
+        "Script stop_prim",
+        "Script start_prim",
+        "Local state PRIM green",
+    ];
+    small.said(APP, "node1", marks[0], &restarted).expect("4.2.4");
+    small.silent(APP, "node2", marks[1], &["Local state"]).expect("4.2.4");
+    assert_eq!(starts(), before + 1);
+    assert_eq!(small.holders("10.90.1.20", &BOTH).expect("addresses"), ["node1"]);
+
+    let marks = BOTH.map(|node| small.mark(APP, node).expect("a log"));
+    small.holdfast("node2", &["swap", "-m", APP]).expect("swap");
+    small.wait(APP, &[("node1", "SECOND", "green"), ("node2", "PRIM", "green")]).expect("4.2.5");
+    let begun = ["Action swap called by root", "Transition SWAP from SYSTEM", "Begin of Swap", "Script start_prim"];
+    small.said(APP, "node2", marks[1], &begun).expect("4.2.5");
+    small.said(APP, "node1", marks[0], &["Begin of Swap", "Script stop_prim"]).expect("4.2.5");
+    small.silent(APP, "node1", marks[0], &["Action swap", "Transition SWAP"]).expect("4.2.5");
+    small.lab.exec("client", &["ping", "-c", "1", "-W", "2", "10.90.1.20"]).expect("4.2.6: the address answers");
+    assert_eq!(small.holders("10.90.1.20", &BOTH).expect("addresses"), ["node2"], "4.2.6");
+    // 4.2.7: both ways, what is written on the primary is on the secondary, where nothing can be written.
+    small.sh("node2", "echo held > /data/app/file && sync /data/app/file").expect("a write");
+    assert_eq!(small.sh("node1", "cat /data/app/file").expect("a read").trim(), "held");
+    small.sh("node1", "echo no > /data/app/file").expect_err("4.2.7: the secondary's directory is read-only");
+    small.holdfast("node2", &["swap", "nosync", "-m", APP]).expect("swap nosync");
+    small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("swapped back");
+    small.silent(APP, "node2", marks[1], &["Reintegration ended"]).expect("nothing was synchronised");
+
+    let marks = BOTH.map(|node| small.mark(APP, node).expect("a log"));
+    small.holdfast("node1", &["stopwait", "-m", APP]).expect("stopwait");
+    small.wait(APP, &[("node1", "WAIT", "red"), ("node2", "ALONE", "green")]).expect("held");
+    let held = [
+        "Action stopwait called by root",
+        "Transition WAIT_TR from SYSTEM",
+        "Script stop_prim",
+        "Local state WAIT red",
+    ];
+    small.said(APP, "node1", marks[0], &held).expect("stopwait");
+    small.silent(APP, "node1", marks[0], &["Script prestart", "Script poststop"]).expect("stopwait");
+    small.holdfast("node1", &["restart", "-m", APP]).expect_err("nothing runs there");
+    small.holdfast("node1", &["start", "-m", APP]).expect("start");
+    small.wait(APP, &[("node1", "SECOND", "green"), ("node2", "PRIM", "green")]).expect("woken");
+    small.said(APP, "node1", marks[0], &["Transition WAKEUP from SYSTEM", "Local state SECOND green"]).expect("woken");
+}
+
+/// 4.2.8, 4.2.9: an orderly shutdown of the machine, and the power; start at boot.
+#[test]
+fn shutdown_and_power_off() {
+    let small = Small::pair("mir-boot", "").expect("a pair");
+    assert!(small.holdfast("node1", &["boot", "status"]).expect("boot status").contains("off"));
+    small.holdfast("node1", &["boot", "-m", APP, "on"]).expect("boot on");
+    let status = small.holdfast("node1", &["boot", "-m", APP, "status", "-o", "json"]).expect("boot status");
+    assert!(status.contains("\"on\"") && status.contains("command"), "{status}");
+    let resources = small.holdfast("node1", &["state", "-m", APP, "-v"]).expect("state");
+    assert!(resources.contains("usersetting.boot"), "{resources}");
+
+    let marks = BOTH.map(|node| small.mark(APP, node).expect("a log"));
+    small.lab.run("reboot", &["node1"]).expect("a reboot");
+    small.wait(APP, &[("node1", "SECOND", "green"), ("node2", "PRIM", "green")]).expect("4.2.8");
+    small.said(APP, "node2", marks[1], &["Reason of failover: remote stop", "Script start_prim"]).expect("4.2.8");
+    let down =
+        ["Action shutdown called by SYSTEM", "Script stop_prim", "End of stop", "Action start called at boot time"];
+    small.said(APP, "node1", marks[0], &down).expect("4.2.8");
+    small.silent(APP, "node1", marks[0], &["Previous halt unexpected"]).expect("4.2.8");
+
+    small.holdfast("node1", &["swap", "-m", APP]).expect("swap");
+    small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("swapped");
+    let marks = BOTH.map(|node| small.mark(APP, node).expect("a log"));
+    small.lab.run("power-off", &["node1"]).expect("a power cut");
+    small.wait(APP, &[("node2", "ALONE", "green")]).expect("4.2.9");
+    let lost = [
+        "Resource heartbeat.default set to down by heart",
+        "Remote state UNKNOWN grey",
+        "Reason of failover: no heartbeat",
+        "Script start_prim",
+    ];
+    small.said(APP, "node2", marks[1], &lost).expect("4.2.9");
+    small.said(APP, "node2", marks[1], &["Resource heartbeat.flow set to down by heart"]).expect("4.2.9");
+    small.lab.run("power-on", &["node1"]).expect("power");
+    small.wait(APP, &[("node1", "SECOND", "green"), ("node2", "PRIM", "green")]).expect("4.2.9");
+    small.said(APP, "node1", 0, &["Previous halt unexpected", "Action start called at boot time"]).expect("4.2.9");
+    let log = small.log(APP, "node1").expect("the log");
+    assert_eq!(log.iter().filter(|line| line.contains("Previous halt unexpected")).count(), 1, "{log:#?}");
+}
+
+/// 9.2: `shutdown` stops every module, what starts last first; `boot="auto"`, `boot="on"` with a delay.
+#[test]
+fn shutdown_of_all_modules() {
+    let early = Module::new("early", "10.90.1.21", "boot=\"auto\"");
+    let late = Module::new("late", "10.90.1.22", "boot=\"on\" boot_delay=\"2\"");
+    let small = Small::up("mir-all", &BOTH, "", &[early, late]).expect("a lab");
+    for module in ["early", "late"] {
+        small.first_start(module, "node1", "node2").expect("a start");
+    }
+    small.holdfast("node1", &["boot", "-m", "late", "off"]).expect_err("the configuration decides");
+    small.holdfast("node1", &["shutdown"]).expect("shutdown");
+    for module in ["early", "late"] {
+        assert_eq!(small.state(module, "node1"), Some(("STOP".to_owned(), "red".to_owned())));
+        small
+            .said(module, "node1", 0, &["Action shutdown called by SYSTEM", "Script stop_prim", "End of stop"])
+            .expect("in order");
+    }
+    let at = |module: &str, text: &str| {
+        let log = small.log(module, "node1").expect("a log");
+        log.iter()
+            .rfind(|line| line.contains(text))
+            .expect(text)
+            .chars()
+            .filter(|c| "0123456789-: .".contains(*c))
+            .take(26)
+            .collect::<String>()
+    };
+    assert!(at("late", "End of stop") <= at("early", "Action shutdown"), "what starts last stops first");
+    small.lab.run("reboot", &["node1"]).expect("a reboot");
+    for module in ["early", "late"] {
+        small.wait(module, &[("node1", "SECOND", "green"), ("node2", "PRIM", "green")]).expect("started at boot");
+        small.said(module, "node1", 0, &["Action start called at boot time"]).expect("boot");
+    }
+    // Stopped by an administrator: `auto` leaves it so.
+    small.holdfast("node1", &["stop", "-m", "early"]).expect("stop");
+    small.wait("early", &[("node1", "STOP", "red")]).expect("stopped");
+    small.lab.run("reboot", &["node1"]).expect("a reboot");
+    small.wait("late", &[("node1", "SECOND", "green")]).expect("started at boot");
+    assert_eq!(small.state("early", "node1"), Some(("STOP".to_owned(), "red".to_owned())));
+}
+
+/// 4.2.10: the former secondary is sacrificed.
+#[test]
+fn split_brain() {
+    let small = Small::pair("mir-split", "").expect("a pair");
+    let marks = BOTH.map(|node| small.mark(APP, node).expect("a log"));
+    small.lab.run("partition", &["node1", "node2"]).expect("a partition");
+    small.wait(APP, &[("node1", "ALONE", "green"), ("node2", "ALONE", "green")]).expect("both alone");
+    for (node, mark) in BOTH.into_iter().zip(marks) {
+        for lane in ["default", "flow"] {
+            small.said(APP, node, mark, &[&format!("Resource heartbeat.{lane} set to down by heart")]).expect("4.2.10");
+        }
+        small.said(APP, node, mark, &["Remote state UNKNOWN grey", "Local state ALONE green"]).expect("4.2.10");
+    }
+    small.lab.run("heal", &[]).expect("healed");
+    small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("as before");
+    small
+        .said(APP, "node1", marks[0], &["Remote state ALONE green", "Split brain recovery: staying alone"])
+        .expect("4.2.10");
+    let exiting = [
+        "Remote state ALONE green",
+        "Split brain recovery: exiting alone",
+        "Script stop_prim",
+        "Local state SECOND green",
+    ];
+    small.said(APP, "node2", marks[1], &exiting).expect("4.2.10");
+}
+
+/// 5.3, 5.5, 5.9: the first start, the newer copy, `prim` on an older one.
+#[test]
+fn who_may_start() {
+    let small = Small::up("mir-who", &BOTH, "", &[Module::new(APP, "10.90.1.20", "")]).expect("a lab");
+    for node in BOTH {
+        small.holdfast(node, &["start", "-m", APP]).expect("start");
+    }
+    small.wait(APP, &[("node1", "WAIT", "red"), ("node2", "WAIT", "red")]).expect("5.3");
+    let waits = [
+        "Data may be not uptodate for replicated directories (wait for the start of the remote server)",
+        "Action wait from failover rule notuptodate_server",
+        "If you are sure that this server has valid data, run safekit prim to force start as primary",
+    ];
+    for node in BOTH {
+        small.said(APP, node, 0, &waits).expect("5.3");
+        small.holdfast(node, &["stop", "-m", APP]).expect("stop");
+        small.holdfast(node, &["waitstop", "-m", APP]).expect("stopped");
+    }
+    small.holdfast("node2", &["second", "fullsync", "-m", APP]).expect("taken");
+    small.wait(APP, &[("node2", "STOP", "red")]).expect("no primary");
+    small
+        .said(APP, "node2", 0, &["Action second fullsync called by root", "Action second fullsync refused"])
+        .expect("9.4");
+    small.holdfast("node1", &["prim", "fullsync", "-m", APP]).expect("prim");
+    small.wait(APP, &[("node1", "ALONE", "green")]).expect("5.3");
+    small.holdfast("node2", &["second", "fullsync", "-m", APP]).expect("second");
+    small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("5.3");
+    small.said(APP, "node1", 0, &["Action prim fullsync called by root"]).expect("5.3");
+    // 5.5: the newer copy is on node1.
+    for node in ["node2", "node1"] {
+        small.holdfast(node, &["stop", "-m", APP]).expect("stop");
+        small.holdfast(node, &["waitstop", "-m", APP]).expect("stopped");
+    }
+    let mark = small.mark(APP, "node2").expect("a log");
+    small.holdfast("node2", &["start", "-m", APP]).expect("start");
+    small.wait(APP, &[("node2", "WAIT", "red")]).expect("5.5");
+    small.said(APP, "node2", mark, &waits).expect("5.5");
+    small.holdfast("node1", &["start", "-m", APP]).expect("start");
+    small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("5.5");
+    small.holdfast("node2", &["stop", "-m", APP]).expect("stop");
+    small.wait(APP, &[("node2", "STOP", "red")]).expect("stopped");
+    small.holdfast("node2", &["prim", "-m", APP]).expect("taken");
+    small.wait(APP, &[("node2", "STOP", "red")]).expect("9.4");
+    small.said(APP, "node2", mark, &["Action prim called by root", "Requested prim start aborted"]).expect("9.4");
+    small.holdfast("node2", &["secondforce", "-d", "2016-03-01", "-m", APP]).expect("secondforce");
+    small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("13.6.4.8");
+}
+
+/// 5.7: `failover off`, said on one node.
+#[test]
+fn failover_by_hand() {
+    let small = Small::pair("mir-fail", "").expect("a pair");
+    let mark = small.mark(APP, "node2").expect("a log");
+    small.holdfast("node1", &["failover", "off", "-m", APP]).expect("failover off");
+    small.said(APP, "node2", mark, &["Resource usersetting.failover set to off"]).expect("told to the other node");
+    small.holdfast("node1", &["stop", "-m", APP]).expect("stop");
+    small.wait(APP, &[("node1", "STOP", "red"), ("node2", "WAIT", "red")]).expect("5.7");
+    let off = [
+        "Failover-off configured",
+        "Action stopstart called by failover-off",
+        "Transition STOPSTART from failover-off",
+        "Local state WAIT red",
+    ];
+    small.said(APP, "node2", mark, &off).expect("5.7");
+    small.holdfast("node1", &["start", "-m", APP]).expect("start");
+    small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("5.7");
+    small.holdfast("node2", &["failover", "on", "-m", APP]).expect("failover on");
+    small.said(APP, "node1", 0, &["Resource usersetting.failover set to on"]).expect("told to the other node");
+    small.lab.run("power-off", &["node1"]).expect("a power cut");
+    small.wait(APP, &[("node2", "ALONE", "green")]).expect("automatic again");
+}
+
+/// 1.5.1, 5.8: two mirrors back each other up, each with its own preferred node.
+#[test]
+fn crossed_default_primaries() {
+    let one = Module::new("one", "10.90.1.21", "defaultprim=\"node1\"");
+    let two = Module::new("two", "10.90.1.22", "defaultprim=\"node2\"");
+    let small = Small::up("mir-cross", &BOTH, "", &[one, two]).expect("a lab");
+    small.first_start("one", "node1", "node2").expect("one");
+    small.first_start("two", "node2", "node1").expect("two");
+    small.lab.run("power-off", &["node2"]).expect("a power cut");
+    small.wait("one", &[("node1", "ALONE", "green")]).expect("one");
+    small.wait("two", &[("node1", "ALONE", "green")]).expect("two");
+    let mark = small.mark("two", "node2").unwrap_or(0);
+    small.lab.run("power-on", &["node2"]).expect("power");
+    std::thread::sleep(Duration::from_millis(1500));
+    for module in ["one", "two"] {
+        small.holdfast("node2", &["start", "-m", module]).expect("start");
+    }
+    small.wait("one", &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("5.8");
+    small.wait("two", &[("node2", "PRIM", "green"), ("node1", "SECOND", "green")]).expect("5.8");
+    small.said("two", "node2", mark, &["Transition SWAP from defaultprim", "Begin of Swap"]).expect("5.8");
+    assert_eq!(small.holders("10.90.1.21", &BOTH).expect("addresses"), ["node1"]);
+    assert_eq!(small.holders("10.90.1.22", &BOTH).expect("addresses"), ["node2"]);
+    // By hand, and it stays.
+    small.holdfast("node2", &["swap", "-m", "two"]).expect("swap");
+    small.wait("two", &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("swapped");
+    std::thread::sleep(Duration::from_secs(3));
+    small.wait("two", &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("it stays");
+}
+
+/// 1.5.2: N-to-1, two mirrors with node3 as their only backup.
+#[test]
+fn two_to_one() {
+    let networks: String = [("one", 1), ("two", 2)]
+        .iter()
+        .flat_map(|(name, node)| {
+            [(name.to_string(), 1), (format!("{name}-repli"), 2)].map(|(lan, number)| {
+                format!(
+                    "<lan name=\"{lan}\"><node name=\"node{node}\" addr=\"10.90.{number}.{node}\"/>\
+                     <node name=\"node3\" addr=\"10.90.{number}.3\"/></lan>"
+                )
+            })
+        })
+        .collect();
+    let module = |name, vip, nodes, lans| Module { name, vip, nodes, service: "defaultprim=\"lastprim\"", lans };
+    let one = module("one", "10.90.1.21", ["node1", "node3"], ["one", "one-repli"]);
+    let two = module("two", "10.90.1.22", ["node2", "node3"], ["two", "two-repli"]);
+    let nodes = ["node1", "node2", "node3"];
+    let small = Small::up("mir-nto1", &nodes, &networks, &[one, two]).expect("a lab");
+    small.first_start("one", "node1", "node3").expect("one");
+    small.first_start("two", "node2", "node3").expect("two");
+    small.lab.run("power-off", &["node1", "node2"]).expect("a power cut");
+    for module in ["one", "two"] {
+        small.wait(module, &[("node3", "ALONE", "green")]).expect("the backup runs both");
+    }
+    assert_eq!(small.holders("10.90.1.21", &["node3"]).expect("addresses"), ["node3"]);
+    small.lab.run("power-on", &["node1"]).expect("power");
+    std::thread::sleep(Duration::from_millis(1500));
+    small.holdfast("node1", &["start", "-m", "one"]).expect("start");
+    small.wait("one", &[("node1", "PRIM", "green"), ("node3", "SECOND", "green")]).expect("lastprim swaps back");
+    small.said("one", "node1", 0, &["Transition SWAP from defaultprim"]).expect("5.8");
+    small.wait("two", &[("node3", "ALONE", "green")]).expect("the other one is not touched");
+}

@@ -214,7 +214,7 @@ fn create(dir: BorrowedFd<'_>, name: &Name, new: &New<'_>, mode: u32) -> io::Res
         }
         New::Directory => {
             rustix::fs::mkdirat(dir, name.as_c_str(), bits)?;
-            return Ok(open_entry(dir, name, OFlags::RDONLY | OFlags::DIRECTORY, 0)?);
+            return as_made(open_entry(dir, name, OFlags::RDONLY | OFlags::DIRECTORY, 0)?, new.kind());
         }
         New::Symlink(target) => rustix::fs::symlinkat(*target, dir, name.as_c_str())?,
         New::Special { kind, rdev } => {
@@ -222,7 +222,19 @@ fn create(dir: BorrowedFd<'_>, name: &Name, new: &New<'_>, mode: u32) -> io::Res
             rustix::fs::mknodat(dir, name.as_c_str(), kind, bits, *rdev)?;
         }
     }
-    Ok(open_entry(dir, name, OFlags::PATH, 0)?)
+    as_made(open_entry(dir, name, OFlags::PATH, 0)?, new.kind())
+}
+
+/// Between making and opening somebody with rights below the mount can put another file there: it isn't ours to give an owner and a mode.
+fn as_made(fd: OwnedFd, kind: u32) -> io::Result<OwnedFd> {
+    let stat = rustix::fs::fstat(&fd)?;
+    let same_kind = stat.st_mode & libc::S_IFMT == kind;
+    let one_name = kind == libc::S_IFDIR || stat.st_nlink == 1;
+    if same_kind && one_name && stat.st_uid == rustix::process::geteuid().as_raw() {
+        return Ok(fd);
+    }
+    tracing::warn!("a new file was swapped for another while it was made: somebody works in the backing directory");
+    Err(io::Error::from_raw_os_error(libc::ESTALE))
 }
 
 pub(super) fn no_memory(error: crate::table::TableError) -> io::Error {

@@ -114,18 +114,24 @@ impl Place {
     }
 }
 
+/// Everything of a tree that is replicated, by path.
+#[allow(dead_code)]
+pub fn seen(at: &Path) -> BTreeMap<PathBuf, String> {
+    let mut all = BTreeMap::new();
+    describe(Path::new("."), at, &mut all);
+    all
+}
+
 #[allow(dead_code)]
 pub fn assert_same(here: &Path, there: &Path) {
-    let (mut a, mut b) = (BTreeMap::new(), BTreeMap::new());
-    describe(Path::new("."), here, &mut a);
-    describe(Path::new("."), there, &mut b);
+    let (a, b) = (seen(here), seen(there));
     let paths: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
     let differ = paths.iter().filter(|path| a.get(**path) != b.get(**path));
     let text: Vec<_> = differ.take(5).map(|p| format!("{p:?}\n  {:?}\n  {:?}", a.get(*p), b.get(*p))).collect();
     assert!(text.is_empty(), "the copies differ:\n{}", text.join("\n"));
 }
 
-/// Everything of a tree that is replicated, by path (which may be longer than the kernel takes: `at` is a short one).
+/// `path` may be longer than the kernel takes; `at` is a short one.
 fn describe(path: &Path, at: &Path, all: &mut BTreeMap<PathBuf, String>) {
     let meta = std::fs::symlink_metadata(at).unwrap();
     let mut text = format!(

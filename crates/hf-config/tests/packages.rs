@@ -22,6 +22,14 @@ fn mirror() {
 }
 
 #[test]
+fn vhost() {
+    let config = accepted("vhost", include_str!("../../../packages/vhost/conf/userconfig.xml"));
+    let [name] = &config.virtual_host_names[..] else { panic!("one name") };
+    assert_eq!((name.name.as_str(), name.envfile.as_str()), ("virtualname", "vhostenv"));
+    assert_eq!(name.when, hf_config::HostNameWhen::Prim);
+}
+
+#[test]
 fn postgresql() {
     let config = accepted("postgresql", include_str!("../../../packages/postgresql/conf/userconfig.xml"));
     assert_eq!(config.effective_flow_lan(), "repli");

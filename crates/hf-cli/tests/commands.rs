@@ -234,8 +234,10 @@ fn install_sends_an_absolute_path() {
         json!({ "request": "module_install", "module": "pg", "package": name, "reinstall": false, "id": null })
     );
     assert_eq!(out(&output), "Module pg is installed with id 2.\n");
-    let (asked, _) = with_daemon(vec![Reply::Done], &["module", "install", "mirror"]);
-    assert_eq!(asked["package"], "/opt/holdfast/Application_Modules/mirror.safe");
+    for name in ["mirror", "mirror.safe"] {
+        let (asked, _) = with_daemon(vec![Reply::Done], &["module", "install", name]);
+        assert_eq!(asked["package"], "/opt/holdfast/Application_Modules/mirror.safe");
+    }
 }
 
 #[test]

@@ -101,9 +101,14 @@ async fn install(verb: Install, output: Output) -> Result<ExitCode, CliError> {
 /// The daemon needs an absolute path: it has another working directory.
 fn located(package: &Path) -> Result<PathBuf, CliError> {
     let unreadable = |source| CliError::Read { path: package.to_owned(), source };
-    let is_bare = package.components().count() == 1 && package.extension().is_none() && !package.exists();
+    // A name without a directory, with or without its end, is a package that came with the product, unless there is one here.
+    let end = package.extension();
+    let is_bare = package.components().count() == 1 && end.is_none_or(|end| end == "safe") && !package.exists();
     if is_bare {
-        let name = format!("{}.safe", package.display());
+        let mut name = package.as_os_str().to_owned();
+        if end.is_none() {
+            name.push(".safe");
+        }
         return Ok(Paths::from_environment().safe.join("Application_Modules").join(name));
     }
     let path = absolute(package).map_err(unreadable)?;

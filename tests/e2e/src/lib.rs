@@ -11,8 +11,8 @@ mod recorder;
 pub mod scenarios;
 mod small;
 
-pub use lab::Lab;
-pub use pair::{Pair, Settings};
+pub use lab::{Lab, binary};
+pub use pair::{MODULE, Pair, Settings};
 pub use random::Random;
 pub use recorder::{Recorder, Summary};
 pub use small::{Module, Small};

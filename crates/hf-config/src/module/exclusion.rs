@@ -162,7 +162,7 @@ fn bracket(text: &str) -> Result<(String, &str), String> {
             return Ok((class, &rest[1..]));
         }
         if rest.starts_with("[:") {
-            let end = rest.find(":]").ok_or_else(open)?;
+            let end = 2 + rest[2..].find(":]").ok_or_else(open)?;
             if !CLASSES.contains(&&rest[2..end]) {
                 return Err(format!("{} is no class of characters", &rest[..end + 2]));
             }
@@ -185,6 +185,12 @@ fn bracket(text: &str) -> Result<(String, &str), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_class_that_is_only_begun_is_no_class() {
+        assert!(bracket("[:]").is_err());
+        assert!(bracket("[:alpha:]]").is_ok());
+    }
 
     fn exclusions(list: &[NotReplicated]) -> Exclusions {
         let replicated =

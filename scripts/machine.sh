@@ -2,8 +2,8 @@
 # install_packages is called.
 
 # Debian packages: build, lab, and the real things that modules wrap.
-BUILD_PACKAGES="gcc libc6-dev pkg-config"
-LAB_PACKAGES="iproute2 nftables e2fsprogs util-linux mount kmod iputils-ping"
+BUILD_PACKAGES="gcc libc6-dev pkg-config binutils dpkg-dev"
+LAB_PACKAGES="iproute2 nftables e2fsprogs util-linux mount kmod iputils-ping systemd dbus"
 POSTGRES_PACKAGES="postgresql postgresql-contrib"
 RUST_NEEDED=1.95
 

@@ -1,5 +1,6 @@
 //! Chores of the repository: `cargo xtask --help`.
 
+mod deb;
 mod graph;
 mod layering;
 mod rules;
@@ -27,6 +28,8 @@ enum Chore {
         #[arg(default_value = "target/docs")]
         dir: String,
     },
+    /// Make a Debian package of this checkout
+    Deb(deb::Options),
     /// Run every scenario of tests/e2e many times at random moments and write the table
     Soak {
         /// --rounds N, --minutes N (drawn at random), --table FILE, --only NAME
@@ -39,6 +42,10 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().chore {
         Chore::Layering => layering(),
         Chore::Docs { dir } => docs(&dir),
+        Chore::Deb(options) => {
+            println!("{}", deb::make(root(), &options)?.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Chore::Soak { options } => soak(&options),
     }
 }

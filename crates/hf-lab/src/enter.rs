@@ -30,6 +30,8 @@ fn inside(lab: &Lab, machine: &str, argv: &[OsString]) -> Result<Command> {
     let what = || format!("entering {machine}");
     let pidfd = init.pidfd().ok_or_else(|| LabError::Failed(format!("{machine} is powered off")))?;
     let group = Cgroup::lab(&lab.name)?.child(machine).child(EXEC_GROUP);
+    // systemd removes a slice that is empty.
+    group.create()?;
     let procs = File::options().write(true).open(group.procs_file()).context(what)?;
     let Some((program, args)) = argv.split_first() else {
         return Err(LabError::Usage("nothing to run".to_owned()));

@@ -23,6 +23,17 @@ pub enum DiskKind {
     Fast,
 }
 
+/// What runs as PID 1 of a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum InitKind {
+    /// A small init of the lab's own.
+    #[default]
+    Holdfast,
+    /// systemd.
+    Systemd,
+}
+
 /// One LAN: a bridge in a namespace that `holder` keeps.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Lan {
@@ -49,6 +60,8 @@ pub struct Lab {
     pub disk: DiskKind,
     /// False with `--no-daemon`: nodes have an init and nothing else.
     pub daemon: bool,
+    #[serde(default)]
+    pub init: InitKind,
     /// Directories of the host that every machine sees read-only although they lie where machines have their own.
     #[serde(default)]
     pub visible: Vec<PathBuf>,
@@ -96,6 +109,11 @@ impl Machine {
 }
 
 impl Lab {
+    /// The client has an init of ours in any case.
+    pub fn has_systemd(&self, machine: &str) -> bool {
+        self.init == InitKind::Systemd && machine != addr::CLIENT
+    }
+
     pub fn paths(&self) -> Paths {
         Paths::new(&self.name)
     }

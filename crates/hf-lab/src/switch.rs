@@ -251,6 +251,7 @@ mod tests {
             lans: vec![lan("default", 1), lan("repli", 2)],
             disk: DiskKind::Volatile,
             daemon: false,
+            init: Default::default(),
             visible: Vec::new(),
             complete: true,
             drops: Default::default(),

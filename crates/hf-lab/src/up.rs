@@ -9,10 +9,10 @@ use crate::cluster;
 use crate::down;
 use crate::error::{Context, LabError, Result, entries, mkdir};
 use crate::node::boot::boot_all;
-use crate::node::root;
+use crate::node::{root, systemd};
 use crate::paths::{Paths, VHOST_LIBRARY};
 use crate::process::self_exe;
-use crate::state::{DiskKind, Lab, Lock, check_name};
+use crate::state::{DiskKind, InitKind, Lab, Lock, check_name};
 use crate::switch;
 
 /// What `up` is asked for.
@@ -33,23 +33,14 @@ pub struct UpArgs {
     /// Where packaged modules (*.safe) are taken from; HOLDFAST_PACKAGES in the environment does the same.
     #[arg(long)]
     pub packages: Option<PathBuf>,
-    /// Nodes without the daemon: to try out the lab itself.
+    /// Nodes without the daemon, with systemd without an installation: to try out the lab itself, or a package.
     #[arg(long, hide = true)]
     pub no_daemon: bool,
 }
 
-/// What runs as PID 1 of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum InitKind {
-    /// A small init of the lab's own.
-    Holdfast,
-    /// systemd.
-    Systemd,
-}
-
 fn check(args: &UpArgs) -> Result<()> {
     if args.init == InitKind::Systemd {
-        return Err(LabError::NotYet("up --init systemd"));
+        systemd::require()?;
     }
     if !(1..=addr::MAX_NODES).contains(&args.nodes) {
         return Err(LabError::Usage(format!("--nodes {}: 1 to {}", args.nodes, addr::MAX_NODES)));
@@ -133,6 +124,7 @@ fn make(name: &str, args: &UpArgs, binary: &Path, packages: Option<&Path>, paths
         lans: Vec::new(),
         disk: args.disk,
         daemon: !args.no_daemon,
+        init: args.init,
         visible: root::also_visible(binary),
         complete: false,
         drops: Default::default(),

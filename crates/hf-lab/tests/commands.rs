@@ -31,7 +31,7 @@ fn wrong_names_get_one_line_and_code_2() {
         assert_eq!(text.lines().count(), 1, "{case:?}: {text}");
     }
     let nobody = Lab::unused("nobody");
-    for case in [&["status"][..], &["down"], &["up", "--init", "systemd"], &["up", "--nodes", "0"]] {
+    for case in [&["status"][..], &["down"], &["up", "--init", "openrc"], &["up", "--nodes", "0"]] {
         assert_eq!(nobody.run(case).status.code(), Some(2), "{case:?}");
     }
     assert!(!nobody.run_dir().exists());

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::init::EXEC_GROUP;
-use super::root;
+use super::{root, systemd};
 use crate::addr;
 use crate::cgroup::Cgroup;
 use crate::disk::{self, control, loopdev};
@@ -188,17 +188,21 @@ fn become_init(
     let mut byte = [0];
     // The network is laid by our parent, who needs our pid for it.
     go.read_exact(&mut byte).context(what)?;
+    let mut init = init_program(lab, machine);
+    init.stdin(std::process::Stdio::null()).stdout(log.try_clone().context(what)?).stderr(log);
+    Err(init.exec()).context(what)
+}
+
+fn init_program(lab: &Lab, machine: &str) -> Command {
+    if lab.has_systemd(machine) {
+        return systemd::command();
+    }
     let mut init = Command::new(format!("{}/holdfast", root::SAFE));
-    init.args(["lab", "init"]);
+    init.args(["lab", "init"]).env_clear().envs(environment());
     if machine == addr::CLIENT || !lab.daemon {
         init.arg("--no-daemon");
     }
-    init.env_clear()
-        .envs(environment())
-        .stdin(std::process::Stdio::null())
-        .stdout(log.try_clone().context(what)?)
-        .stderr(log);
-    Err(init.exec()).context(what)
+    init
 }
 
 /// The environment of everything in a node, before what a caller adds.

@@ -4,3 +4,4 @@ pub mod boot;
 pub mod init;
 pub mod power;
 pub mod root;
+pub mod systemd;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use super::root;
+use super::{root, systemd};
 use crate::addr;
 use crate::cgroup::Cgroup;
 use crate::disk::control::{Ask, ask};
@@ -145,7 +145,7 @@ pub fn shut_down(lab: &Lab, machine: &str) -> Result<()> {
     let group = Cgroup::lab(&lab.name)?.child(machine);
     group.freeze(false, FREEZE_WITHIN)?;
     let connections = fuse_connections(&init);
-    init.signal(libc::SIGTERM);
+    init.signal(if lab.has_systemd(machine) { systemd::shut_down_signal() } else { libc::SIGTERM });
     if !init.wait_gone(SHUT_DOWN_WITHIN) {
         // Perhaps it waits for its own disk.
         if lab.disk == DiskKind::Volatile {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use super::systemd;
 use crate::addr;
 use crate::disk::loopdev;
 use crate::error::{Context, Result, entries, mkdir, write};
@@ -69,9 +70,18 @@ pub fn enter(lab: &Lab, machine: &str, boot_id: &str, loop_number: Option<u32>) 
     for dir in ["tmp", "var/tmp"] {
         set_mode(&root.join(dir), 0o1777)?;
     }
-    borrow_host_directories(&root)?;
+    let with_systemd = lab.has_systemd(machine);
+    borrow_host_directories(&root, with_systemd)?;
+    if with_systemd {
+        systemd::writable_programs(&root)?;
+    }
     own_etc(lab, machine, &root)?;
-    install(lab, machine, &root)?;
+    if lab.daemon || !with_systemd {
+        install(lab, machine, &root)?;
+    }
+    if lab.daemon && with_systemd {
+        systemd::install_unit(&root)?;
+    }
     fresh_at_boot(&root, boot_id)?;
     for dir in &lab.visible {
         let target = below(&root, dir);
@@ -142,13 +152,13 @@ fn bind_read_only(source: &Path, target: &Path) -> Result<()> {
     check(done as i32).context(what)
 }
 
-/// `/usr` and whatever else the host has at the top: directories are bound, links copied.
-fn borrow_host_directories(root: &Path) -> Result<()> {
+/// `/usr` (unless the machine has its own) and whatever else the host has at the top: directories are bound, links copied.
+fn borrow_host_directories(root: &Path, own_usr: bool) -> Result<()> {
     for source in entries(Path::new("/")) {
         let Some(name) = source.file_name().and_then(|n| n.to_str()) else {
             continue;
         };
-        if OWN.contains(&name) {
+        if OWN.contains(&name) || (own_usr && name == "usr") {
             continue;
         }
         let target = root.join(name);
@@ -176,6 +186,9 @@ fn own_etc(lab: &Lab, machine: &str, root: &Path) -> Result<()> {
     let work = root.join(".etc/work");
     mkdir(&upper)?;
     mkdir(&work)?;
+    if lab.has_systemd(machine) {
+        systemd::hide_units(&upper)?;
+    }
     let options = format!("lowerdir=/etc,upperdir={},workdir={}", upper.display(), work.display());
     let etc = root.join("etc");
     mount_fs(Path::new("overlay"), &etc, "overlay", MsFlags::empty(), &options)?;

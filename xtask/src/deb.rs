@@ -57,7 +57,7 @@ fn install(root: &Path, binary: &Path, stage: &Path) -> anyhow::Result<()> {
     copy(binary, &safe.join("holdfast"), 0o755)?;
     // What a debugger needs is four fifths of the file.
     strip(&safe.join("holdfast"))?;
-    let library = safe.join("lib").join(VHOST_LIBRARY);
+    let library = safe.join("private/lib").join(VHOST_LIBRARY);
     copy(&binary.with_file_name(VHOST_LIBRARY), &library, 0o644)?;
     strip(&library)?;
     link("holdfast", &safe.join("safekit"))?;

@@ -37,6 +37,7 @@ fn state_lq_has_a_code_of_its_own_for_what_is_no_state() {
     let (_, output) = with_daemon(vec![refusal], &["state", "-m", "pg", "-lq"]);
     assert_eq!(output.status.code(), Some(255));
     assert_eq!(without_daemon(&["state", "-m", "pg", "-lq"], &[]).status.code(), Some(255));
+    assert_eq!(without_daemon(&["state", "-lq"], &[]).status.code(), Some(255), "2 would be ALONE");
 }
 
 #[test]

@@ -48,7 +48,10 @@ pub(crate) async fn run(verb: State, output: Output) -> Result<ExitCode, CliErro
     let module = verb.module.optional()?;
     let alone = verb.local && verb.quiet;
     if alone {
-        let module = module.ok_or_else(|| which("-lq is about one"))?;
+        let Some(module) = module else {
+            print::error(&which("-lq is about one"));
+            return Ok(ExitCode::from(CANT_SAY));
+        };
         return Ok(local_state(module).await);
     }
     if verb.history {

@@ -182,9 +182,10 @@ mod tests {
         let mut lines = log(&TAKEOVER);
         lines.extend(log(&[
             (10_000, "Resource heartbeat.flow set to down by heart"),
-            (500_000, "Action swap called by root"),
-            (500_001, "Begin of Swap"),
-            (501_000, "Local state SECOND green"),
+            (12_000, "Local state PRIM green"),
+            (60_000, "Action swap called by root"),
+            (60_001, "Begin of Swap"),
+            (61_000, "Local state SECOND green"),
         ]));
         let failover = last_failover(&lines).expect("there is one");
         let texts: Vec<&str> = failover.steps.iter().map(|step| step.text).collect();

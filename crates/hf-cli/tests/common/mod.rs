@@ -8,6 +8,9 @@ use hf_wire::bus::{Reply, Request, Role};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// How long a command may take to connect.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// Answers one command with these replies, and gives what was asked.
 pub fn with_daemon(replies: Vec<Reply>, args: &[&str]) -> (Value, Output) {
     answered(replies, args, "admin.sock", Role::Daemon)
@@ -26,7 +29,8 @@ fn answered(replies: Vec<Reply>, args: &[&str], socket: &str, role: Role) -> (Va
     let listener = runtime.block_on(async { tokio::net::UnixListener::bind(socket) });
     let listener = listener.expect("a socket");
     let asked = runtime.spawn(async move {
-        let (stream, _) = listener.accept().await.expect("the command connects");
+        let (stream, _) =
+            tokio::time::timeout(PATIENCE, listener.accept()).await.expect("in time").expect("a connection");
         let mut connection = accept(stream, role).await.expect("it says hello");
         let request: Request = connection.receive().await.expect("it asks").expect("it asks something");
         for reply in replies {

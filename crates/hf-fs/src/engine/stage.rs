@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{EngineConfig, with_causes};
 use crate::backing::Backing;
-use crate::front::mountpoint::{Place, abort_connection};
+use crate::front::mountpoint::{Place, Watch, abort_connection};
 use crate::front::{self, Front, Opened, Role, Server};
 use crate::keeper::{Client, KeeperError};
 use crate::link::ring::Ring;
@@ -49,6 +49,7 @@ pub struct FuseStage {
     client: Option<Client>,
     opened: Vec<Opened>,
     served: Vec<Server>,
+    watch: Option<Watch>,
 }
 
 struct Fronts(Vec<(Arc<Front>, PathBuf)>);
@@ -72,6 +73,7 @@ impl FuseStage {
             client: None,
             opened: Vec::new(),
             served: Vec::new(),
+            watch: None,
         }
     }
 
@@ -172,10 +174,12 @@ impl Stage for FuseStage {
                 front.invalidate(op);
             }
         }));
+        self.watch = Some(Watch::start(self.places.iter().map(|place| place.backing.clone()).collect()));
         Ok(Arc::new(Fronts(fronts)))
     }
 
     fn close(&mut self) -> Result<(), String> {
+        self.watch = None;
         let failed: Vec<_> = self.places.clone().iter().filter_map(|place| self.close_one(place).err()).collect();
         self.opened.clear();
         for server in std::mem::take(&mut self.served) {

@@ -96,6 +96,12 @@ impl Place {
         self.dir.path().join("mnt")
     }
 
+    /// The number of the mount's FUSE connection.
+    pub fn connection(&self) -> Option<u32> {
+        let mounts = hf_fs::front::mountpoint::mounts().unwrap();
+        mounts.iter().rev().find(|m| m.mountpoint == self.mount()).map(|m| m.device_minor)
+    }
+
     pub fn backing(&self) -> PathBuf {
         self.dir.path().join("data")
     }

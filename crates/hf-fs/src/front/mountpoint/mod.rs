@@ -7,6 +7,7 @@
 
 mod holders;
 mod mounts;
+mod writers;
 
 use std::fs;
 use std::io;
@@ -17,6 +18,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 
 pub use holders::Holder;
 pub use mounts::{MountEntry, mounts};
+pub use writers::{Watch, writers_below};
 
 /// The suffix of the reference.
 pub const DEFAULT_SUFFIX: &str = "_For_SafeKit_Replication";

@@ -170,3 +170,13 @@ fn a_secondary_that_falls_back_stops_what_ran_on_it() {
     lab.until(20_000, ["STOP red", "WAIT red"]);
     check(&mut lab, "power off of 1 while 2 is synchronised");
 }
+
+#[test]
+fn restart() {
+    let mut lab = paired();
+    lab.command(0, Command::Restart);
+    lab.run(50);
+    lab.until(10_000, ["PRIM green", "SECOND green"]);
+    lab.run(1000);
+    check(&mut lab, "restart on 1");
+}

@@ -12,22 +12,22 @@ const SETTLE: Duration = Duration::from_secs(3);
 
 /// A module whose scripts write down how they were called.
 const INSTALL: &str = r#"set -e
-mkdir -p /root/calls/conf /root/calls/bin /srv/data
-cat > /root/calls/conf/userconfig.xml <<END
+mkdir -p /var/lib/calls/conf /var/lib/calls/bin /var/lib/data
+cat > /var/lib/calls/conf/userconfig.xml <<END
 <safe><service mode="mirror">
   <heart pulse="400ms" timeout="2s"><heartbeat name="default"/><heartbeat name="repli" ident="flow"/></heart>
-  <rfs><replicated dir="/srv/data" mode="read_only"/></rfs>
+  <rfs><replicated dir="/var/lib/data" mode="read_only"/></rfs>
   <user><var name="WORD" value="a 'quoted' word"/></user>
 </service></safe>
 END
 for script in prestart poststop transition start_both stop_both start_prim stop_prim start_second stop_second start_sec stop_sec; do
-    cat > /root/calls/bin/$script <<'END'
+    cat > /var/lib/calls/bin/$script <<'END'
 #!/bin/sh
 echo "${0##*/} $*" >> "$SAFEUSERVAR/calls"
 echo "$SAFEMODULE $WORD"
 END
 done
-holdfast module install -m calls /root/calls
+holdfast module install -m calls /var/lib/calls
 holdfast config -m calls
 "#;
 

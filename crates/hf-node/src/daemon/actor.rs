@@ -235,6 +235,7 @@ impl DaemonActor {
             }
             HeartToDaemon::Answer { ticket, result } => {
                 module.asked.retain(|asked| *asked != ticket);
+                module.start_asked.take_if(|(asked, ..)| *asked == ticket);
                 effects.push(DaemonEffect::Answer { ticket, result });
             }
             HeartToDaemon::Stopped { restart } => module.restart = restart.map(|command| (command, Caller::system())),
@@ -251,6 +252,9 @@ impl DaemonActor {
             HeartExit::Orderly => Ok(()),
             HeartExit::Died => Err("the module's heart died; 'holdfast log' says what happens now".to_owned()),
         };
+        // It came too late for this heart: the next one is for it.
+        let too_late = module.start_asked.take().filter(|_| exit == HeartExit::Orderly);
+        module.restart = module.restart.take().or(too_late.map(|(_, command, by)| (command, by)));
         let asked = module.starting.drain(..).chain(module.asked.drain(..));
         effects.extend(asked.map(|ticket| DaemonEffect::Answer { ticket, result: ended.clone() }));
         match exit {
@@ -362,6 +366,7 @@ impl DaemonActor {
         match (&module.life, starts) {
             (Life::Running, _) => {
                 module.asked.push(ticket);
+                module.start_asked = starts.then(|| (ticket, first, by.clone()));
                 let message = DaemonToHeart::Control { ticket, command, by };
                 effects.push(DaemonEffect::ToHeart { module: name.clone(), message });
             }

@@ -34,6 +34,8 @@ pub(super) struct Supervised {
     pub starting: Vec<Ticket>,
     /// Commands that the heart has not answered.
     pub asked: Vec<Ticket>,
+    /// A start that the heart has not answered: a heart that is just leaving never will.
+    pub start_asked: Option<(Ticket, Command, Caller)>,
     /// Its heart was started by an earlier daemon and has not spoken to this one.
     pub adopted: bool,
     /// What the other node's daemon says.

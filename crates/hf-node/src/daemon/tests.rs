@@ -198,6 +198,16 @@ fn an_orderly_end_with_a_restart_spawns_the_next_heart() {
 }
 
 #[test]
+fn a_start_that_a_leaving_heart_never_read_is_for_the_next_one() {
+    let mut node = Node::running(ModuleState::Stop);
+    node.input(DaemonInput::Heart { module: name("pg"), message: HeartToDaemon::Stopped { restart: None } });
+    assert_eq!(answers(&node.control(7, Command::Start)), []);
+    let effects = node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
+    assert!(effects.iter().any(|e| matches!(e, DaemonEffect::SpawnHeart { first: Command::Start, .. })), "{effects:?}");
+    assert_eq!(answers(&effects), [(7, true)]);
+}
+
+#[test]
 fn shutdown_leaves_when_the_last_module_is_stopped() {
     let mut node = Node::running(ModuleState::Prim);
     let effects = node.input(DaemonInput::Shutdown);

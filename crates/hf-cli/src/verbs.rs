@@ -17,6 +17,7 @@ mod set;
 mod shutdown;
 mod state;
 mod support;
+mod sync;
 mod timeline;
 pub(crate) mod variables;
 mod waitstart;
@@ -50,6 +51,7 @@ pub(crate) enum Verb {
     Waitstop(waitstart::Waitstop),
     State(state::State),
     Set(set::Set),
+    Sync(sync::Sync),
     Log(log::Log),
     Logview(logsave::Logview),
     Logsave(logsave::Logsave),
@@ -81,6 +83,7 @@ pub(crate) async fn run(verb: Verb, output: Output) -> Result<ExitCode, CliError
         Verb::Reboot(verb) => shutdown::reboot(verb, output).await,
         Verb::Waitstart(verb) => waitstart::start(verb, output).await,
         Verb::Waitstop(verb) => waitstart::stop(verb, output).await,
+        Verb::Sync(verb) => sync::run(verb, output).await,
         Verb::State(verb) => state::run(verb, output).await,
         Verb::Log(verb) => log::run(verb, output).await,
         Verb::Logview(verb) => logsave::view(verb, output).await,

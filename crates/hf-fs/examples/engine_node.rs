@@ -56,7 +56,7 @@ fn run(dir: &Path, own: &str, peer: &str, first: bool, async_second: bool) -> Re
         tracing::warn!("{failed}: {}", failed.source);
     }
     let config = EngineConfig {
-        directories: vec![Directory { dir: dir.join("mnt"), backing: dir.join("data") }],
+        directories: vec![Directory { dir: dir.join("mnt"), backing: dir.join("data"), to_check: Vec::new() }],
         keeper: dir.join("keeper.sock"),
         lanes: LaneSource::fixed(own.parse()?, peer.parse()?),
         first,
@@ -65,6 +65,7 @@ fn run(dir: &Path, own: &str, peer: &str, first: bool, async_second: bool) -> Re
         lock_timeout: Duration::from_secs(100),
         silence: Duration::from_secs(5),
         bandwidth_kb_s: None,
+        disk: Default::default(),
         identity: std::process::id().into(),
         boot_id: "one boot".into(),
         authenticate: Arc::new(Word),

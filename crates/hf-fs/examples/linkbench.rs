@@ -57,6 +57,7 @@ fn node(root: &Path, range: u16, local: SocketAddr, peer: SocketAddr, async_seco
         lock_timeout: Duration::from_secs(100),
         silence: Duration::from_secs(5),
         accepted_durable: hf_fs::link::ACCEPTED,
+        disk: Default::default(),
     };
     let report = Arc::new(move |event| sender.send(event).unwrap_or_default());
     let link = Link::start(options, Ring::create(64 << 20)?, vec![backing.clone()], Arc::new(Word), report)?;

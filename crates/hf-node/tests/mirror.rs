@@ -4,7 +4,7 @@ mod pair;
 
 use hf_replica::engine::Gate;
 use hf_types::{Command, Standing};
-use pair::Lab;
+use pair::{Lab, MS};
 
 #[test]
 fn first_start_with_prim_and_second() {
@@ -535,4 +535,68 @@ fn a_link_that_stays_broken_takes_the_secondary_out() {
             "Local state PRIM green",
         ],
     );
+}
+
+/// The secondary doesn't wait for the time-out, nor for scripts that may hang on that disk; the promise isn't durable, and the record says so.
+#[test]
+fn a_primary_whose_disk_fails_hands_over_by_its_word() {
+    let mut lab = Lab::paired();
+    lab.clear_logs();
+    let began = lab.now;
+    lab.fail_disk(0);
+    lab.until(20_000, ["STOP red", "ALONE green"]);
+    assert!(lab.now - began < 2000 * MS, "{} ms", (lab.now - began) / MS);
+    lab.has_in_order(
+        0,
+        &["This node promised that it acknowledges nothing any more", "Script stop_prim force", "End of stop"],
+    );
+    lab.has_in_order(1, &["Reason of failover: remote copy not up to date", "Local state ALONE green"]);
+    assert_eq!(lab.nodes[1].disk[0].standing, Standing::AloneUnconfirmed);
+    assert_eq!(lab.nodes[0].disk[0].standing, Standing::Connected, "nothing was written there");
+    lab.command(0, Command::Start);
+    lab.until(20_000, ["SECOND green", "PRIM green"]);
+}
+
+#[test]
+fn an_application_that_is_alone_gets_the_error_itself() {
+    let mut lab = Lab::paired();
+    lab.power_off(1);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+    lab.fail_disk(0);
+    lab.run(5_000);
+    assert_eq!(lab.places()[0], "ALONE green");
+}
+
+#[test]
+fn the_losers_copy_is_kept_before_it_is_overwritten_and_only_once() {
+    let mut lab = Lab::paired();
+    lab.cut();
+    lab.until(20_000, ["ALONE green", "ALONE green"]);
+    let lost = lab.nodes[1].disk[0].generation;
+    lab.heal();
+    lab.until(40_000, ["PRIM green", "SECOND green"]);
+    assert_eq!(lab.nodes[1].kept, [lost]);
+    assert!(lab.nodes[0].kept.is_empty());
+    lab.command(1, Command::Stop);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+    lab.command(1, Command::Start);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+    assert_eq!(lab.nodes[1].kept, [lost], "what descends from the other copy is not kept");
+}
+
+#[test]
+fn without_room_nothing_is_overwritten() {
+    let mut lab = Lab::paired();
+    lab.cut();
+    lab.until(20_000, ["ALONE green", "ALONE green"]);
+    let lost = lab.nodes[1].disk[0].clone();
+    lab.nodes[1].no_room = Some("there is no room".to_owned());
+    lab.heal();
+    lab.run(60_000);
+    assert_eq!(lab.places(), ["ALONE green", "SECOND magenta"], "{}", lab.logs());
+    assert_eq!(lab.nodes[1].disk[0].generation, lost.generation);
+    assert!(lab.nodes[1].disk[0].consistent);
+    assert!(lab.nodes[1].kept.len() > 2, "tried again now and then: {:?}", lab.nodes[1].kept);
+    lab.nodes[1].no_room = None;
+    lab.until(40_000, ["PRIM green", "SECOND green"]);
 }

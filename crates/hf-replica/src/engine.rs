@@ -51,6 +51,9 @@ pub enum EngineCommand {
     /// durable here). If the gate changes meanwhile (in step to alone) the wait goes on under the new rule. Secondary: wait
     /// until everything received so far is applied and durable here. Answered by `Drained`.
     Drain,
+    /// Secondary, following nobody: put this copy by as a whole, under its generation, before it is overwritten (guide P7). Answered by
+    /// `CopyKept` or `CopyNotKept`; at once where it was kept before.
+    KeepCopy { generation: GenerationId },
     /// Write the records durably (one a directory, in the directories' order). Answered by `RecordsWritten { token }`.
     WriteRecords { token: u64, records: Vec<Record> },
 }
@@ -94,9 +97,21 @@ pub enum EngineEvent {
     SyncFailed {
         why: String,
     },
+    /// What travels, when it has changed.
+    Traffic(Traffic),
     /// The other copy confirmed as durable everything up to `seq` (at least once a second while there is something).
     Watermark {
         seq: Seq,
+    },
+    CopyKept {
+        generation: GenerationId,
+        /// 0: it was given up by an administrator.
+        files: u64,
+    },
+    /// Nothing may be overwritten; `why` says what the administrator can do.
+    CopyNotKept {
+        generation: GenerationId,
+        why: String,
     },
     RecordsWritten {
         token: u64,
@@ -164,6 +179,18 @@ pub enum PeerMessage {
     Refuse {
         why: String,
     },
+}
+
+/// Means of the last three seconds, in KB (1000 bytes) a second (reference 004, 13.6.4.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// What applications changed.
+    pub replication: u64,
+    /// What a synchronisation said and sent.
+    pub reintegration: u64,
+    /// All that went to the other node, and all that came from it.
+    pub net_out: u64,
+    pub net_in: u64,
 }
 
 /// Counters of a synchronisation.

@@ -3,6 +3,7 @@
 //! The hot path never comes through here: the FUSE front and the link work in threads of their own, under the gate that the actor sets.
 
 mod authenticate;
+pub mod conflict;
 mod event;
 mod fence;
 mod heart;

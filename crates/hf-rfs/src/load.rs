@@ -5,7 +5,7 @@ use crate::places::{self, PlacesError};
 use hf_config::{Cluster, ModuleConfig, Replicated, Rfs};
 use hf_fs::engine::{Directory, EngineConfig};
 use hf_fs::front::mountpoint::Place;
-use hf_fs::link::{LaneSource, LinkLane};
+use hf_fs::link::{DiskCheck, LaneSource, LinkLane};
 use hf_host::cluster::{ClusterError, Identity, Member};
 use hf_host::module::{Applied, ModuleError, rfs_port};
 use hf_host::{Paths, clock, cluster, module, random};
@@ -13,7 +13,7 @@ use hf_node::heart::{HeartConfig, HeartConfigError};
 use hf_node::rfs::RfsConfig;
 use hf_types::{ModuleName, NodeName};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +73,10 @@ fn engine(
         send_timeout: Duration::from_millis(rfs.send_timeout_ms),
         lock_timeout: Duration::from_millis(rfs.lock_timeout_ms),
         silence: link_silence(pair),
+        disk: DiskCheck {
+            time: Duration::from_millis(rfs.check_timeout_ms),
+            interval: Duration::from_millis(rfs.check_interval_ms),
+        },
         bandwidth_kb_s: rfs.reintegration_bandwidth_kb_s,
         identity: random::number(),
         boot_id: clock::boot_id(),
@@ -120,6 +124,10 @@ fn lanes(cluster: &Cluster, applied: &Applied, pair: &HeartConfig) -> Result<Vec
 fn directories(rfs: &Rfs) -> Vec<Directory> {
     rfs.replicated
         .iter()
-        .map(|replicated| Directory { dir: replicated.dir.clone().into(), backing: rfs.backing_dir(replicated).into() })
+        .map(|replicated| Directory {
+            dir: replicated.dir.clone().into(),
+            backing: rfs.backing_dir(replicated).into(),
+            to_check: replicated.to_check.iter().map(PathBuf::from).collect(),
+        })
         .collect()
 }

@@ -120,6 +120,8 @@ pub enum Event {
     },
     /// Anything else, already a sentence.
     Text(String),
+    /// What became of the copy of a node that had gone on by itself.
+    CopyKept(String),
 }
 
 impl Event {
@@ -198,7 +200,7 @@ impl fmt::Display for Event {
             Event::Stalled { ms } => {
                 write!(f, "This process stood still for {ms} ms: listening before deciding anything")
             }
-            Event::Text(text) => f.write_str(text),
+            Event::Text(text) | Event::CopyKept(text) => f.write_str(text),
         }
     }
 }

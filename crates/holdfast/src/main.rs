@@ -66,6 +66,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE, // standard output is for the package alone, and its reader notices
         },
+        "conflict" => hf_rfs::conflict::run(&hf_rfs::conflict::ConflictArgs::parse_from(&args[1..])),
         "keeper" => keeper(&Keeper::parse_from(&args[1..]).module),
         _ => hf_cli::main(args),
     }

@@ -37,6 +37,14 @@ impl Lab {
         self.run("exec", &args)
     }
 
+    /// The same, given up after so many seconds.
+    pub fn exec_within(&self, seconds: u64, node: &str, command: &[&str]) -> anyhow::Result<String> {
+        let mut limited = Command::new("timeout");
+        limited.args(["--kill-after=2", &seconds.to_string()]).arg(&self.program);
+        limited.args(["lab", "exec", "--name", &self.name, node, "--"]).args(command).stdin(Stdio::null());
+        text(limited.output()?).with_context(|| format!("{} in {node}, within {seconds} s", command.join(" ")))
+    }
+
     pub fn command(&self, verb: &str, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["lab", verb, "--name", &self.name]).args(args).stdin(Stdio::null());

@@ -4,6 +4,7 @@
 //! a random moment, and gives back what was measured; the harness then proves that nothing acknowledged is missing. `./test`
 //! runs every scenario twice, `cargo xtask soak` twenty times with a table. Every run prints its seed; `E2E_SEED=n` repeats it.
 
+mod copies;
 mod lab;
 mod pair;
 mod random;
@@ -12,7 +13,7 @@ pub mod scenarios;
 mod small;
 
 pub use lab::{Lab, binary};
-pub use pair::{MODULE, Pair, Settings};
+pub use pair::{MODULE, PGDATA, Pair, Settings};
 pub use random::Random;
 pub use recorder::{Recorder, Summary};
 pub use small::{Module, Small};
@@ -47,6 +48,7 @@ fn prove(pair: &mut Pair, scenario: &scenarios::Scenario, seed: u64) -> anyhow::
     let load = recorder.stop(pair)?;
     let verified = Recorder::verify(pair)?;
     (scenario.check)(pair, &load)?;
+    pair.compare_copies()?;
     pair.check_both_copies()?;
     Ok(Row { scenario: scenario.name, seed, load, verified })
 }

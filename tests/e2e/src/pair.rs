@@ -3,6 +3,9 @@ use anyhow::{Context, bail, ensure};
 use std::time::{Duration, Instant};
 
 pub const MODULE: &str = "postgresql";
+pub const PGDATA: &str = "/var/lib/holdfast-pg/data";
+/// A node whose disk hangs may not even be able to start a command.
+const ANSWER_S: u64 = 10;
 
 /// How the module of a pair is configured.
 #[derive(Clone, Copy, Debug)]
@@ -12,9 +15,14 @@ pub struct Settings {
     pub async_none: bool,
     /// The virtual address is IPv6.
     pub ipv6: bool,
+    /// `sendtimeout`, `locktimeout` and `checktime` of `<rfs>` instead of their defaults, in seconds.
+    pub patience_s: Option<u64>,
 }
 
 impl Settings {
+    pub const USUAL: Settings =
+        Settings { heartbeat_timeout_ms: 1000, async_none: false, ipv6: false, patience_s: None };
+
     /// The address that clients use: the package's own, or one of the lab's IPv6 network.
     pub fn vip(&self) -> &'static str {
         if self.ipv6 { "fd90:1::10" } else { "10.90.1.10" }
@@ -23,7 +31,7 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { heartbeat_timeout_ms: 1000, async_none: false, ipv6: false }
+        Settings::USUAL
     }
 }
 
@@ -58,10 +66,14 @@ impl Pair {
             ("HEARTBEAT_PULSE", format!("{}ms", timeout_ms / 5)),
             ("ASYNC", async_mode.to_owned()),
         ];
-        let edits: String = macros
+        let mut edits: String = macros
             .iter()
             .map(|(name, value)| format!(" -e 's|name=\"{name}\" value=\"[^\"]*\"|name=\"{name}\" value=\"{value}\"|'"))
             .collect();
+        if let Some(seconds) = self.settings.patience_s {
+            let limits = format!("sendtimeout=\"{seconds}s\" locktimeout=\"{seconds}s\" checktime=\"{seconds}s\"");
+            edits += &format!(" -e 's/<rfs /<rfs {limits} /'");
+        }
         let script = format!(
             "set -e; holdfast module install -m {MODULE} \"$SAFE/Application_Modules/postgresql.safe\"
              sed -i {edits} \"$SAFE/modules/{MODULE}/conf/userconfig.xml\"
@@ -77,7 +89,7 @@ impl Pair {
 
     /// State and colour of the module on `node`, as that node says; none if it doesn't answer.
     pub fn state(&self, node: &str) -> Option<(String, String)> {
-        let text = self.holdfast(node, &["state", "-m", MODULE, "-o", "json"]).ok()?;
+        let text = self.lab.exec_within(ANSWER_S, node, &["holdfast", "state", "-m", MODULE, "-o", "json"]).ok()?;
         let value: serde_json::Value = serde_json::from_str(&text).ok()?;
         let modules = value.as_array().or_else(|| value.get("modules")?.as_array())?;
         let own = modules.iter().find(|m| m["node"] == node)?;
@@ -142,8 +154,9 @@ impl Pair {
         let userlog = format!("/var/holdfast/modules/{MODULE}/userlog.ulog");
         ["node1", "node2"]
             .map(|node| {
-                told("log", node, self.holdfast(node, &["log", "-m", MODULE, "-s", "60", "-A"]))
-                    + &told("user log", node, self.lab.exec(node, &["tail", "-n", "25", &userlog]))
+                let log = ["holdfast", "log", "-m", MODULE, "-s", "60", "-A"];
+                told("log", node, self.lab.exec_within(ANSWER_S, node, &log))
+                    + &told("user log", node, self.lab.exec_within(ANSWER_S, node, &["tail", "-n", "25", &userlog]))
             })
             .concat()
     }

@@ -2,9 +2,9 @@
 
 use e2e::{Pair, Settings, run, scenarios, seed};
 
-fn twice(name: &str, lab: &str) {
+fn twice(name: &str, lab: &str, settings: Settings) {
     let scenario = scenarios::named(name).expect("a scenario of this name");
-    let mut pair = Pair::start(lab, Settings::default()).expect("a pair in step");
+    let mut pair = Pair::start(lab, settings).expect("a pair in step");
     for round in 0..2 {
         let row = run(&mut pair, scenario, seed().wrapping_add(round)).expect(name);
         eprintln!("held: {row:?}");
@@ -13,9 +13,12 @@ fn twice(name: &str, lab: &str) {
 
 macro_rules! scenario {
     ($test:ident, $name:literal, $lab:literal) => {
+        scenario!($test, $name, $lab, Settings::USUAL);
+    };
+    ($test:ident, $name:literal, $lab:literal, $settings:expr) => {
         #[test]
         fn $test() {
-            twice($name, $lab);
+            twice($name, $lab, $settings);
         }
     };
 }
@@ -29,6 +32,12 @@ scenario!(kill_rfs_of_the_secondary, "kill -9 of the secondary's rfs", "e2e-krs"
 scenario!(unplugged_replication_lan, "unplugged replication LAN", "e2e-url");
 scenario!(partition, "partition", "e2e-part");
 scenario!(freeze_of_the_primary, "freeze of the primary for 60 s", "e2e-frz");
+scenario!(eio_of_the_primarys_disk, "EIO of the primary's disk", "e2e-dep");
+scenario!(eio_of_the_secondarys_disk, "EIO of the secondary's disk", "e2e-des");
+scenario!(full_disk_at_the_primary, "full disk at the primary", "e2e-dfp");
+scenario!(full_disk_at_the_secondary, "full disk at the secondary", "e2e-dfs");
+scenario!(hung_disk_at_the_primary, "hung disk at the primary", "e2e-dhp", scenarios::HANGING_SETTINGS);
+scenario!(hung_disk_at_the_secondary, "hung disk at the secondary", "e2e-dhs", scenarios::HANGING_SETTINGS);
 
 /// Clients use an IPv6 address, and their neighbour tables follow it.
 #[test]
@@ -56,4 +65,16 @@ fn power_cut_of_both() {
             eprintln!("held: async_none {async_none} {row:?}");
         }
     }
+}
+
+/// The comparison at the end of every scenario isn't blind: one byte, changed behind the secondary's back, is found and named.
+#[test]
+fn one_changed_byte_is_found() {
+    let pair = Pair::start("e2e-byte", Settings::default()).expect("a pair in step");
+    pair.compare_copies().expect("equal copies");
+    let (_, secondary) = pair.roles().expect("roles");
+    pair.in_backing(secondary, "printf '\\377' | dd of=PG_VERSION bs=1 seek=0 conv=notrunc status=none")
+        .expect("a changed byte");
+    let found = format!("{:#}", pair.compare_copies().expect_err("the copies differ"));
+    assert!(found.contains("PG_VERSION") && found.contains("2 lines"), "{found}");
 }

@@ -88,7 +88,10 @@ fn which(why: &str) -> CliError {
 }
 
 /// The node that answers, and the modules of all nodes.
-async fn ask(module: Option<ModuleName>, output: Output) -> Result<(Option<NodeName>, Vec<ModuleStatus>), CliError> {
+pub(super) async fn ask(
+    module: Option<ModuleName>,
+    output: Output,
+) -> Result<(Option<NodeName>, Vec<ModuleStatus>), CliError> {
     let (mut node, mut all) = (None, Vec::new());
     for reply in admin::ask(Request::State { module }, output).await? {
         if let Reply::State { modules, me } = reply {
@@ -210,7 +213,7 @@ fn progress(sync: &SyncProgress) -> String {
 }
 
 /// Bytes in the unit that reads best.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..10_000 => format!("{bytes} B"),
         10_000..10_000_000 => format!("{} kB", bytes / 1000),

@@ -162,8 +162,8 @@ pub(crate) static RFS: Spec = Spec {
             Moot("what a synchronisation brings is made durable every second"),
         ),
         Attribute::new("reidetail", Form::Switch(false), Later("the log has counts, not every file")).dynamic(),
-        Attribute::new("checktime", Form::milliseconds(SECOND_MS, DAY_MS, 220_000), Later(NULL_REQUEST)),
-        Attribute::new("checkintv", Form::seconds(SECOND_MS, DAY_MS, 120_000), Later(NULL_REQUEST)),
+        Attribute::served("checktime", Form::milliseconds(SECOND_MS, DAY_MS, 220_000)),
+        Attribute::served("checkintv", Form::seconds(SECOND_MS, DAY_MS, 120_000)),
         Attribute::new("scripts", Form::Switch(false), OnlyDefault("replication by scripts of the module (_rfs_*)")),
         Attribute::new(
             "syncat",
@@ -180,7 +180,6 @@ pub(crate) static RFS: Spec = Spec {
 
 const REITIMEOUT: &str = "sendtimeout and locktimeout bound what a synchronisation waits for";
 const BLOCKS: &str = "a synchronisation chooses its blocks itself";
-const NULL_REQUEST: &str = "rfs is watched as a process; a mount that hangs isn't noticed";
 
 pub(crate) static FLOW: Spec = Spec {
     tag: "flow",
@@ -198,10 +197,7 @@ pub(crate) static REPLICATED: Spec = Spec {
         Attribute::served("dir", Form::text("absolute path of a directory", REQUIRED)),
         Attribute::served("mode", Form::words(&["read_only"], "read_only")),
     ],
-    children: &[
-        ("tocheck", Later("the presence of these files isn't checked yet")),
-        ("notreplicated", NotYet("leaving files out of the replication")),
-    ],
+    children: &[("tocheck", Served), ("notreplicated", NotYet("leaving files out of the replication"))],
 };
 
 pub(crate) static NOTREPLICATED: Spec = Spec {

@@ -34,6 +34,7 @@ impl ApplyError {
 impl Backing {
     /// Repeats one operation. A barrier does nothing here: the caller decides what is synced when.
     pub fn apply(&self, op: &Op<'_>) -> Result<(), ApplyError> {
+        let _call = self.calls.begin();
         let done = match op {
             Op::Create { parent, name, id, attrs, stamp } => {
                 self.apply_new(*parent, name, *id, &New::File, attrs, *stamp)

@@ -36,6 +36,7 @@ impl Backing {
     pub fn write_node(&self, node: &Node, offset: u64, data: &[u8]) -> io::Result<usize> {
         let file = node.file()?;
         node.unsynced.store(true, Ordering::Relaxed);
+        let _call = self.calls.begin();
         let done = write_all(file, offset, data);
         self.unsynced.content(node.id());
         done

@@ -96,6 +96,7 @@ impl Backing {
     pub fn sync_all(&self) -> io::Result<()> {
         let running = self.unsynced.begin();
         self.unsynced.take();
+        let _call = self.calls.begin();
         running.end(rustix::fs::syncfs(&self.root).map_err(io::Error::from))
     }
 
@@ -141,6 +142,7 @@ impl Backing {
         let running = self.unsynced.begin();
         self.unsynced.clear(node.id(), data_only);
         let unsynced = node.unsynced.swap(false, Ordering::Relaxed);
+        let _call = self.calls.begin();
         let done = if data_only { rustix::fs::fdatasync(node) } else { rustix::fs::fsync(node) };
         if done.is_err() && unsynced {
             node.unsynced.store(true, Ordering::Relaxed);

@@ -9,6 +9,7 @@
 
 pub mod apply;
 mod attr;
+mod calls;
 mod data;
 mod dir;
 mod durable;
@@ -30,6 +31,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::pipeline::FileId;
 use crate::table::{Table, TableError};
+use calls::DiskCalls;
 use durable::Names;
 use handle::Handle;
 use node::Cache;
@@ -71,6 +73,7 @@ pub struct Backing {
     cache: Cache,
     names: Names,
     unsynced: Unsynced,
+    calls: DiskCalls,
 }
 
 impl Backing {
@@ -90,7 +93,15 @@ impl Backing {
         let handle = Handle::of(root.as_fd())
             .map_err(|source| BackingError::NoHandles { path: PathBuf::from("the backing directory"), source })?;
         table.bind(FileId::ROOT, &handle, libc::S_IFDIR)?;
-        Ok(Backing { root, hold, table, cache: Cache::new(), names: Names::default(), unsynced: Unsynced::default() })
+        Ok(Backing {
+            root,
+            hold,
+            table,
+            cache: Cache::new(),
+            names: Names::default(),
+            unsynced: Unsynced::default(),
+            calls: DiskCalls::default(),
+        })
     }
 
     /// The root directory's descriptor, for the keeper.
@@ -101,6 +112,11 @@ impl Backing {
     /// The descriptor of the directory of files that were unlinked while open, for the keeper.
     pub fn hold(&self) -> BorrowedFd<'_> {
         self.hold.as_fd()
+    }
+
+    /// What waits for the disk.
+    pub fn calls(&self) -> &DiskCalls {
+        &self.calls
     }
 
     /// The table of ids.

@@ -7,19 +7,19 @@
 
 mod stage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hf_replica::engine::{EngineCommand, EngineEvent, Gate, PeerMessage};
-use hf_types::{Epoch, Record, RfsFault, Seq};
+use hf_types::{Epoch, GenerationId, Record, RfsFault, Seq};
 use hf_wire::frame::Body;
 
 use crate::front::Role;
 use crate::link::acks::{Mode, Need};
-use crate::link::{ACCEPTED, Authenticate, Events, Flow, LaneSource, Link, LinkOptions, Wanted, lock};
+use crate::link::{ACCEPTED, Authenticate, DiskCheck, Events, Flow, LaneSource, Link, LinkOptions, Wanted, lock};
 use crate::pipeline::{FileId, GateState};
 use crate::record::{RecordError, RecordFile};
 use crate::sync::{self, SyncOptions};
@@ -36,6 +36,8 @@ pub struct Directory {
     pub dir: PathBuf,
     /// Where the data is.
     pub backing: PathBuf,
+    /// `<tocheck>`: what must be there before it is replicated, relative.
+    pub to_check: Vec<PathBuf>,
 }
 
 impl Directory {
@@ -44,6 +46,12 @@ impl Directory {
         let mut path = self.backing.clone().into_os_string();
         path.push(".hold");
         path.into()
+    }
+
+    /// What is missing of what must be there. The data is still where applications use it if it was never replicated.
+    fn missing(&self) -> Option<&Path> {
+        let root = if self.backing.symlink_metadata().is_ok() { &self.backing } else { &self.dir };
+        self.to_check.iter().find(|path| root.join(path).symlink_metadata().is_err()).map(PathBuf::as_path)
     }
 }
 
@@ -64,6 +72,7 @@ pub struct EngineConfig {
     pub lock_timeout: Duration,
     /// After so long without a sign of life a connection is given up.
     pub silence: Duration,
+    pub disk: DiskCheck,
     /// `reiallowedbw`, in KiB a second.
     pub bandwidth_kb_s: Option<u64>,
     /// Random: goes into records that are made now.
@@ -101,6 +110,8 @@ struct Inner {
     events: Events,
     state: Mutex<State>,
     stage: Mutex<Box<dyn Stage>>,
+    /// This copy was never synchronised: nothing can be missing in it.
+    new: bool,
 }
 
 struct State {
@@ -130,8 +141,9 @@ impl Engine {
             boot_id: config.boot_id.clone(),
             takeover: stage.is_takeover(),
         };
+        let new = files.iter().all(|file| file.current().generation == GenerationId(0));
         let state = Mutex::new(State { gate: Gate::Closed, plane: None });
-        let inner = Arc::new(Inner { config, events, state, stage: Mutex::new(stage) });
+        let inner = Arc::new(Inner { config, events, state, stage: Mutex::new(stage), new });
         inner.report(started);
         let (records, to_write) = mpsc::channel();
         let (work, to_do) = mpsc::channel();
@@ -160,6 +172,7 @@ impl Engine {
             EngineCommand::StartSync(_) => self.later(Work::Sync),
             EngineCommand::StopSync => inner.with_link(|link| link.bound.fail("it was stopped")),
             EngineCommand::Drain => inner.drain(),
+            EngineCommand::KeepCopy { generation } => inner.keep_copy(generation),
             EngineCommand::WriteRecords { token, records } => {
                 if let Some(queue) = &self.records {
                     // The thread ends only with this engine.
@@ -357,6 +370,7 @@ impl Inner {
             }
             Gate::Closed | Gate::ReadOnly => range(0, self.config.first),
         };
+        self.check_content(role, stage.is_takeover())?;
         let backings = stage.open(role, range)?;
         let ring = stage.ring(RING_BYTES)?;
         let config = &self.config;
@@ -367,6 +381,7 @@ impl Inner {
             lock_timeout: config.lock_timeout,
             silence: config.silence.min(config.send_timeout),
             accepted_durable: ACCEPTED,
+            disk: config.disk,
         };
         let link = Link::start(options, ring, backings, config.authenticate.clone(), self.events.clone())
             .map_err(|error| format!("the replication link can't be started: {error}"))?;
@@ -377,6 +392,18 @@ impl Inner {
                 Err(why)
             }
         }
+    }
+
+    /// Reference 004, 13.6.3: no replication from a directory whose disk isn't mounted. A directory that a dead rfs served can't be looked into, and was
+    /// looked into by that one.
+    fn check_content(&self, role: Role, takeover: bool) -> Result<(), String> {
+        if takeover || (self.new && role == Role::Secondary) {
+            return Ok(());
+        }
+        let missing = self.config.directories.iter().find_map(|dir| Some((dir, dir.missing()?)));
+        missing.map_or(Ok(()), |(dir, path)| {
+            Err(format!("{} (tocheck) is missing in {}: is its disk mounted?", path.display(), dir.dir.display()))
+        })
     }
 
     fn unmount(&self, walk: &mut Option<JoinHandle<()>>) {
@@ -402,6 +429,25 @@ impl Inner {
         } else {
             EngineEvent::MountFailed { why: failed.join("; ") }
         });
+    }
+
+    /// In a thread of its own: it may take long.
+    fn keep_copy(self: &Arc<Inner>, generation: GenerationId) {
+        let inner = self.clone();
+        let run = move || {
+            let done = inner.link().ok_or_else(|| "the directories are not open".to_owned()).and_then(|link| {
+                let keep = |dir: &crate::link::Directory| sync::keep(&dir.backing, generation);
+                let kept: Result<Vec<sync::Kept>, _> = link.dirs.iter().map(keep).collect();
+                kept.map_err(|error| with_causes(&error))
+            });
+            inner.report(match done {
+                Ok(kept) => EngineEvent::CopyKept { generation, files: kept.iter().map(|kept| kept.files).sum() },
+                Err(why) => EngineEvent::CopyNotKept { generation, why },
+            });
+        };
+        if let Err(error) = std::thread::Builder::new().name("hf-keep".into()).spawn(run) {
+            self.report(EngineEvent::CopyNotKept { generation, why: format!("no thread can be started: {error}") });
+        }
     }
 
     /// Each drain has a thread of its own: it may wait long.

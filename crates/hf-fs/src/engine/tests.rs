@@ -65,7 +65,7 @@ fn config(dir: &Path, own: SocketAddr, peer: SocketAddr, first: bool) -> EngineC
     let directory = |name: &str| {
         let backing = dir.join(name);
         std::fs::create_dir_all(&backing).unwrap();
-        Directory { dir: dir.join(format!("{name}.mount")), backing }
+        Directory { dir: dir.join(format!("{name}.mount")), backing, to_check: Vec::new() }
     };
     EngineConfig {
         directories: vec![directory("data"), directory("log")],
@@ -76,6 +76,7 @@ fn config(dir: &Path, own: SocketAddr, peer: SocketAddr, first: bool) -> EngineC
         send_timeout: Duration::from_secs(30),
         lock_timeout: Duration::from_secs(100),
         silence: Duration::from_secs(5),
+        disk: Default::default(),
         bandwidth_kb_s: None,
         identity: 5,
         boot_id: "boot".into(),
@@ -307,4 +308,31 @@ fn messages_of_a_synchronisation_carry_its_end() {
         _ => None,
     });
     assert_eq!(seq, Seq(last));
+}
+
+#[test]
+fn what_is_to_check_must_be_there_unless_the_copy_is_new() {
+    let own = free_address();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path(), own, own, true);
+    config.directories[1].to_check = vec!["sub/file".into()];
+    let (engine, events) = start(&config);
+    let next = || events.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(matches!(next(), E::Started { .. }));
+    engine.command(C::SetGate(Gate::Closed));
+    engine.command(C::Mount);
+    match next() {
+        E::MountFailed { why } => assert!(why.contains("sub/file (tocheck) is missing in"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    engine.command(C::SetGate(Gate::ReadOnly));
+    engine.command(C::Mount);
+    assert_eq!(next(), E::Mounted, "a new secondary gets its files from the primary");
+    engine.command(C::Unmount);
+    assert_eq!(next(), E::Unmounted);
+    std::fs::create_dir(config.directories[1].backing.join("sub")).unwrap();
+    std::fs::write(config.directories[1].backing.join("sub/file"), "").unwrap();
+    engine.command(C::SetGate(Gate::Closed));
+    engine.command(C::Mount);
+    assert_eq!(next(), E::Mounted);
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use hf_replica::engine::EngineEvent;
 use hf_types::{RfsFault, Seq};
+use hf_wire::frame::Body;
 
 use super::{Flow, Link, lock};
 use crate::pipeline::FileId;
@@ -148,6 +149,12 @@ impl Link {
     /// This node's disk failed under something that nobody asked for just now.
     pub(crate) fn local_fault(&self, call: &str, error: &io::Error) {
         self.stop_acknowledging();
+        if self.is_following() {
+            // The primary shall not find out by a silence, and shall know why.
+            let seq = self.ring.counters().applied.load(Ordering::SeqCst);
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            self.out.direct(&self.ring, &Body::Fault { seq, errno, text: &format!("{call}: {error}") });
+        }
         self.ring.counters().applied_stream.store(0, Ordering::SeqCst);
         self.report(EngineEvent::Fault(RfsFault::LocalDisk(format!("{call}: {error}"))));
     }

@@ -71,6 +71,7 @@ pub fn options(local: SocketAddr, peer: SocketAddr, async_second: bool) -> LinkO
         lock_timeout: Duration::from_secs(100),
         silence: Duration::from_secs(5),
         accepted_durable: Duration::from_millis(50),
+        disk: Default::default(),
     }
 }
 

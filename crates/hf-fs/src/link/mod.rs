@@ -21,6 +21,7 @@ pub mod acks;
 mod again;
 pub mod auth;
 mod connect;
+mod disk;
 mod durable;
 mod encode;
 mod lanes;
@@ -28,6 +29,7 @@ pub mod out;
 pub mod pipe;
 mod receive;
 pub mod ring;
+mod traffic;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,6 +48,7 @@ use out::Out;
 use ring::{Full, Ring};
 
 pub use auth::{Authenticate, Limited};
+pub use disk::DiskCheck;
 pub use durable::ACCEPTED;
 pub use lanes::{LaneSource, LinkLane};
 pub use pipe::DirPipeline;
@@ -65,6 +68,8 @@ pub struct LinkOptions {
     pub silence: Duration,
     /// How often what was accepted here and not synced by a barrier is made durable.
     pub accepted_durable: Duration,
+    /// How this node's disk is looked after.
+    pub disk: DiskCheck,
 }
 
 /// Takes what the core is to know; called from many threads, must not block.
@@ -114,6 +119,12 @@ pub struct Statistics {
     pub lane: AtomicU64,
     /// Frames of the stream applied here.
     pub applied: AtomicU64,
+    /// Bytes of frames: of applications' changes, of a synchronisation, received.
+    pub replicated: AtomicU64,
+    pub reintegrated: AtomicU64,
+    pub received: AtomicU64,
+    /// How often this node's disk was found hanging.
+    pub hung: AtomicU64,
 }
 
 #[derive(Default)]
@@ -218,6 +229,7 @@ impl Link {
         link.spawn("hf-sync", Link::barrier_loop)?;
         link.spawn("hf-durable", Link::durable_loop)?;
         link.spawn("hf-digest", Link::digest_loop)?;
+        link.spawn("hf-probe", Link::probe_loop)?;
         Ok(link)
     }
 
@@ -407,8 +419,19 @@ impl Link {
 
     /// Appends a frame of the stream and sends it. `None`: there was no room, and the stream is over.
     pub(crate) fn append(&self, dir: u16, body: &Body<'_>, mark: Option<&AtomicU64>) -> Option<u64> {
-        match self.ring.append(&body.encode(), dir, body.is_fence(), mark) {
+        self.append_of(&self.statistics.replicated, dir, body, mark)
+    }
+
+    /// The same for what a synchronisation has to say.
+    pub(crate) fn append_of_sync(&self, dir: u16, body: &Body<'_>) -> Option<u64> {
+        self.append_of(&self.statistics.reintegrated, dir, body, None)
+    }
+
+    fn append_of(&self, bytes: &AtomicU64, dir: u16, body: &Body<'_>, mark: Option<&AtomicU64>) -> Option<u64> {
+        let frame = body.encode();
+        match self.ring.append(&frame, dir, body.is_fence(), mark) {
             Ok(seq) => {
+                bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
                 self.out.kick(&self.ring);
                 self.close_when_full();
                 Some(seq)

@@ -57,7 +57,10 @@ impl Link {
             }
             match rustix::net::recv(stream, &mut buffer[end..], RecvFlags::empty()) {
                 Ok((0, _)) => return "the other side closed the connection".into(),
-                Ok((n, _)) => end += n,
+                Ok((n, _)) => {
+                    self.statistics.received.fetch_add(n as u64, Ordering::Relaxed);
+                    end += n;
+                }
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return error.to_string(),
             }

@@ -262,6 +262,41 @@ fn a_silent_secondary_is_reported_once() {
 }
 
 #[test]
+fn a_disk_that_hangs_is_reported_once_and_nothing_is_acknowledged() {
+    let (a, b) = (free_address(), free_address());
+    let mut hanging = options(a, b, true);
+    hanging.disk.time = Duration::from_millis(300);
+    let primary = Node::new(hanging, 1, RING);
+    let secondary = Node::new(options(b, a, true), 2, RING);
+    connect(&primary, &secondary);
+    primary.synchronise();
+    let call = primary.backing.calls().begin();
+    let fault = primary.wait("a fault of the disk", |event| match event {
+        EngineEvent::Fault(RfsFault::LocalDisk(why)) => Some(why.clone()),
+        _ => None,
+    });
+    assert!(fault.contains("no answer for 0 s (checktime)"), "{fault}");
+    std::thread::sleep(Duration::from_millis(500));
+    drop(call);
+    assert_eq!(primary.link.statistics.hung.load(Ordering::SeqCst), 1);
+    assert_eq!(primary.link.acks.mode(), Mode::Hold);
+}
+
+#[test]
+fn an_idle_disk_is_asked_now_and_then() {
+    let (a, b) = (free_address(), free_address());
+    let mut asking = options(a, b, true);
+    asking.disk.interval = Duration::from_millis(50);
+    let node = Node::new(asking, 1, RING);
+    let probe = node.root.with_extension("hold").join("probe");
+    let began = Instant::now();
+    while !probe.exists() {
+        assert!(began.elapsed() < Duration::from_secs(10), "the disk was never asked");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
 fn roles_can_be_turned_round_without_comparing() {
     let (primary, secondary) = in_step(false);
     let hands = primary.hands();
@@ -410,4 +445,21 @@ fn a_change_of_the_gate_does_not_wait_for_those_who_filled_the_ring() {
     assert!(primary.link.ring.free() < primary.link.reserve());
     drop(changing);
     wait_until("the gate stays open", || primary.link.dirs[0].gate.state() == GateState::Closed);
+}
+
+#[test]
+fn what_travels_is_reported() {
+    let (primary, _secondary) = in_step(true);
+    let hands = primary.hands();
+    let file = hands.create(ROOT, "file").unwrap();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(3500) {
+        hands.write(file, 0, &[7; 100_000]).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let traffic = primary.wait("Traffic", |event| match event {
+        EngineEvent::Traffic(traffic) if traffic.replication > 0 => Some(*traffic),
+        _ => None,
+    });
+    assert!(traffic.replication >= 100 && traffic.net_out >= 100, "{traffic:?}");
 }

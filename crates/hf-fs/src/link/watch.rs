@@ -8,6 +8,7 @@ use hf_replica::engine::EngineEvent;
 use hf_wire::frame::Body;
 
 use super::acks::Mode;
+use super::traffic::Meter;
 use super::{Link, lock};
 
 const TICK: Duration = Duration::from_millis(100);
@@ -42,9 +43,13 @@ impl Link {
     pub(super) fn watch_loop(self: &Arc<Link>) {
         let mut beat_ms = 0;
         let mut reported_ms = None;
+        let mut hung = false;
+        let mut meter = Meter::new(self);
         let silence_ms = self.options.silence.as_millis() as u64;
         while !self.is_over() {
             std::thread::sleep(TICK);
+            self.watch_disk(&mut hung);
+            meter.tick(self);
             let now = self.now_ms();
             if !self.out.is_open() {
                 continue;

@@ -42,12 +42,14 @@
 
 mod bound;
 mod digest;
+mod keep;
 mod meta;
 mod mirror;
 mod walk;
 
 pub use bound::{Bound, Plan};
 pub use digest::{DigestJob, Replies};
+pub use keep::{KeepError, Kept, keep};
 pub use mirror::Mirror;
 pub use walk::{SyncOptions, start};
 

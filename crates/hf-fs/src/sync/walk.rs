@@ -130,7 +130,7 @@ impl Walk<'_> {
 
     fn append(&self, dir: u16, body: &Body<'_>) -> Result<u64, SyncError> {
         self.link
-            .append(dir, body, None)
+            .append_of_sync(dir, body)
             .ok_or_else(|| SyncError::Ended("no room for unacknowledged operations".into()))
     }
 

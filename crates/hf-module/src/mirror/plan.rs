@@ -22,6 +22,8 @@ pub enum Step {
     Drain,
     /// This copy writes durably that the other one may go on without it.
     Outdate,
+    /// What [`Step::Outdate`] would write if the disk could: from now on the heart's word stands for it.
+    Promise,
     /// Replication hands the primary's role over, both staying in step.
     GiveRole,
     /// Replication ends in good order.
@@ -154,6 +156,15 @@ impl Plan {
         Plan::stopstart(from, first.chain(stops(ModuleState::Wait)).chain([Step::KillApplication]))
     }
 
+    /// The primary's disk failed or hangs (guide P11). Whatever touches it may wait forever: first nothing is acknowledged any more and the
+    /// other node hears so; only then the scripts, which lie on a disk, too.
+    pub fn leave_disk(from: ModuleState) -> Plan {
+        let stop = ModuleState::Stop;
+        let first = [Step::ClearVips, Step::AbortRfs, Step::Promise].into_iter();
+        let steps = first.chain(forced_stops(stop)).chain([Step::KillApplication, Step::Poststop, Step::Farewell]);
+        Plan::of(Goal::Stopped, from, stop, Action::Stop, steps)
+    }
+
     /// Replication can't be kept alive: the module goes back to the beginning.
     pub fn give_up(from: ModuleState) -> Plan {
         let mut steps = vec![Step::AbortRfs];
@@ -224,6 +235,15 @@ mod tests {
             assert_eq!(plan.steps.front(), Some(&Step::ClearVips));
             assert_eq!(plan.goal, Goal::Restarted);
         }
+    }
+
+    #[test]
+    fn a_failed_disk_is_left_before_anything_that_may_wait_for_it() {
+        let plan = Plan::leave_disk(ModuleState::Prim);
+        assert!(position(&plan, Step::ClearVips) < position(&plan, Step::Promise), "else two nodes have them");
+        assert!(position(&plan, Step::AbortRfs) < position(&plan, Step::Promise), "else it could acknowledge");
+        assert!(position(&plan, Step::Promise) < position(&plan, Step::StopForce(Part::Prim)));
+        assert!(!plan.steps.contains(&Step::Drain) && !plan.steps.contains(&Step::Outdate));
     }
 
     #[test]

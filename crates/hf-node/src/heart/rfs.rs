@@ -192,13 +192,20 @@ impl HeartActor {
             ModuleState::Wait if self.plan.is_none() && self.intent == Command::Start => {
                 self.hold_until = Some(self.now + DISK_PAUSE);
             }
-            ModuleState::Wait
-            | ModuleState::Alone
-            | ModuleState::Prim
-            | ModuleState::Stop
-            | ModuleState::Up
-            | ModuleState::Unknown => self.replace_plan(Plan::stop(state), out),
+            ModuleState::Alone | ModuleState::Prim => self.leave_disk(out),
+            ModuleState::Wait | ModuleState::Stop | ModuleState::Up | ModuleState::Unknown => {
+                self.replace_plan(Plan::stop(state), out);
+            }
         }
+    }
+
+    /// A script that runs may itself wait for that disk: it isn't waited for.
+    fn leave_disk(&mut self, out: &mut Out) {
+        if self.scripts.running.is_some() {
+            self.kill_script(out);
+            self.scripts.running = None;
+        }
+        self.begin_plan(Plan::leave_disk(self.state()), out);
     }
 
     pub(super) fn on_rfs_gone(&mut self, out: &mut Out) {

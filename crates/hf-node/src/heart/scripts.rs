@@ -207,6 +207,7 @@ pub(super) fn script_of(step: Step) -> Option<(Script, bool)> {
         | Step::ClearVips
         | Step::Drain
         | Step::Outdate
+        | Step::Promise
         | Step::GiveRole
         | Step::StopRfs
         | Step::AbortRfs

@@ -147,9 +147,8 @@ impl HeartActor {
         self.go(Place::of(ModuleState::Alone, Colour::Magenta), Action::Start, out);
         let why = match reason {
             FailoverReason::NoHeartbeat => GrantReason::Silence,
-            FailoverReason::RemoteStop | FailoverReason::RemoteFenced | FailoverReason::RemoteOutdated => {
-                GrantReason::OutdatedConfirmed
-            }
+            FailoverReason::RemoteOutdated => GrantReason::Promised,
+            FailoverReason::RemoteStop | FailoverReason::RemoteFenced => GrantReason::OutdatedConfirmed,
         };
         self.role_wanted = self.config.replicates.then_some(why);
         self.begin_plan(Plan::primary(ModuleState::Second, ModuleState::Alone), out);
@@ -174,6 +173,9 @@ impl HeartActor {
         if self.primary_resigned() {
             return Some(FailoverReason::RemoteStop);
         }
+        if self.primary_promised() {
+            return Some(FailoverReason::RemoteOutdated);
+        }
         let fenced = self.daemon_peer.as_ref().and_then(|peer| peer.fenced);
         let epoch = self.rfs.copy.as_ref().map_or(self.epoch, |copy| copy.epoch);
         // A fence on another permission than the one under which both are in step says that the primary had gone on alone.
@@ -195,6 +197,12 @@ impl HeartActor {
         };
         let said = self.peer.as_ref().and_then(|peer| peer.outdated).map(|outdated| outdated.since);
         said == Some(copy.generation) || self.peer_outdated == Some(copy.generation)
+    }
+
+    /// The primary's disk failed: its heart promised what its record can't say any more.
+    fn primary_promised(&self) -> bool {
+        let promised = self.peer.as_ref().and_then(|peer| peer.promised);
+        self.config.replicates && self.rfs.copy.as_ref().is_some_and(|copy| promised == Some(copy.generation))
     }
 
     /// The primary went on alone (it heard nothing, though it is heard): this copy says so durably and is out of step.

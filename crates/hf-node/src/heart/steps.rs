@@ -3,7 +3,7 @@ use super::actor::{HeartActor, Out, RunningStep, log};
 use super::scripts::script_of;
 use hf_module::mirror::{Goal, Place, Plan, Step, automaton};
 use hf_replica::{Relation, compare};
-use hf_types::{Action, Colour, Event, GenerationId, Instant, ModuleState, Script};
+use hf_types::{Action, Colour, Event, GenerationId, Instant, ModuleState, Script, Standing};
 use hf_wire::bus::{HeartToDaemon, HeartToRfs, RfsRole};
 use hf_wire::heartbeat::{Former, SwapPhase};
 use std::time::Duration;
@@ -146,6 +146,10 @@ impl HeartActor {
                 }
                 alive.then(|| limit(VIP_LIMIT))
             }
+            Step::Promise => {
+                self.promise_to_leave(out);
+                None
+            }
             Step::KillApplication => {
                 out.push(HeartEffect::KillApplication);
                 None
@@ -176,6 +180,7 @@ impl HeartActor {
             | Step::Poststop
             | Step::Drain
             | Step::Outdate
+            | Step::Promise
             | Step::KillApplication => false,
         }
     }
@@ -333,6 +338,16 @@ impl HeartActor {
             }
             ModuleState::Second => (self.rfs.in_step && self.config.failover).then_some(copy.generation),
             ModuleState::Wait | ModuleState::Stop | ModuleState::Up | ModuleState::Unknown => None,
+        }
+    }
+
+    /// Nothing is acknowledged here any more, and this copy can't say so durably: the heart does, as long as it lives. It never goes
+    /// back on it, because a period in step has a generation of its own.
+    fn promise_to_leave(&mut self, out: &mut Out) {
+        let in_step = self.rfs.copy.as_ref().filter(|copy| copy.standing == Standing::Connected);
+        if let Some(generation) = in_step.map(|copy| copy.generation) {
+            self.promised = Some(generation);
+            log(out, Event::Text("This node promised that it acknowledges nothing any more".to_owned()));
         }
     }
 

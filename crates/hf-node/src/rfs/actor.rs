@@ -1,4 +1,5 @@
 use super::change::Writes;
+use super::keep::Keeping;
 use super::{RfsConfig, RfsEffect, RfsInput};
 use hf_replica::engine::{EngineCommand, Gate, SyncCount};
 use hf_replica::grant::Grant;
@@ -72,6 +73,7 @@ pub struct RfsActor {
     /// A record could not be written: what is on the disk now is not known, and nothing is written there any more.
     pub(super) failed: Option<String>,
     pub(super) said: Option<Said>,
+    pub(super) keeping: Keeping,
 }
 
 /// What an rfs is at this moment.
@@ -211,6 +213,7 @@ impl RfsActor {
             peer_seq: Seq(0),
             failed: None,
             said: None,
+            keeping: Keeping::No,
         }
     }
 

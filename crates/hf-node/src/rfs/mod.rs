@@ -8,6 +8,7 @@ mod change;
 mod config;
 mod durable;
 mod io;
+mod keep;
 mod orders;
 mod other;
 mod plane;

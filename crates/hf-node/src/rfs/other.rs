@@ -93,6 +93,7 @@ impl RfsActor {
         }
         self.link = Link::Known;
         if !self.is_primary() {
+            self.keep_first(records, out);
             return;
         }
         if let Course::Turning { epoch: turned } = self.course {
@@ -192,7 +193,7 @@ impl RfsActor {
     }
 
     pub(super) fn on_sync_begin(&mut self, now: Instant, epoch: Epoch, generation: GenerationId, out: &mut Out) {
-        if self.wanted != RfsRole::Secondary || self.outdating.is_some() {
+        if self.wanted != RfsRole::Secondary || self.outdating.is_some() || self.link != Link::Known {
             return;
         }
         if self.went_on_from(generation) {

@@ -3,9 +3,9 @@
 use super::RfsEffect;
 use super::actor::{Course, Drain, Link, Mount, Out, PEER_VERSION, RETRY, RfsActor, engine, to_heart};
 use super::change::Change;
-use hf_replica::engine::{EngineCommand, EngineEvent, Gate, PeerMessage};
+use hf_replica::engine::{EngineCommand, EngineEvent, Gate, PeerMessage, Traffic};
 use hf_replica::is_up_to_date;
-use hf_types::{Epoch, Event, Instant, Record, RfsFault, Seq, Standing};
+use hf_types::{Epoch, Event, Instant, Record, ResourceValue, RfsFault, Seq, Standing};
 use hf_wire::bus::{RfsRole, RfsToHeart, SyncEvent};
 
 impl RfsActor {
@@ -38,7 +38,10 @@ impl RfsActor {
             }
             EngineEvent::SyncSent { .. } => {}
             EngineEvent::SyncFailed { why } => self.on_sync_failed(now, why, out),
+            EngineEvent::Traffic(traffic) => tell_traffic(&traffic, out),
             EngineEvent::Watermark { seq } => self.peer_seq = seq,
+            EngineEvent::CopyKept { generation, files } => self.on_kept(generation, files, out),
+            EngineEvent::CopyNotKept { why, .. } => self.on_not_kept(now, why, out),
             EngineEvent::RecordsWritten { token } => {
                 if let Some((records, change)) = self.writes.written(token) {
                     self.records = records;
@@ -90,7 +93,9 @@ impl RfsActor {
             RfsRole::Idle => {}
             RfsRole::Secondary => {
                 self.set_gate(Gate::ReadOnly, out);
-                engine(out, EngineCommand::Listen);
+                if !self.is_keeping() {
+                    engine(out, EngineCommand::Listen);
+                }
             }
             RfsRole::Primary { .. } => {
                 if let Some(epoch) = self.alone {
@@ -191,6 +196,7 @@ impl RfsActor {
             return;
         }
         match self.wanted {
+            RfsRole::Secondary if self.is_keeping() => {}
             RfsRole::Secondary => engine(out, EngineCommand::Listen),
             RfsRole::Primary { .. } if matches!(self.course, Course::Turning { .. }) => {
                 engine(out, EngineCommand::Connect);
@@ -311,7 +317,20 @@ impl RfsActor {
             _ if self.is_primary() && self.alone.is_some() && self.link == Link::Down => {
                 engine(out, EngineCommand::Connect);
             }
-            _ => {}
+            _ => self.listen_again(out),
         }
     }
+}
+
+/// Reference 004, 13.6.4.7.
+fn tell_traffic(traffic: &Traffic, out: &mut Out) {
+    let values = [
+        ("rfs.rep_bandwidth", traffic.replication),
+        ("rfs.rei_bandwidth", traffic.reintegration),
+        ("rfs.netout_bandwidth", traffic.net_out),
+        ("rfs.netin_bandwidth", traffic.net_in),
+    ];
+    // These names are good ones.
+    let named = |(name, kb_s): (&str, u64)| Some((name.parse().ok()?, ResourceValue::Text(kb_s.to_string())));
+    to_heart(out, RfsToHeart::Resources { values: values.into_iter().filter_map(named).collect() });
 }

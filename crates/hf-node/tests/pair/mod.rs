@@ -39,6 +39,10 @@ pub struct Node {
     rfs_life: u64,
     pub engine: Engine,
     pub disk: Vec<Record>,
+    /// Generations whose copy was put by, as often as it was asked for.
+    pub kept: Vec<hf_types::GenerationId>,
+    /// Why no copy can be put by.
+    pub no_room: Option<String>,
     boot: u64,
     pub log: Vec<String>,
     pub scripts: Vec<String>,
@@ -131,6 +135,8 @@ impl Lab {
                 rfs_life: 0,
                 engine: Engine::default(),
                 disk: vec![Record::new(number as u64 + 1)],
+                kept: Vec::new(),
+                no_room: None,
                 boot: 1,
                 log: Vec::new(),
                 scripts: Vec::new(),
@@ -261,6 +267,12 @@ impl Lab {
     pub fn kill_rfs(&mut self, node: usize) {
         self.rfs_ends(node);
         self.tell_heart(node, 1, HeartInput::RfsGone);
+    }
+
+    /// The disk fails under a write: nothing can be stored there any more.
+    pub fn fail_disk(&mut self, node: usize) {
+        let fault = hf_types::RfsFault::LocalDisk("Input/output error".to_owned());
+        self.tell_rfs(node, 0, RfsInput::Engine(EngineEvent::Fault(fault)));
     }
 
     /// The heart dies; its daemon fences what it left, and says so to the other node.
@@ -550,6 +562,16 @@ impl Lab {
             }
             EngineCommand::StopSync => {}
             EngineCommand::Drain => answer(self, EngineEvent::Drained { seq: Seq(9) }),
+            EngineCommand::KeepCopy { generation } => {
+                self.nodes[node].kept.push(generation);
+                answer(
+                    self,
+                    match self.nodes[node].no_room.clone() {
+                        Some(why) => EngineEvent::CopyNotKept { generation, why },
+                        None => EngineEvent::CopyKept { generation, files: 3 },
+                    },
+                );
+            }
             EngineCommand::WriteRecords { token, records } => {
                 self.nodes[node].disk = records;
                 answer(self, EngineEvent::RecordsWritten { token });

@@ -38,6 +38,9 @@ impl World {
             EngineCommand::StartSync(_) => self.start_sync(node),
             EngineCommand::StopSync => self.with(node, |e| e.sync = None),
             EngineCommand::Drain => self.drain(node),
+            EngineCommand::KeepCopy { generation } => {
+                self.tell_core(node, EngineEvent::CopyKept { generation, files: 1 });
+            }
             EngineCommand::WriteRecords { token, records } => self.write_records(node, token, records),
         }
     }

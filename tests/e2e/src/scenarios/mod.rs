@@ -1,5 +1,6 @@
 //! One file a kind of harm; [`ALL`] and [`BOTH`] are what `./test` and the soak run.
 
+mod disk;
 mod freeze;
 mod isolation;
 mod kill;
@@ -26,8 +27,13 @@ pub const ALL: &[Scenario] = &[
     isolation::REPLICATION_LAN,
     isolation::PARTITION,
     freeze::PRIMARY,
+    disk::EIO_OF_PRIMARY,
+    disk::EIO_OF_SECONDARY,
+    disk::FULL_AT_PRIMARY,
+    disk::FULL_AT_SECONDARY,
 ];
 
+pub use disk::{HANGING, HANGING_SETTINGS};
 pub use power::BOTH;
 
 fn nothing_more(_: &Pair, _: &Summary) -> anyhow::Result<()> {
@@ -36,5 +42,5 @@ fn nothing_more(_: &Pair, _: &Summary) -> anyhow::Result<()> {
 
 /// The scenario of this name.
 pub fn named(name: &str) -> Option<&'static Scenario> {
-    ALL.iter().chain(&BOTH).find(|scenario| scenario.name == name)
+    ALL.iter().chain(&BOTH).chain(&HANGING).find(|scenario| scenario.name == name)
 }

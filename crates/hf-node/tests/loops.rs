@@ -54,6 +54,18 @@ fn the_restart_after_maxloop_stops_the_module() {
 }
 
 #[test]
+fn every_kind_of_restart_counts() {
+    for command in [Command::Restart, Command::Stopwait, Command::Stopstart] {
+        let mut lab = lab(1, INTERVAL);
+        lab.command_by(1, Command::Incloop, Caller::detector("handler"));
+        lab.command_by(1, command, Caller::detector("handler"));
+        lab.run(50);
+        assert!(stopped(&lab, 1), "{command}");
+        lab.until(20_000, ["ALONE green", "STOP red"]);
+    }
+}
+
+#[test]
 fn an_administrators_restarts_never_count_and_end_the_counting() {
     let mut lab = lab(2, INTERVAL);
     for _ in 0..4 {
@@ -107,4 +119,41 @@ fn the_resource_shows_when_the_counting_began() {
     let value = resource.expect("it was assigned").value.to_string();
     let seconds: i64 = value.parse().expect("seconds since 1970");
     assert!((1_000_000_000..1_000_100_000).contains(&seconds), "{seconds}");
+}
+
+/// Replication that dies again and again on a node, until the module leaves its state there.
+fn kill_until_it_gives_up(lab: &mut Lab, node: usize) {
+    let given_up = |lab: &Lab| lab.nodes[node].log.iter().filter(|line| line.contains("dies again and again")).count();
+    let before = given_up(lab);
+    for _ in 0..10 {
+        lab.kill_rfs(node);
+        lab.run(200);
+        if given_up(lab) > before {
+            return;
+        }
+    }
+    panic!("it never gave up:\n{}", lab.logs());
+}
+
+#[test]
+fn our_own_restarts_count_too() {
+    let mut lab = lab(1, INTERVAL);
+    kill_until_it_gives_up(&mut lab, 1);
+    lab.until(60_000, ["PRIM green", "SECOND green"]);
+    assert!(!stopped(&lab, 1));
+    kill_until_it_gives_up(&mut lab, 1);
+    lab.until(60_000, ["ALONE green", "STOP red"]);
+    assert!(stopped(&lab, 1));
+}
+
+/// The stop of a primary whose replication is dead begins with the mounts: its application waits in them.
+#[test]
+fn a_primary_without_replication_stops_and_the_other_takes_over() {
+    let mut lab = lab(0, INTERVAL);
+    kill_until_it_gives_up(&mut lab, 0);
+    lab.until(60_000, ["STOP red", "ALONE green"]);
+    assert!(stopped(&lab, 0));
+    let scripts = &lab.nodes[0].scripts;
+    assert!(scripts.iter().any(|line| line.starts_with("stop_prim PRIM STOP stop")), "{scripts:?}");
+    assert!(!lab.nodes[0].vip && lab.nodes[1].vip);
 }

@@ -175,6 +175,17 @@ impl Plan {
         Plan::stopstart(from, steps)
     }
 
+    /// The same, and the module stays stopped: nothing waits for the replication, which is gone.
+    pub fn give_up_for_good(from: ModuleState) -> Plan {
+        let mut steps = vec![Step::AbortRfs];
+        steps.extend(stops(ModuleState::Stop));
+        if from.is_primary() {
+            steps.push(Step::ClearVips);
+        }
+        steps.extend([Step::KillApplication, Step::Poststop, Step::Farewell]);
+        Plan::of(Goal::Stopped, from, ModuleState::Stop, Action::Stop, steps)
+    }
+
     /// Whatever `steps` end, poststop comes after it, and prestart after that.
     fn stopstart(from: ModuleState, steps: impl IntoIterator<Item = Step>) -> Plan {
         let steps = steps.into_iter().chain([Step::Poststop]);
@@ -212,6 +223,19 @@ mod tests {
         let plan = Plan::primary(ModuleState::Second, ModuleState::Alone);
         assert!(position(&plan, Step::TakeRole) < position(&plan, Step::Start(Part::Prim)));
         assert!(position(&plan, Step::SetVips) < position(&plan, Step::Start(Part::Prim)));
+    }
+
+    #[test]
+    fn giving_up_for_good_waits_for_nothing_in_the_mounts() {
+        for state in [ModuleState::Alone, ModuleState::Prim, ModuleState::Second] {
+            let plan = Plan::give_up_for_good(state);
+            assert_eq!(
+                (plan.goal, plan.steps.front(), plan.steps.back()),
+                (Goal::Stopped, Some(&Step::AbortRfs), Some(&Step::Farewell))
+            );
+            assert!(!plan.steps.contains(&Step::Drain) && !plan.steps.contains(&Step::Outdate));
+            assert_eq!(plan.steps.contains(&Step::ClearVips), state.is_primary());
+        }
     }
 
     #[test]

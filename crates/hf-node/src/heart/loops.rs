@@ -49,21 +49,23 @@ impl HeartActor {
                 self.reset_loop(out);
                 None
             }
-            Command::Stopstart | Command::Restart | Command::Stopwait => self.another_restart(out).then_some(Ok(())),
+            Command::Stopstart | Command::Restart | Command::Stopwait if self.is_one_restart_too_many(out) => {
+                self.on_stop(out);
+                Some(Ok(()))
+            }
             _ => None,
         }
     }
 
     /// Counts a restart that a detector (or a fault that we found ourselves) asks for. True: it was one too many, and the
-    /// module stops instead.
-    pub(super) fn another_restart(&mut self, out: &mut Out) -> bool {
+    /// module has to stop instead.
+    pub(super) fn is_one_restart_too_many(&mut self, out: &mut Out) -> bool {
         // At the limit already, in the same interval.
         if !self.loop_limit_reached() {
             self.count_restart(out);
             return false;
         }
         log(out, Event::StoppingLoop);
-        self.on_stop(out);
         true
     }
 

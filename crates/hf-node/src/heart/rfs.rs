@@ -272,10 +272,11 @@ impl HeartActor {
         log(out, Event::Text("Replication dies again and again: the module leaves its state".to_owned()));
         self.rfs.deaths.clear();
         let state = self.state();
-        if state != ModuleState::Wait && self.another_restart(out) {
-            return;
-        }
         let plan = match state {
+            // An ordinary stop would wait for what hangs in the mount.
+            ModuleState::Alone | ModuleState::Prim | ModuleState::Second if self.is_one_restart_too_many(out) => {
+                Plan::give_up_for_good(state)
+            }
             ModuleState::Alone | ModuleState::Prim | ModuleState::Second => Plan::give_up(state),
             ModuleState::Wait | ModuleState::Stop | ModuleState::Up | ModuleState::Unknown => Plan::stop(state),
         };

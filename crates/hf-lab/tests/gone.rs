@@ -128,6 +128,22 @@ fn down_leaves_nothing() {
     assert_eq!(host_rules(), rules);
 }
 
+/// A node with systemd is one like any other: it answers, is shut down in good order, cut off, and gone without a trace.
+#[test]
+fn down_leaves_nothing_of_nodes_with_systemd() {
+    let lab = Lab::up("gonesd", &["--nodes", "2", "--init", "systemd"]);
+    let answers = || lab.sh("node1", "systemctl is-system-running").stdout.starts_with(b"running");
+    eventually("systemd has started its units", Duration::from_secs(20), answers);
+    lab.ok(&["reboot", "node1"]);
+    eventually("systemd has started its units again", Duration::from_secs(20), answers);
+    let units = lab.sh_ok("node1", "systemctl list-units --type=service --state=running --plain --no-legend");
+    assert!(units.contains("systemd-journald") && !units.contains("udev") && !units.contains("cron"), "{units}");
+    lab.ok(&["power-off", "node2"]);
+    let traces = Traces::of(&lab);
+    lab.ok(&["down"]);
+    traces.assert_gone(&lab);
+}
+
 #[test]
 fn down_leaves_nothing_of_an_up_that_was_killed_at_any_moment() {
     for delay_ms in [0, 5, 10, 20, 30, 45, 60, 80, 100, 130, 160, 200, 250] {

@@ -1,5 +1,8 @@
 //! Installed and configured modules: what is on disk, and changing it. Nothing of a module is run here.
 
+mod ids;
+mod inventory;
+
 use crate::vhost::{self, VhostError};
 use crate::{copy, lastconfig, wrappers};
 use hf_config::{Boot, Cluster, Diagnostics, ModuleConfig, check_module};
@@ -12,11 +15,14 @@ use hf_node::daemon::{InstalledModule, boot_word};
 use hf_package::{InstallError, Limits, PackError};
 use hf_types::ports::ID_MAX;
 use hf_types::{BadName, ModuleName};
-use hf_wire::bus::{ConfigStamp, ModuleEntry, ModuleInfo};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use ids::read_id;
+use ids::{check_id, give_id};
+pub use inventory::{info, installed, names, remove};
 
 /// The name under which the daemon keeps its own lines: no module may have it.
 pub const OWN_LOG: &str = "safeadmin";
@@ -195,60 +201,6 @@ fn install_directory(
     done
 }
 
-/// The module's id, given now if it has none or another one is wanted: the lowest that no module of this node has.
-fn give_id(paths: &Paths, module: &ModuleName, wanted: Option<u32>) -> Result<u32, ModuleError> {
-    let present = read_id(paths, module)?;
-    if let Some(id) = present.filter(|id| wanted.is_none_or(|wanted| wanted == *id)) {
-        return Ok(id);
-    }
-    let taken: Vec<u32> = ids(paths)?.into_iter().map(|(_, id)| id).collect();
-    let lowest = || (1..).find(|id| !taken.contains(id)).unwrap_or(u32::MAX);
-    let id = wanted.unwrap_or_else(lowest);
-    make_dir(&paths.applied(module), 0o755)?;
-    write_durably(&paths.module_id(module), format!("{id}\n").as_bytes(), 0o644)?;
-    Ok(id)
-}
-
-fn ids(paths: &Paths) -> Result<Vec<(ModuleName, u32)>, ModuleError> {
-    let mut ids = Vec::new();
-    for name in names_in(&paths.applied_modules())? {
-        if let Ok(module) = name.parse::<ModuleName>()
-            && let Some(id) = read_id(paths, &module)?
-        {
-            ids.push((module, id));
-        }
-    }
-    Ok(ids)
-}
-
-/// Ports follow from ids: two modules with one would talk over each other, and no id may be without ports. A module that
-/// was applied keeps its id, because its ports are in use.
-fn check_id(paths: &Paths, module: &ModuleName, id: u32) -> Result<(), ModuleError> {
-    if id == 0 || id > ID_MAX {
-        return Err(ModuleError::IdOutOfRange { id });
-    }
-    let present = read_id(paths, module)?;
-    if present.is_some_and(|present| present != id) && paths.applied(module).join("conf").is_dir() {
-        return Err(ModuleError::IdInUse { module: module.clone(), id: present.unwrap_or_default() });
-    }
-    match ids(paths)?.into_iter().find(|(other, taken)| other != module && *taken == id) {
-        Some((other, _)) => Err(ModuleError::IdTaken { id, other }),
-        None => Ok(()),
-    }
-}
-
-/// The id of an installed module.
-pub fn read_id(paths: &Paths, module: &ModuleName) -> Result<Option<u32>, ModuleError> {
-    let path = paths.module_id(module);
-    let Some(text) = read_if_there(&path)? else {
-        return Ok(None);
-    };
-    match text.trim().parse() {
-        Ok(id) if id > 0 => Ok(Some(id)),
-        _ => Err(ModuleError::BadId { path }),
-    }
-}
-
 /// Checks `SAFE/modules/AM/conf/userconfig.xml`; warnings and notes of a good one.
 pub fn confcheck(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> Result<Diagnostics, ModuleError> {
     let dir = paths.edited(module);
@@ -301,73 +253,6 @@ pub fn config(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> 
     clear(&fresh)?;
     lastconfig::keep(paths, module, wall_us())?;
     Ok(diagnostics)
-}
-
-/// The modules that are installed, or were applied, on this node.
-pub fn names(paths: &Paths) -> Result<Vec<ModuleName>, ModuleError> {
-    let mut names = Vec::new();
-    for dir in [paths.edited_modules(), paths.applied_modules()] {
-        // Our own leftovers begin with a dot, and so are no names.
-        names.extend(names_in(&dir)?.iter().filter_map(|name| name.parse::<ModuleName>().ok()));
-    }
-    names.sort();
-    names.dedup();
-    names.retain(|name| name.as_str() != LAST_CONFIGS);
-    Ok(names)
-}
-
-/// What `module list` shows; `running` is left to whoever knows.
-pub fn installed(paths: &Paths) -> Result<Vec<ModuleEntry>, ModuleError> {
-    names(paths)?.iter().map(|module| entry(paths, module)).collect()
-}
-
-fn entry(paths: &Paths, module: &ModuleName) -> Result<ModuleEntry, ModuleError> {
-    let configured = paths.applied(module).join("conf").is_dir();
-    Ok(ModuleEntry { module: module.clone(), id: read_id(paths, module)?, configured, running: false })
-}
-
-/// What `confinfo` shows; `kept` is left empty.
-pub fn info(paths: &Paths, module: &ModuleName) -> Result<ModuleInfo, ModuleError> {
-    let stamp = |dir: &Path| -> Result<Option<ConfigStamp>, ModuleError> {
-        let signature = hf_host::module::signature(dir)?;
-        Ok(signature.map(|(signature, changed_s)| ConfigStamp { signature, changed_s }))
-    };
-    let entry = entry(paths, module)?;
-    Ok(ModuleInfo {
-        // The one mode that can be applied in this version.
-        mode: entry.configured.then(|| "mirror".to_owned()),
-        active: if entry.configured { stamp(&paths.applied(module))? } else { None },
-        current: stamp(&paths.edited(module))?,
-        kept: Vec::new(),
-        entry,
-    })
-}
-
-/// Takes the applied configuration away, and with `everything` the module itself and its id. Replicated data is touched by
-/// neither: what is said of it comes back.
-pub fn remove(paths: &Paths, module: &ModuleName, everything: bool) -> Result<Vec<String>, ModuleError> {
-    let left = left_behind(paths, module);
-    let applied = paths.applied(module);
-    if everything {
-        clear(&applied)?;
-        clear(&paths.edited(module))?;
-    } else {
-        for part in ["conf", "bin"] {
-            clear(&applied.join(part))?;
-        }
-    }
-    sync_parent(&applied).map_err(failed("sync", &applied))?;
-    Ok(left)
-}
-
-/// Replicated directories whose data lies beside them.
-fn left_behind(paths: &Paths, module: &ModuleName) -> Vec<String> {
-    let Ok((config, _)) = check(&paths.applied(module), module, None) else {
-        return Vec::new(); // nothing was applied, or what was can't be read
-    };
-    let dirs = config.rfs.iter().flat_map(|rfs| &rfs.replicated).map(|replicated| replicated.dir.clone());
-    let links = dirs.filter_map(|dir| Some((fs::read_link(&dir).ok()?, dir)));
-    links.map(|(data, dir)| format!("{dir} stays a link to its data in {}", data.display())).collect()
 }
 
 fn clear(dir: &Path) -> Result<(), FileError> {

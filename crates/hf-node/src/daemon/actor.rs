@@ -1,13 +1,13 @@
 use super::closing::Closing;
-use super::fencing::{Fencing, Step};
+use super::fencing::Step;
+use super::status::DaemonStatus;
 use super::supervised::{Life, Supervised};
 use super::{DaemonConfig, DaemonEffect, DaemonInput, HeartExit};
 use hf_membership::Nodes;
 use hf_types::{
-    Assignment, Caller, Colour, Command, Epoch, Event, Incarnation, Instant, ModuleName, ModuleState, NodeName, RunId,
-    Ticket,
+    Assignment, Caller, Command, Epoch, Event, Incarnation, Instant, ModuleName, ModuleState, NodeName, Ticket,
 };
-use hf_wire::bus::{ClusterModule, DaemonToHeart, HeartToDaemon, ModuleStatus, NodeConfinfo, PeerModule};
+use hf_wire::bus::{DaemonToHeart, HeartToDaemon, PeerModule};
 use hf_wire::membership::{MemberModule, Membership};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -15,35 +15,28 @@ use std::time::Duration;
 
 /// The daemon of one node: membership, supervision, commands.
 ///
-/// A module is `Stopped`, `Running` (its heart lives) or `Fencing` (its heart died: [`Fencing`] says the order). Commands for a running module go to
+/// A module is `Stopped`, `Running` (its heart lives) or `Fencing` (its heart died: [`super::fencing::Fencing`] says the order). Commands for a running module go to
 /// its heart; the daemon itself decides only what happens while there is none.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DaemonActor {
-    config: DaemonConfig,
-    incarnation: Incarnation,
-    counter: u64,
+    pub(super) config: DaemonConfig,
+    pub(super) incarnation: Incarnation,
+    pub(super) counter: u64,
     /// None until started.
-    next_pulse: Option<Instant>,
-    nodes: Nodes,
+    pub(super) next_pulse: Option<Instant>,
+    pub(super) nodes: Nodes,
     pub(super) modules: BTreeMap<ModuleName, Supervised>,
-    waiting: Vec<Waiting>,
-    next_run: u64,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) next_run: u64,
     /// Asked to end: after the last module this daemon leaves.
     pub(super) shutting_down: bool,
     pub(super) closing: Option<Closing>,
-    published: DaemonStatus,
-}
-
-/// What a daemon knows of every module on every node, and of the nodes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct DaemonStatus {
-    pub modules: Vec<ModuleStatus>,
-    pub nodes: Vec<NodeConfinfo>,
+    pub(super) published: DaemonStatus,
 }
 
 /// A command that waits for a stable state.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct Waiting {
+pub(super) struct Waiting {
     ticket: Ticket,
     module: ModuleName,
     /// None: any in which a start has ended.
@@ -176,7 +169,7 @@ impl DaemonActor {
     }
 
     /// Says everything to every node on every LAN, now.
-    fn pulse(&mut self, now: Instant, effects: &mut Vec<DaemonEffect>) {
+    pub(super) fn pulse(&mut self, now: Instant, effects: &mut Vec<DaemonEffect>) {
         self.next_pulse = Some(now + self.config.pulse);
         self.tell_nodes(effects);
     }
@@ -264,7 +257,7 @@ impl DaemonActor {
     }
 
     /// Nothing of the module runs here any more.
-    fn stopped(&mut self, now: Instant, name: &ModuleName, effects: &mut Vec<DaemonEffect>) {
+    pub(super) fn stopped(&mut self, now: Instant, name: &ModuleName, effects: &mut Vec<DaemonEffect>) {
         let closing = self.is_closing();
         let Some(module) = self.modules.get_mut(name) else { return };
         module.life = Life::Stopped;
@@ -275,62 +268,6 @@ impl DaemonActor {
         }
         self.pulse(now, effects);
         self.close_next(effects);
-    }
-
-    fn heart_died(&mut self, now: Instant, name: &ModuleName, effects: &mut Vec<DaemonEffect>) {
-        let Some(module) = self.modules.get_mut(name) else { return };
-        let again = module.may_restart(now);
-        let event = Event::ProcessDied { process: "heart".to_owned(), detail: died_detail(again, name) };
-        effects.push(DaemonEffect::Log { module: Some(name.clone()), event });
-        module.restart = again.then(|| (Command::Start, Caller::system()));
-        module.life = Life::Fencing(Fencing::begin(now, module.state()));
-        effects.push(DaemonEffect::FenceRfs { module: name.clone() });
-    }
-
-    /// A step of the fencing was answered.
-    fn fencing_done(
-        &mut self,
-        now: Instant,
-        name: &ModuleName,
-        answered: impl FnOnce(&Step) -> bool,
-        effects: &mut Vec<DaemonEffect>,
-    ) {
-        let Some(module) = self.modules.get_mut(name) else { return };
-        let Life::Fencing(fencing) = &mut module.life else { return };
-        if !answered(&fencing.step) {
-            return;
-        }
-        match fencing.step {
-            Step::Rfs => fencing.rfs_fenced = true,
-            Step::Vips => fencing.vips_cleared = true,
-            Step::Stop(_) | Step::Kill => {}
-        }
-        self.fencing_next(now, name, effects);
-    }
-
-    /// A step was not answered in time: the next one must come all the same, but the peer is told "fenced" only of what was confirmed.
-    fn fencing_late(&mut self, now: Instant, name: &ModuleName, effects: &mut Vec<DaemonEffect>) {
-        let text = "A step after the heart's death was not answered in time; the next one is taken".to_owned();
-        effects.push(DaemonEffect::Log { module: Some(name.clone()), event: Event::Text(text) });
-        self.fencing_next(now, name, effects);
-    }
-
-    fn fencing_next(&mut self, now: Instant, name: &ModuleName, effects: &mut Vec<DaemonEffect>) {
-        self.next_run += 1;
-        let run = RunId(self.next_run);
-        let Some(module) = self.modules.get_mut(name) else { return };
-        let (nice, force) = module.stop_timeouts();
-        let Life::Fencing(fencing) = &mut module.life else { return };
-        let was_telling = fencing.step == Step::Vips;
-        let module_name = name.clone();
-        match fencing.advance(now, run, nice, force) {
-            Some(effect) => effects.push(effect(module_name)),
-            None => return self.stopped(now, name, effects),
-        }
-        if was_telling && fencing.confirmed() {
-            module.tell_fenced();
-            self.pulse(now, effects);
-        }
     }
 
     fn wait(
@@ -429,80 +366,6 @@ impl DaemonActor {
             self.published = status;
         }
     }
-
-    fn module_statuses(&self) -> Vec<ModuleStatus> {
-        let own = self.modules.iter().map(|(name, module)| module.as_status(&self.config.me, name));
-        let others = self.nodes.iter().flat_map(|(node, view)| {
-            let modules = view.last().map(|last| last.modules.as_slice()).unwrap_or_default();
-            modules.iter().map(move |member| {
-                let (state, colour) = if view.heard() {
-                    (member.peer.state, member.colour)
-                } else {
-                    (ModuleState::Unknown, Colour::Grey)
-                };
-                status_of(node, &member.module, member.id, state, colour)
-            })
-        });
-        own.chain(others).collect()
-    }
-
-    /// Which modules are configured on which node, and how (`cluster state`).
-    pub fn cluster_modules(&self) -> Vec<ClusterModule> {
-        let line = |node: &NodeName, heard, member: &MemberModule| ClusterModule {
-            node: node.clone(),
-            module: member.module.clone(),
-            mode: "mirror".to_owned(),
-            id: member.id,
-            applied_s: member.applied_s,
-            signature: member.signature.clone(),
-            heard,
-        };
-        let own = self.modules.iter().map(|(name, module)| line(&self.config.me, true, &module.as_member(name)));
-        let others = self.nodes.iter().flat_map(|(node, view)| {
-            let modules = view.last().map(|last| last.modules.as_slice()).unwrap_or_default();
-            modules.iter().map(move |member| line(node, view.heard(), member))
-        });
-        let mut all: Vec<ClusterModule> = own.chain(others).collect();
-        let order = |node: &NodeName| self.config.nodes.iter().position(|other| other == node);
-        all.sort_by_key(|line| (line.module.clone(), order(&line.node)));
-        all
-    }
-
-    fn node_statuses(&self) -> Vec<NodeConfinfo> {
-        let own = NodeConfinfo {
-            node: self.config.me.clone(),
-            signature: self.config.signature.clone(),
-            applied_us: self.config.applied_us,
-            locked: self.config.locked,
-            heard: true,
-        };
-        let others = self.nodes.iter().map(|(node, view)| {
-            let last = view.last().filter(|_| view.heard());
-            NodeConfinfo {
-                node: node.clone(),
-                signature: last.map(|last| last.signature.clone()).unwrap_or_default(),
-                applied_us: last.map_or(0, |last| last.applied_us),
-                locked: last.is_some_and(|last| last.locked),
-                heard: view.heard(),
-            }
-        });
-        let mut all: Vec<NodeConfinfo> = std::iter::once(own).chain(others).collect();
-        // In the order of cluster.xml, so that every node shows the same list.
-        all.sort_by_key(|info| self.config.nodes.iter().position(|node| *node == info.node));
-        all
-    }
-}
-
-/// A module of which no more than state and colour is known.
-pub(super) fn status_of(
-    node: &NodeName,
-    module: &ModuleName,
-    id: u32,
-    state: ModuleState,
-    colour: Colour,
-) -> ModuleStatus {
-    let (node, module) = (node.clone(), module.clone());
-    ModuleStatus { node, module, id, state, colour, resources: Vec::new(), why: None, sync: None }
 }
 
 /// Silence after which a node counts as not heard (reference 004, 12.1.3: `slost_count` periods).
@@ -513,15 +376,6 @@ fn silence(config: &DaemonConfig) -> Duration {
 fn unknown(module: &ModuleName) -> String {
     format!(
         "no module {module} is configured on this node: run 'holdfast module install' and 'holdfast config -m {module}'"
-    )
-}
-
-fn died_detail(again: bool, module: &ModuleName) -> String {
-    if again {
-        return "fencing the module here, then starting it again".to_owned();
-    }
-    format!(
-        "fencing the module here; it died too often to be started again by itself: see why, then run 'holdfast start -m {module}'"
     )
 }
 

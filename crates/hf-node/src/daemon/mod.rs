@@ -1,14 +1,17 @@
 //! The daemon: membership of the nodes, supervision of the hearts, commands.
 
 mod actor;
+mod after_death;
 mod boot;
 mod closing;
 mod fencing;
 mod io;
+mod status;
 mod supervised;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{DaemonActor, DaemonStatus};
+pub use actor::DaemonActor;
 pub use boot::{boot_word, starts_at_boot};
 pub use io::{DaemonConfig, DaemonEffect, DaemonInput, HeartExit, InstalledModule};
+pub use status::DaemonStatus;

@@ -1,6 +1,7 @@
 use super::InstalledModule;
-use super::actor::{NO_EPOCH, status_of};
+use super::actor::NO_EPOCH;
 use super::fencing::Fencing;
+use super::status::status_of;
 use hf_types::{
     Caller, Colour, Command, Epoch, Incarnation, Instant, ModuleName, ModuleState, NodeName, Resource, ResourceValue,
     Ticket,

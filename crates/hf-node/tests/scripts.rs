@@ -2,7 +2,8 @@
 
 mod pair;
 
-use hf_types::{Command, Script};
+use hf_node::heart::{HeartEffect, HeartInput};
+use hf_types::{Command, Hang, Instant, RunId, Script};
 use pair::Lab;
 use std::collections::BTreeMap;
 
@@ -179,4 +180,26 @@ fn restart() {
     lab.until(10_000, ["PRIM green", "SECOND green"]);
     lab.run(1000);
     check(&mut lab, "restart on 1");
+}
+
+#[test]
+fn a_script_that_takes_long_is_the_reason_of_the_state() {
+    let mut lab = lab();
+    lab.start_prim_ms = 100_000;
+    lab.command(0, Command::Prim);
+    lab.until(20_000, ["ALONE magenta", "STOP red"]);
+    lab.run(2_000);
+    let hang = Hang { pid: 4711, command: "sleep 600".to_owned(), state: 'S', waits_in: None, elapsed_s: 30 };
+    // Its runs are numbered: prestart, two transitions and start_both came before.
+    let run = RunId(5);
+    let now = Instant(lab.now);
+    let heart = lab.nodes[0].heart.as_mut().expect("a heart");
+    let effects = heart.handle(now, HeartInput::ScriptHangs { run, script: Script::StartPrim, hang });
+    let said = "has been running for 30 s: process 4711 (sleep 600) waits";
+    let logged = |effect: &HeartEffect| matches!(effect, HeartEffect::Log(event) if event.to_string() == format!("Script start_prim {said}"));
+    assert!(effects.iter().any(logged), "{effects:?}");
+    assert_eq!(heart.status().why, Some(format!("script start_prim {said}")));
+    lab.until(120_000, ["ALONE green", "STOP red"]);
+    let why = lab.nodes[0].heart.as_ref().and_then(|heart| heart.status().why);
+    assert!(why.is_none_or(|why| !why.contains("4711")), "it has ended");
 }

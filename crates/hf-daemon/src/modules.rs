@@ -246,7 +246,7 @@ pub fn config(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> 
     let (config, _) = check(&fresh, module, cluster)?;
     make_dir(&fresh.join("bin"), 0o755)?;
     vhost::write_all(paths, &config.virtual_host_names, &fresh.join("bin"))?;
-    wrappers::write(&fresh.join("bin"), paths, module, config.user.as_ref())?;
+    wrappers::write(&fresh, paths, module, config.user.as_ref())?;
     renameat_with(CWD, &fresh, CWD, &target, RenameFlags::EXCHANGE)
         .map_err(|error| failed("exchange", &target)(error.into()))?;
     sync_parent(&target).map_err(failed("sync", &target))?;

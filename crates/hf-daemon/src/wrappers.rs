@@ -8,14 +8,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Writes both into a module's `bin`, for a module with `<user>`.
-pub fn write(bin: &Path, paths: &Paths, module: &ModuleName, user: Option<&User>) -> Result<(), FileError> {
+/// Writes both into a module's applied directory, for a module with `<user>`. Beside `bin`, not into it: what was applied is
+/// compared with what is edited by its `conf` and `bin`.
+pub fn write(applied: &Path, paths: &Paths, module: &ModuleName, user: Option<&User>) -> Result<(), FileError> {
     let Some(user) = user else { return Ok(()) };
-    if !bin.is_dir() {
-        return Ok(());
-    }
     for (verb, calls) in [("start", START), ("stop", STOP)] {
-        let file = bin.join(format!("{module}_{verb}_wrapper"));
+        let file = applied.join(format!("{module}_{verb}_wrapper"));
         fs::write(&file, text(verb, calls, paths, module, user)).map_err(failed("write", &file))?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).map_err(failed("set the mode of", &file))?;
     }
@@ -87,8 +85,9 @@ mod tests {
         }
         let word = Variable { name: "WORD".to_owned(), value: "it's $HOME; `id`".to_owned() };
         let user = User { variables: vec![word], ..user() };
-        write(&bin, &paths, &module, Some(&user)).unwrap();
-        let run = |name: &str| Command::new(bin.join(name)).status().unwrap().code();
+        let applied = paths.applied(&module);
+        write(&applied, &paths, &module, Some(&user)).unwrap();
+        let run = |name: &str| Command::new(applied.join(name)).status().unwrap().code();
         assert_eq!((run("pg_start_wrapper"), run("pg_stop_wrapper")), (Some(3), Some(3)));
         let expected = "start_prim STOP ALONE start pg [it's $HOME; `id`]\n\
                         stop_prim ALONE STOP stop pg [it's $HOME; `id`]\n\

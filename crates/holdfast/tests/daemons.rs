@@ -164,12 +164,16 @@ fn scripts_of_commands_and_wrappers() {
     let state = one.ok(&["state", "-v", "-m", "pg"]);
     assert!(state.contains("Its script state says:\nstate STOP STOP state of pg\n"), "{state}");
 
+    let info: serde_json::Value = serde_json::from_str(&one.ok(&["confinfo", "-m", "pg", "-o", "json"])).unwrap();
+    assert_eq!(info["active"]["signature"], info["current"]["signature"], "what config adds is no difference: {info}");
+    assert!(info["active"]["signature"].is_string(), "{info}");
+
     one.write("fail", "");
     assert!(one.refused(&["confcheck", "-m", "pg"]).contains("Script confcheck ended with exit code 1; it said:"));
     assert!(one.refused(&["config", "-m", "pg"]).contains("the configuration is applied, but: Script config ended"));
     std::fs::remove_file(one.root.join("fail")).unwrap();
 
-    let wrapper = one.root.join("safe/private/modules/pg/bin/pg_start_wrapper");
+    let wrapper = one.root.join("safe/private/modules/pg/pg_start_wrapper");
     let ran = std::process::Command::new(wrapper).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&ran.stdout), "start_prim STOP ALONE start of pg\n");
     let listed = std::process::Command::new(one.root.join("safe/private/bin/processtree")).output().unwrap();

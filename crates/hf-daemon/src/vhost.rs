@@ -64,6 +64,11 @@ mod tests {
         bin: PathBuf,
     }
 
+    #[test]
+    fn an_added_file_is_known_as_such() {
+        assert!(HEAD.starts_with(hf_host::module::ADDED_BY_CONFIG), "else the module seems to be changed for ever");
+    }
+
     /// With something where the library belongs: the loader complains about it and goes on.
     fn place() -> Place {
         let dir = tempfile::tempdir().unwrap();

@@ -41,8 +41,12 @@ pub fn load(paths: &Paths, module: &ModuleName, cluster: &Cluster) -> Result<App
 
 pub use hf_types::ports::{heart as heart_port, rfs as rfs_port};
 
+/// How files begin that `config` itself adds to a module's applied `bin`.
+pub const ADDED_BY_CONFIG: &str = "# Written by 'holdfast config'";
+
 /// Hex digest of a module's directory: the names, contents and executable bits of `conf` and `bin`; and when any of it was
-/// changed last, seconds since 1970 UTC. None if nothing is there.
+/// changed last, seconds since 1970 UTC. None if nothing is there. What `config` added doesn't count: the edited module has no
+/// such file, and is applied all the same.
 pub fn signature(dir: &Path) -> Result<Option<(String, i64)>, FileError> {
     let mut files = Vec::new();
     for part in ["conf", "bin"] {
@@ -57,6 +61,9 @@ pub fn signature(dir: &Path) -> Result<Option<(String, i64)>, FileError> {
     for name in files {
         let path = dir.join(&name);
         let contents = fs::read(&path).map_err(failed("read", &path))?;
+        if name.starts_with("bin/") && contents.starts_with(ADDED_BY_CONFIG.as_bytes()) {
+            continue;
+        }
         let data = fs::metadata(&path).map_err(failed("look at", &path))?;
         let executable = name.starts_with("bin/") || data.permissions().mode() & 0o111 != 0;
         for field in [name.as_bytes(), &contents] {
@@ -101,6 +108,9 @@ mod tests {
         assert_eq!(make("two", "start_prim", "x"), one);
         assert_ne!(make("three", "start_prim", "y"), one);
         assert_ne!(make("four", "stop_prim", "x"), one);
+        let added = format!("{ADDED_BY_CONFIG} for something\n");
+        fs::write(place.path().join("two/bin/added"), added).expect("a file");
+        assert_eq!(make("two", "start_prim", "x"), one, "what config adds is no difference");
         assert_eq!(signature(&place.path().join("none")).expect("nothing is no error"), None);
     }
 }

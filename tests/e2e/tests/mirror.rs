@@ -321,7 +321,7 @@ fn two_to_one() {
         .flat_map(|(name, node)| {
             [(name.to_string(), 1), (format!("{name}-repli"), 2)].map(|(lan, number)| {
                 format!(
-                    "<lan name=\"{lan}\"><node name=\"node{node}\" addr=\"10.90.{number}.{node}\"/>\
+                    "<lan name=\"{lan}\" console=\"off\"><node name=\"node{node}\" addr=\"10.90.{number}.{node}\"/>\
                      <node name=\"node3\" addr=\"10.90.{number}.3\"/></lan>"
                 )
             })

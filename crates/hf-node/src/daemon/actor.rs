@@ -228,10 +228,20 @@ impl DaemonActor {
             }
             HeartToDaemon::Answer { ticket, result } => {
                 module.asked.retain(|asked| *asked != ticket);
-                module.start_asked.take_if(|(asked, ..)| *asked == ticket);
+                if let Some((_, command, by)) = module.start_asked.take_if(|(asked, ..)| *asked == ticket)
+                    && result.is_ok()
+                {
+                    module.start_taken = Some((command, by));
+                }
                 effects.push(DaemonEffect::Answer { ticket, result });
             }
-            HeartToDaemon::Stopped { restart } => module.restart = restart.map(|command| (command, Caller::system())),
+            HeartToDaemon::Stopped { restart } => {
+                let taken = module.start_taken.take();
+                module.restart = restart.map(|command| match taken {
+                    Some((taken, by)) if taken == command => (command, by),
+                    _ => (command, Caller::system()),
+                });
+            }
             HeartToDaemon::Bell => {} // the shell reads the ring
         }
     }

@@ -37,6 +37,8 @@ pub(super) struct Supervised {
     pub asked: Vec<Ticket>,
     /// A start that the heart has not answered: a heart that is just leaving never will.
     pub start_asked: Option<(Ticket, Command, Caller)>,
+    /// The last start that the heart took: if it leaves for it, the next heart says who called.
+    pub start_taken: Option<(Command, Caller)>,
     /// Its heart was started by an earlier daemon and has not spoken to this one.
     pub adopted: bool,
     /// What the other node's daemon says.

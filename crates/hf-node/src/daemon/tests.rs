@@ -208,6 +208,21 @@ fn a_start_that_a_leaving_heart_never_read_is_for_the_next_one() {
 }
 
 #[test]
+fn who_started_a_leaving_module_again_is_not_forgotten() {
+    let mut node = Node::running(ModuleState::Stop);
+    node.control(7, Command::Start);
+    for message in [
+        HeartToDaemon::Answer { ticket: Ticket(7), result: Ok(()) },
+        HeartToDaemon::Stopped { restart: Some(Command::Start) },
+    ] {
+        node.input(DaemonInput::Heart { module: name("pg"), message });
+    }
+    let effects = node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
+    let root = |effect: &DaemonEffect| matches!(effect, DaemonEffect::SpawnHeart { by, .. } if by.0 == "root");
+    assert!(effects.iter().any(root), "{effects:?}");
+}
+
+#[test]
 fn shutdown_leaves_when_the_last_module_is_stopped() {
     let mut node = Node::running(ModuleState::Prim);
     let effects = node.input(DaemonInput::Shutdown);

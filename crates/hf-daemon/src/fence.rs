@@ -161,8 +161,16 @@ impl Orphan {
         let Some(connection) = fuse::connection(dir) else {
             return;
         };
-        let file = format!("/sys/fs/fuse/connections/{connection}/abort");
-        if let Err(error) = std::fs::write(&file, "1") {
+        let listed = "/sys/fs/fuse/connections";
+        let file = format!("{listed}/{connection}/abort");
+        let mut aborted = std::fs::write(&file, "1");
+        if aborted.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            // Not every system mounts the list.
+            let flags = nix::mount::MsFlags::empty();
+            let mounted = nix::mount::mount(Some("fusectl"), listed, Some("fusectl"), flags, None::<&str>);
+            aborted = mounted.map_err(std::io::Error::from).and_then(|()| std::fs::write(&file, "1"));
+        }
+        if let Err(error) = aborted {
             self.warn("aborting the mount", &format!("{file}: {error}"));
         }
     }

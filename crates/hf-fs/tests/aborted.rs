@@ -6,6 +6,7 @@ mod common;
 use std::fs;
 
 use common::Place;
+use hf_fs::front::mountpoint::abort_connection;
 
 #[test]
 fn after_an_aborted_connection_the_next_server_mounts_anew() {
@@ -13,14 +14,10 @@ fn after_an_aborted_connection_the_next_server_mounts_anew() {
     fs::write(place.at("f"), b"kept").unwrap();
     place.kill_and_serve();
     let connection = place.connection();
-    let used = fs::File::open(place.at("f")).unwrap();
-    let path = std::ffi::CString::new(place.mount().into_os_string().into_encoded_bytes()).unwrap();
-    // SAFETY: a path. It is in use, so it stays mounted: only the connection is aborted.
-    assert_eq!(unsafe { libc::umount2(path.as_ptr(), libc::MNT_FORCE) }, -1);
+    abort_connection(connection.unwrap()).unwrap();
     assert_eq!(place.connection(), connection, "still mounted");
     let lost = fs::metadata(place.at("g")).unwrap_err().raw_os_error();
     assert!(matches!(lost, Some(libc::ENOTCONN | libc::ECONNABORTED)), "{lost:?}");
-    drop(used);
     place.kill_and_serve();
     assert_eq!(fs::read(place.at("f")).unwrap(), b"kept");
     fs::write(place.at("g"), b"new").unwrap();

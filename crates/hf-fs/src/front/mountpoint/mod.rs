@@ -24,6 +24,8 @@ pub use writers::{Watch, writers_below};
 pub const DEFAULT_SUFFIX: &str = "_For_SafeKit_Replication";
 /// What `mount` shows for a cover.
 const COVER: &str = "holdfast-cover";
+/// Where the kernel's FUSE connections are listed, each with a file to abort it.
+const CONNECTIONS: &str = "/sys/fs/fuse/connections";
 /// The type of our mounts.
 const OURS: &str = "fuse.holdfast";
 
@@ -315,10 +317,24 @@ impl Place {
 
 /// Ends a FUSE connection: everyone who waits in it gets an error at once, also processes that can't be killed otherwise.
 pub fn abort_connection(connection: u32) -> io::Result<()> {
-    match fs::write(format!("/sys/fs/fuse/connections/{connection}/abort"), "1") {
+    let abort = || fs::write(format!("{CONNECTIONS}/{connection}/abort"), "1");
+    match abort() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !mounted_connections()? => {
+            rustix::mount::mount("fusectl", CONNECTIONS, "fusectl", MountFlags::empty(), None)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => return other,
+    }
+    match abort() {
+        // It ended meanwhile.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+/// Is the file system there that lists the connections? Not every system mounts it.
+fn mounted_connections() -> io::Result<bool> {
+    Ok(mounts()?.iter().any(|mount| mount.fs_type == "fusectl" && mount.mountpoint == Path::new(CONNECTIONS)))
 }
 
 fn refused(dir: &Path, why: String) -> PlaceError {

@@ -36,6 +36,7 @@ fn main() -> anyhow::Result<()> {
         Some(minutes) => soak.draw(&ALL.iter().chain(&BOTH).filter(wanted).collect::<Vec<_>>(), minutes)?,
         None => soak.every(wanted, args.rounds)?,
     }
+    soak.render()?;
     let entries = soak.entries()?;
     let failed = entries.iter().filter(|entry| entry.failure.is_some()).count();
     eprintln!("the table is in {}; {failed} of {} runs failed", soak.table, entries.len());
@@ -111,6 +112,10 @@ impl Soak {
     fn add(&self, entry: &Entry) -> anyhow::Result<()> {
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.journal)?;
         writeln!(file, "{}", serde_json::to_string(entry)?)?;
+        self.render()
+    }
+
+    fn render(&self) -> anyhow::Result<()> {
         std::fs::write(&self.table, table::render(&self.entries()?)).context("writing the table")
     }
 

@@ -2,9 +2,10 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use hf_types::{Colour, ModuleState};
 use hf_wire::bus::{ModuleStatus, SyncProgress};
 
 use super::state::{ask, size};
@@ -16,6 +17,8 @@ const BAR: u64 = 30;
 /// How often a person sees it move, and how often a pipe gets a line.
 const ON_TERMINAL: Duration = Duration::from_millis(300);
 const IN_PIPE: Duration = Duration::from_secs(2);
+/// Before the first number and after the last one a secondary is busy for a while: it lists, and makes durable what came.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Shows how far the synchronisation of the module has come, until it ends
 ///
@@ -33,17 +36,22 @@ pub(crate) struct Sync {
     why: bool,
 }
 
-pub(crate) async fn run(verb: Sync, output: Output) -> Result<ExitCode, CliError> {
-    let module = verb.module.required()?;
+pub(crate) async fn run(mut verb: Sync, output: Output) -> Result<ExitCode, CliError> {
+    let module = verb.module.clone().required()?;
     let live = output == Output::Text && std::io::stdout().is_terminal() && !verb.once;
     let mut before = None;
+    let mut quiet = Instant::now();
     loop {
         let (_, modules) = ask(Some(module.clone()), output).await?;
-        if before.is_none() && verb.why {
+        if std::mem::take(&mut verb.why) {
             explain(&modules)?;
         }
         let Some(progress) = modules.iter().filter_map(|status| status.sync.clone()).max_by_key(|p| p.elapsed_ms)
         else {
+            if is_busy(&modules) && !verb.once && quiet.elapsed() < QUIET {
+                tokio::time::sleep(ON_TERMINAL).await;
+                continue;
+            }
             return end(&modules, before.is_some() && live, output);
         };
         tell(&progress, live, output)?;
@@ -51,6 +59,7 @@ pub(crate) async fn run(verb: Sync, output: Output) -> Result<ExitCode, CliError
             return Ok(ExitCode::SUCCESS);
         }
         before = Some(progress);
+        quiet = Instant::now();
         tokio::time::sleep(if live { ON_TERMINAL } else { IN_PIPE }).await;
     }
 }
@@ -74,9 +83,13 @@ fn tell(progress: &SyncProgress, live: bool, output: Output) -> Result<(), CliEr
     }
 }
 
+/// A secondary that is not in step yet.
+fn is_busy(modules: &[ModuleStatus]) -> bool {
+    modules.iter().any(|status| status.state == ModuleState::Second && status.colour == Colour::Magenta)
+}
+
 /// A synchronisation that isn't there any more was the last step before both are in step, or it broke.
 fn end(modules: &[ModuleStatus], newline: bool, output: Output) -> Result<ExitCode, CliError> {
-    use hf_types::{Colour, ModuleState};
     let green = |state| modules.iter().any(|status| status.state == state && status.colour == Colour::Green);
     let in_step = green(ModuleState::Prim) && green(ModuleState::Second);
     let states: Vec<String> =

@@ -17,7 +17,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use hf_types::GenerationId;
@@ -136,15 +136,9 @@ impl Keeper<'_> {
         same_meta(from, into).map_err(at("setting the attributes of", &path))
     }
 
-    fn entry(
-        &mut self,
-        from: BorrowedFd<'_>,
-        into: BorrowedFd<'_>,
-        name: &CStr,
-        path: &PathBuf,
-    ) -> Result<(), KeepError> {
+    fn entry(&mut self, from: BorrowedFd<'_>, into: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), KeepError> {
         let at = |what| {
-            let path = path.clone();
+            let path = path.to_owned();
             move |source: io::Error| KeepError::Io { what, path, source }
         };
         let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|e| at("reading")(e.into()))?;
@@ -153,7 +147,7 @@ impl Keeper<'_> {
             let inside = open_dir(from, name).map_err(at("opening"))?;
             let made = rustix::fs::mkdirat(into, name, Mode::RWXU).map_err(io::Error::from);
             let target = made.and_then(|()| open_dir(into, name)).map_err(at("making"))?;
-            return self.directory(inside.as_fd(), target.as_fd(), path.clone());
+            return self.directory(inside.as_fd(), target.as_fd(), path.to_owned());
         }
         self.kept.files += 1;
         if stat.st_nlink > 1 {
@@ -161,7 +155,7 @@ impl Keeper<'_> {
                 let linked = rustix::fs::linkat(self.root, first, into, name, AtFlags::empty());
                 return linked.map_err(|error| at("linking")(error.into()));
             }
-            self.links.insert(stat.st_ino, path.clone());
+            self.links.insert(stat.st_ino, path.to_owned());
         }
         match kind {
             FileType::RegularFile => self.file(from, into, name),
@@ -246,8 +240,8 @@ fn same_meta(from: BorrowedFd<'_>, into: BorrowedFd<'_>) -> io::Result<()> {
 fn times(stat: &Stat) -> Timestamps {
     let stamp = |sec: i64, nsec: u64| Timespec { tv_sec: sec, tv_nsec: nsec as _ };
     Timestamps {
-        last_access: stamp(stat.st_atime as i64, stat.st_atime_nsec as u64),
-        last_modification: stamp(stat.st_mtime as i64, stat.st_mtime_nsec as u64),
+        last_access: stamp(stat.st_atime, stat.st_atime_nsec),
+        last_modification: stamp(stat.st_mtime, stat.st_mtime_nsec),
     }
 }
 
@@ -358,7 +352,6 @@ mod tests {
     use super::*;
     use crate::table::Table;
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-    use std::path::Path;
     use std::sync::Arc;
 
     const GENERATION: GenerationId = GenerationId(0xabc);

@@ -16,7 +16,7 @@ pub struct Module {
     pub nodes: [&'static str; 2],
     /// Attributes of `<service>` beside `mode`.
     pub service: &'static str,
-    /// The networks of its heartbeats; the second one is the replication's.
+    /// The networks of its heartbeats; the second one is the replication's. Twice the same: there is only that one.
     pub lans: [&'static str; 2],
 }
 
@@ -28,9 +28,10 @@ impl Module {
 
     fn userconfig(&self) -> String {
         let Module { name, vip, service, lans: [first, flow], .. } = self;
+        let first = if first == flow { String::new() } else { format!(r#"<heartbeat name="{first}"/>"#) };
         format!(
             r#"<safe><service mode="mirror" {service}>
-            <heart pulse="200ms" timeout="1s"><heartbeat name="{first}"/><heartbeat name="{flow}" ident="flow"/></heart>
+            <heart pulse="200ms" timeout="1s">{first}<heartbeat name="{flow}" ident="flow"/></heart>
             <rfs><replicated dir="/data/{name}"/></rfs>
             <vip><interface_list><interface arpreroute="on"><real_interface>
               <virtual_addr addr="{vip}" where="one_side_alias"/></real_interface></interface></interface_list></vip>
@@ -58,15 +59,28 @@ impl Module {
 }
 
 impl Small {
-    /// A lab with these modules installed in the same order on every node, all stopped. `networks`: more `<lan>`s for cluster.xml.
-    pub fn up(lab: &str, nodes: &[&'static str], networks: &str, modules: &[Module]) -> anyhow::Result<Small> {
+    /// A lab with these modules installed in the same order on every node, all stopped. `pairs`: networks beside `default` instead of
+    /// the lab's own, each with a node that is not in it.
+    pub fn up(lab: &str, nodes: &[&'static str], pairs: &[(&str, &str)], modules: &[Module]) -> anyhow::Result<Small> {
         let count = nodes.len().to_string();
-        let small = Small { lab: Lab::up(lab, &["--nodes", &count])?, modules: modules.to_vec() };
-        if !networks.is_empty() {
+        let lans: Vec<&str> = ["default"].into_iter().chain(pairs.iter().map(|(lan, _)| *lan)).collect();
+        let lans = lans.join(",");
+        let mut options = vec!["--nodes", &count];
+        if !pairs.is_empty() {
+            options.extend(["--lan", &lans]);
+        }
+        let small = Small { lab: Lab::up(lab, &options)?, modules: modules.to_vec() };
+        let edits: String = pairs
+            .iter()
+            .map(|(lan, out)| {
+                let (from, to) = (format!("<lan name=\"{lan}\">"), format!("<lan name=\"{lan}\" console=\"off\">"));
+                format!(" -e '/{from}/,/<.lan>/{{/\"{out}\"/d;s/{from}/{to}/}}'")
+            })
+            .collect();
+        if !edits.is_empty() {
             for node in nodes {
-                let script = format!(
-                    "set -e; cd $SAFEVAR/cluster; sed 's|</lans>|{networks}</lans>|' cluster.xml > new.xml; mv new.xml cluster.xml"
-                );
+                let script =
+                    format!("set -e; cd $SAFEVAR/cluster; sed {edits} cluster.xml > new.xml; mv new.xml cluster.xml");
                 small.sh(node, &script)?;
             }
             // The daemons look at it every second.
@@ -93,7 +107,7 @@ impl Small {
 
     /// The first module PRIM on its first node and SECOND on the other.
     pub fn pair(lab: &str, service: &'static str) -> anyhow::Result<Small> {
-        let small = Small::up(lab, &["node1", "node2"], "", &[Module::new("app", "10.90.1.20", service)])?;
+        let small = Small::up(lab, &["node1", "node2"], &[], &[Module::new("app", "10.90.1.20", service)])?;
         small.first_start("app", "node1", "node2")?;
         Ok(small)
     }

@@ -149,7 +149,7 @@ fn shutdown_and_power_off() {
 fn shutdown_of_all_modules() {
     let early = Module::new("early", "10.90.1.21", "boot=\"auto\"");
     let late = Module::new("late", "10.90.1.22", "boot=\"on\" boot_delay=\"2\"");
-    let small = Small::up("mir-all", &BOTH, "", &[early, late]).expect("a lab");
+    let small = Small::up("mir-all", &BOTH, &[], &[early, late]).expect("a lab");
     for module in ["early", "late"] {
         small.first_start(module, "node1", "node2").expect("a start");
     }
@@ -215,7 +215,7 @@ fn split_brain() {
 /// 5.3, 5.5, 5.9: the first start, the newer copy, `prim` on an older one.
 #[test]
 fn who_may_start() {
-    let small = Small::up("mir-who", &BOTH, "", &[Module::new(APP, "10.90.1.20", "")]).expect("a lab");
+    let small = Small::up("mir-who", &BOTH, &[], &[Module::new(APP, "10.90.1.20", "")]).expect("a lab");
     for node in BOTH {
         small.holdfast(node, &["start", "-m", APP]).expect("start");
     }
@@ -289,7 +289,7 @@ fn failover_by_hand() {
 fn crossed_default_primaries() {
     let one = Module::new("one", "10.90.1.21", "defaultprim=\"node1\"");
     let two = Module::new("two", "10.90.1.22", "defaultprim=\"node2\"");
-    let small = Small::up("mir-cross", &BOTH, "", &[one, two]).expect("a lab");
+    let small = Small::up("mir-cross", &BOTH, &[], &[one, two]).expect("a lab");
     small.first_start("one", "node1", "node2").expect("one");
     small.first_start("two", "node2", "node1").expect("two");
     small.lab.run("power-off", &["node2"]).expect("a power cut");
@@ -316,22 +316,11 @@ fn crossed_default_primaries() {
 /// 1.5.2: N-to-1, two mirrors with node3 as their only backup.
 #[test]
 fn two_to_one() {
-    let networks: String = [("one", 1), ("two", 2)]
-        .iter()
-        .flat_map(|(name, node)| {
-            [(name.to_string(), 1), (format!("{name}-repli"), 2)].map(|(lan, number)| {
-                format!(
-                    "<lan name=\"{lan}\" console=\"off\"><node name=\"node{node}\" addr=\"10.90.{number}.{node}\"/>\
-                     <node name=\"node3\" addr=\"10.90.{number}.3\"/></lan>"
-                )
-            })
-        })
-        .collect();
     let module = |name, vip, nodes, lans| Module { name, vip, nodes, service: "defaultprim=\"lastprim\"", lans };
-    let one = module("one", "10.90.1.21", ["node1", "node3"], ["one", "one-repli"]);
-    let two = module("two", "10.90.1.22", ["node2", "node3"], ["two", "two-repli"]);
+    let one = module("one", "10.90.1.21", ["node1", "node3"], ["one", "one"]);
+    let two = module("two", "10.90.1.22", ["node2", "node3"], ["two", "two"]);
     let nodes = ["node1", "node2", "node3"];
-    let small = Small::up("mir-nto1", &nodes, &networks, &[one, two]).expect("a lab");
+    let small = Small::up("mir-nto1", &nodes, &[("one", "node2"), ("two", "node1")], &[one, two]).expect("a lab");
     small.first_start("one", "node1", "node3").expect("one");
     small.first_start("two", "node2", "node3").expect("two");
     small.lab.run("power-off", &["node1", "node2"]).expect("a power cut");

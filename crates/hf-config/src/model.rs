@@ -174,6 +174,8 @@ pub struct Rfs {
     pub namespace_policy: u8,
     /// `reicommit` in blocks of `reipacketsize`, default 0: no commit before the end of a file.
     pub reintegration_commit_blocks: u32,
+    /// `encryption`, default on: what is replicated is encrypted on the network, where the cluster has a key.
+    pub encryption: bool,
     /// `reidetail`, default off.
     pub reintegration_detail: bool,
     /// `checktime`, bare numbers in milliseconds, default 220 s.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use hf_fs::engine::{Directory, Engine, EngineConfig};
 use hf_fs::front::protect;
 use hf_fs::keeper;
+use hf_fs::link::sealed::Protection;
 use hf_fs::link::{Authenticate, LaneSource, Limited};
 
 type Failure = Box<dyn std::error::Error>;
@@ -31,12 +32,12 @@ impl Word {
 }
 
 impl Authenticate for Word {
-    fn initiate(&self, stream: &mut Limited<'_>) -> Result<(), String> {
-        Word::exchange(stream)
+    fn initiate(&self, stream: &mut Limited<'_>) -> Result<Option<Protection>, String> {
+        Word::exchange(stream).map(|()| None)
     }
 
-    fn respond(&self, stream: &mut Limited<'_>) -> Result<(), String> {
-        Word::exchange(stream)
+    fn respond(&self, stream: &mut Limited<'_>) -> Result<Option<Protection>, String> {
+        Word::exchange(stream).map(|()| None)
     }
 }
 

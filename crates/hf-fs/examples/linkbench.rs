@@ -12,28 +12,91 @@ use std::time::{Duration, Instant};
 use hf_fs::backing::{Backing, Inherited, Name, New};
 use hf_fs::link::acks::Mode;
 use hf_fs::link::ring::Ring;
+use hf_fs::link::sealed::{Open, Protection, Seal};
 use hf_fs::link::{Authenticate, DirPipeline, Flow, LaneSource, Limited, Link, LinkOptions, Wanted};
 use hf_fs::pipeline::{Attrs, FileId, GateState, Op, Pipeline};
 use hf_fs::sync::{self, SyncOptions};
 use hf_fs::table::Table;
 use hf_replica::engine::EngineEvent;
+use hf_seal::{
+    ClusterKey, Initiator, LINK_ANSWER_LEN, LINK_HELLO_LEN, LINK_PROOF_LEN, LinkEnd, LinkKey, LinkStep, RecordOpener,
+    RecordSealer, Responder, os_rng,
+};
 
-struct Word;
+/// As rfs does it; without encryption both ends say a word.
+struct Proof {
+    sealed: bool,
+    first: bool,
+}
 
-impl Word {
-    fn exchange(stream: &mut Limited<'_>) -> Result<(), String> {
+impl Proof {
+    fn key() -> Result<ClusterKey, String> {
+        ClusterKey::from_bytes(&[7; 32]).map_err(|error| error.to_string())
+    }
+
+    fn names(&self) -> (&str, &str) {
+        if self.first { ("a", "b") } else { ("b", "a") }
+    }
+
+    fn word(stream: &mut Limited<'_>) -> Result<(), String> {
         stream.write_all(b"bench").map_err(|error| error.to_string())?;
         stream.read_exact(&mut [0; 5]).map_err(|error| error.to_string())
     }
+
+    fn protection(key: &LinkKey, me: LinkEnd) -> Option<Protection> {
+        let (seal, open) = (RecordSealer::new(key, me), RecordOpener::new(key, me));
+        Some(Protection { seal: Box::new(Records(seal)), open: Box::new(Records(open)) })
+    }
 }
 
-impl Authenticate for Word {
-    fn initiate(&self, stream: &mut Limited<'_>) -> Result<(), String> {
-        Word::exchange(stream)
+fn read<const N: usize>(stream: &mut Limited<'_>) -> Result<[u8; N], String> {
+    let mut bytes = [0; N];
+    stream.read_exact(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+impl Authenticate for Proof {
+    fn initiate(&self, stream: &mut Limited<'_>) -> Result<Option<Protection>, String> {
+        if !self.sealed {
+            return Proof::word(stream).map(|()| None);
+        }
+        let (me, peer) = self.names();
+        let (initiator, hello) = Initiator::start(&Proof::key()?, "bench", me, peer, &mut os_rng());
+        stream.write_all(&hello).map_err(|error| error.to_string())?;
+        let answer = read::<LINK_ANSWER_LEN>(stream)?;
+        let (proof, key) = initiator.next(&answer).map_err(|error| error.to_string())?;
+        stream.write_all(&proof).map_err(|error| error.to_string())?;
+        Ok(Proof::protection(&key, LinkEnd::Initiator))
     }
 
-    fn respond(&self, stream: &mut Limited<'_>) -> Result<(), String> {
-        Word::exchange(stream)
+    fn respond(&self, stream: &mut Limited<'_>) -> Result<Option<Protection>, String> {
+        if !self.sealed {
+            return Proof::word(stream).map(|()| None);
+        }
+        let (me, peer) = self.names();
+        let mut responder = Responder::new(&Proof::key()?, "bench", me, peer, &mut os_rng());
+        let hello = read::<LINK_HELLO_LEN>(stream)?;
+        if let LinkStep::Send(answer) = responder.next(&hello).map_err(|error| error.to_string())? {
+            stream.write_all(&answer).map_err(|error| error.to_string())?;
+        }
+        match responder.next(&read::<LINK_PROOF_LEN>(stream)?).map_err(|error| error.to_string())? {
+            LinkStep::Done(key) => Ok(Proof::protection(&key, LinkEnd::Responder)),
+            LinkStep::Send(_) => Err("not the last step".into()),
+        }
+    }
+}
+
+struct Records<T>(T);
+
+impl Seal for Records<RecordSealer> {
+    fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) {
+        self.0.seal(plain, out);
+    }
+}
+
+impl Open for Records<RecordOpener> {
+    fn open(&mut self, sealed: &[u8], plain: &mut [u8]) -> Result<Option<(usize, usize)>, String> {
+        self.0.open(sealed, plain).map_err(|error| error.to_string())
     }
 }
 
@@ -45,7 +108,13 @@ struct Node {
     events: mpsc::Receiver<EngineEvent>,
 }
 
-fn node(root: &Path, range: u16, local: SocketAddr, peer: SocketAddr, async_second: bool) -> Result<Node, Failure> {
+fn node(
+    root: &Path,
+    range: u16,
+    (local, peer): (SocketAddr, SocketAddr),
+    async_second: bool,
+    sealed: bool,
+) -> Result<Node, Failure> {
     std::fs::create_dir_all(root)?;
     let table = Arc::new(Table::create(range)?);
     let backing = Arc::new(Backing::open(root, &root.with_extension("hold"), table)?);
@@ -60,7 +129,13 @@ fn node(root: &Path, range: u16, local: SocketAddr, peer: SocketAddr, async_seco
         disk: Default::default(),
     };
     let report = Arc::new(move |event| sender.send(event).unwrap_or_default());
-    let link = Link::start(options, Ring::create(64 << 20)?, vec![backing.clone()], Arc::new(Word), report)?;
+    let link = Link::start(
+        options,
+        Ring::create(64 << 20)?,
+        vec![backing.clone()],
+        Arc::new(Proof { sealed, first: range == 1 }),
+        report,
+    )?;
     Ok(Node { link, backing, events })
 }
 
@@ -205,18 +280,23 @@ fn prepare(hands: &Hands, tag: &str) -> Result<Vec<FileId>, Failure> {
 
 fn alone(root: &Path) -> Result<Setting, Failure> {
     let nobody = "127.0.0.1:9".parse()?;
-    let node = node(&root.join("alone"), 3, nobody, nobody, true)?;
+    let node = node(&root.join("alone"), 3, (nobody, nobody), true, false)?;
     node.link.set_gate(Mode::Pass, GateState::Open { epoch: 1 }, Some(Flow::Alone));
     let hands = Hands { backing: node.backing.clone(), pipe: DirPipeline::new(node.link.clone(), 0) };
     Ok(Setting { tag: "alone", files: prepare(&hands, "alone")?, hands, nodes: vec![node] })
 }
 
-fn pair(root: &Path, async_second: bool) -> Result<Setting, Failure> {
-    let tag = if async_second { "async=second" } else { "async=none" };
+fn pair(root: &Path, async_second: bool, sealed: bool) -> Result<Setting, Failure> {
+    let tag = match (async_second, sealed) {
+        (true, false) => "async=second",
+        (true, true) => "async=second,sealed",
+        (false, false) => "async=none",
+        (false, true) => "async=none,sealed",
+    };
     let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let (one, other) = (free()?, free()?);
-    let primary = node(&root.join(format!("{tag}-a")), 1, one, other, async_second)?;
-    let secondary = node(&root.join(format!("{tag}-b")), 2, other, one, async_second)?;
+    let primary = node(&root.join(format!("{tag}-a")), 1, (one, other), async_second, sealed)?;
+    let secondary = node(&root.join(format!("{tag}-b")), 2, (other, one), async_second, sealed)?;
     secondary.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
     let open = GateState::Open { epoch: 1 };
     primary.link.set_gate(Mode::Pass, open, Some(Flow::Alone));
@@ -257,7 +337,13 @@ fn main() -> Result<(), Failure> {
     let root = arguments.next().ok_or("linkbench DIR ROUNDS")?;
     let rounds: usize = arguments.next().map_or(Ok(5), |text| text.parse())?;
     let root = Path::new(&root);
-    let settings = [alone(root)?, pair(root, false)?, pair(root, true)?];
+    let settings = [
+        alone(root)?,
+        pair(root, false, false)?,
+        pair(root, false, true)?,
+        pair(root, true, false)?,
+        pair(root, true, true)?,
+    ];
     for (what, case) in CASES {
         // Interleaved: what else the machine does hits all alike.
         let mut values = vec![Vec::new(); settings.len()];

@@ -85,6 +85,7 @@ fn engine(
             purpose: format!("link/{name}"),
             me: pair.me.as_str().to_owned(),
             peer: pair.peer.as_str().to_owned(),
+            sealed: rfs.encryption && !member.insecure,
         }),
     })
 }

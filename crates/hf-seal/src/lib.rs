@@ -44,6 +44,7 @@ mod channel;
 mod frame;
 mod key;
 mod link_auth;
+mod record;
 mod session;
 mod stats;
 mod window;
@@ -52,5 +53,8 @@ pub use channel::{Channel, Opened, What};
 pub use key::{ClusterKey, KeyError, Rng, os_rng};
 pub use link_auth::{
     Initiator, LINK_ANSWER_LEN, LINK_HELLO_LEN, LINK_PROOF_LEN, LinkError, LinkKey, LinkStep, Responder,
+};
+pub use record::{
+    LinkEnd, RECORD_HEAD_LEN, RECORD_OVERHEAD, RECORD_PLAIN_MAX, RecordError, RecordOpener, RecordSealer,
 };
 pub use stats::{Reason, Stats};

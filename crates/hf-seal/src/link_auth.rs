@@ -1,7 +1,7 @@
 //! Mutual proof of the cluster key at the start of a TCP connection (the replication link).
 //!
 //! ```text
-//! initiator -> responder   hello   "HFL1" key id 8, Ni 32, MAC 32 over it
+//! initiator -> responder   hello   "HFL2" key id 8, Ni 32, MAC 32 over it
 //! responder -> initiator   answer  Nr 32, MAC 32 over the transcript so far
 //! initiator -> responder   proof   MAC 32 over the transcript so far
 //! ```
@@ -9,11 +9,18 @@
 //! names of both roles, so no message can be turned back at its sender or used for another step.
 //! The first MAC alone proves nothing about now (it may be a recording), but a stranger without
 //! recordings is dropped at his first message; freshness comes from the nonces that each side finds
-//! in the other's MAC. The lengths are fixed: read exactly so many bytes, with a time limit of
+//! in the other's MAC.
+//!
+//! Ni and Nr are fresh X25519 public keys: as unlike any before as random numbers, and both ends derive the connection's [`LinkKey`] from
+//! what they agree on as well as from the cluster's key and the transcript. Who learns the cluster's key later can't read what was recorded.
+//!
+//! Versions: HFL1 had random numbers for Ni and Nr, and its key was never used. The lengths are fixed: read exactly so many bytes, with a time limit of
 //! the caller's, before asking for the next step.
 
+use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
 use aws_lc_rs::hmac;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::key::{ClusterKey, Rng, Secret};
 use crate::stats::Reason;
@@ -25,7 +32,7 @@ pub const LINK_ANSWER_LEN: usize = NONCE_LEN + MAC_LEN;
 /// Length in bytes of the initiator's second message.
 pub const LINK_PROOF_LEN: usize = MAC_LEN;
 
-const MAGIC: &[u8; 4] = b"HFL1";
+const MAGIC: &[u8; 4] = b"HFL2";
 const NONCE_LEN: usize = 32;
 const MAC_LEN: usize = 32;
 
@@ -43,6 +50,10 @@ pub struct LinkKey(Secret);
 impl LinkKey {
     pub fn bytes(&self) -> &[u8; 32] {
         self.0.bytes()
+    }
+
+    pub(crate) fn secret(&self) -> &Secret {
+        &self.0
     }
 }
 
@@ -98,23 +109,45 @@ impl Transcript {
         Ok(())
     }
 
-    fn key(&self) -> LinkKey {
-        LinkKey(self.secret.derive(&[b"link key", &self.said]))
+    /// Both ends' secret; the other one's share has been proven to be its own.
+    fn key(&self, step: &'static str, mine: &Share, theirs: &[u8]) -> Result<LinkKey, LinkError> {
+        let theirs = UnparsedPublicKey::new(&X25519, theirs);
+        let refused = LinkError { step, reason: Reason::Malformed };
+        agree(&mine.private, theirs, refused, |agreed| {
+            Ok(LinkKey(self.secret.derive(&[b"link key", &self.said, agreed])))
+        })
+    }
+}
+
+/// One end's half of the key agreement, for one connection.
+struct Share {
+    private: PrivateKey,
+    public: [u8; NONCE_LEN],
+}
+
+impl Share {
+    fn draw(rng: &mut Rng) -> Share {
+        let mut bytes = Zeroizing::new([0; NONCE_LEN]);
+        rng(&mut *bytes);
+        let private = PrivateKey::from_private_key(&X25519, &*bytes).expect("any 32 bytes are an X25519 key");
+        let computed = private.compute_public_key().expect("an X25519 key has a public half");
+        let mut public = [0; NONCE_LEN];
+        public.copy_from_slice(computed.as_ref());
+        Share { private, public }
     }
 }
 
 /// The end that opened the connection.
-pub struct Initiator(Transcript);
+pub struct Initiator(Transcript, Share);
 
 impl Initiator {
     /// Gives the first message, [`LINK_HELLO_LEN`] bytes.
     pub fn start(key: &ClusterKey, purpose: &str, me: &str, peer: &str, rng: &mut Rng) -> (Self, Vec<u8>) {
         let mut transcript = Transcript::new(key, purpose, me, peer);
-        let mut nonce = [0; NONCE_LEN];
-        rng(&mut nonce);
+        let share = Share::draw(rng);
         let id = key.purpose(purpose).key_id();
-        let hello = transcript.say("hello", &[MAGIC.as_slice(), &id, &nonce].concat());
-        (Self(transcript), hello)
+        let hello = transcript.say("hello", &[MAGIC.as_slice(), &id, &share.public].concat());
+        (Self(transcript, share), hello)
     }
 
     /// Takes the answer, [`LINK_ANSWER_LEN`] bytes. Gives the proof to send; the responder is
@@ -122,7 +155,8 @@ impl Initiator {
     pub fn next(mut self, answer: &[u8]) -> Result<(Vec<u8>, LinkKey), LinkError> {
         self.0.hear("answer", answer, LINK_ANSWER_LEN)?;
         let proof = self.0.say("proof", &[]);
-        Ok((proof, self.0.key()))
+        let key = self.0.key("answer", &self.1, &answer[..NONCE_LEN])?;
+        Ok((proof, key))
     }
 }
 
@@ -130,34 +164,34 @@ impl Initiator {
 pub struct Responder {
     transcript: Transcript,
     key_id: [u8; 8],
-    nonce: [u8; NONCE_LEN],
-    answered: bool,
+    share: Share,
+    /// The initiator's share, once its hello came.
+    theirs: Option<[u8; NONCE_LEN]>,
 }
 
 impl Responder {
     pub fn new(key: &ClusterKey, purpose: &str, me: &str, peer: &str, rng: &mut Rng) -> Self {
-        let mut nonce = [0; NONCE_LEN];
-        rng(&mut nonce);
         Self {
             transcript: Transcript::new(key, purpose, peer, me),
             key_id: key.purpose(purpose).key_id(),
-            nonce,
-            answered: false,
+            share: Share::draw(rng),
+            theirs: None,
         }
     }
 
     /// Takes the hello ([`LINK_HELLO_LEN`] bytes), then the proof ([`LINK_PROOF_LEN`] bytes).
     /// After an error or `Done` the responder is used up: drop it.
     pub fn next(&mut self, message: &[u8]) -> Result<LinkStep, LinkError> {
-        if self.answered {
+        if let Some(theirs) = self.theirs {
             self.transcript.hear("proof", message, LINK_PROOF_LEN)?;
-            return Ok(LinkStep::Done(self.transcript.key()));
+            return Ok(LinkStep::Done(self.transcript.key("proof", &self.share, &theirs)?));
         }
         self.check_hello(message)?;
         self.transcript.hear("hello", message, LINK_HELLO_LEN)?;
-        self.answered = true;
-        let nonce = self.nonce;
-        Ok(LinkStep::Send(self.transcript.say("answer", &nonce)))
+        let share = message.get(12..12 + NONCE_LEN).and_then(|share| share.try_into().ok());
+        self.theirs = Some(share.ok_or(LinkError { step: "hello", reason: Reason::Malformed })?);
+        let public = self.share.public;
+        Ok(LinkStep::Send(self.transcript.say("answer", &public)))
     }
 
     /// Tells a stranger and a node with another key apart, for the counters.

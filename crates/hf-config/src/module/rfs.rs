@@ -40,6 +40,7 @@ pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut C
         zone_bytes: sizes.zone,
         namespace_policy: rfs.choice("namespacepolicy", &[("0", 0), ("1", 1), ("3", 3), ("4", 4)], context),
         reintegration_commit_blocks: rfs.count("reicommit", context),
+        encryption: rfs.switch("encryption", context),
         reintegration_detail: rfs.switch("reidetail", context),
         check_timeout_ms: rfs.duration("checktime", context),
         check_interval_ms: rfs.duration("checkintv", context),

@@ -161,6 +161,7 @@ pub(crate) static RFS: Spec = Spec {
             Form::number("blocks", 0, 1_000_000, 0),
             Moot("what a synchronisation brings is made durable every second"),
         ),
+        Attribute::served("encryption", Form::Switch(true)),
         Attribute::new("reidetail", Form::Switch(false), Later("the log has counts, not every file")).dynamic(),
         Attribute::served("checktime", Form::milliseconds(SECOND_MS, DAY_MS, 220_000)),
         Attribute::served("checkintv", Form::seconds(SECOND_MS, DAY_MS, 120_000)),

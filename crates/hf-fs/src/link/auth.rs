@@ -4,15 +4,18 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use super::sealed::Protection;
+
 /// How long a connection may take to prove itself.
 pub const LIMIT: Duration = Duration::from_secs(2);
 
-/// Both ends prove to each other that they have the cluster's key. Called before anything else is said on a connection.
+/// Both ends prove to each other that they have the cluster's key. Called before anything else is said on a connection. What they agree on seals
+/// everything after that; without it nothing is sealed.
 pub trait Authenticate: Send + Sync + 'static {
     /// For the end that connected.
-    fn initiate(&self, stream: &mut Limited<'_>) -> Result<(), String>;
+    fn initiate(&self, stream: &mut Limited<'_>) -> Result<Option<Protection>, String>;
     /// For the end that listened.
-    fn respond(&self, stream: &mut Limited<'_>) -> Result<(), String>;
+    fn respond(&self, stream: &mut Limited<'_>) -> Result<Option<Protection>, String>;
 }
 
 /// A connection on which everything together must be done within [`LIMIT`], however slowly bytes trickle in.

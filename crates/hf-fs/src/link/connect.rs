@@ -13,6 +13,7 @@ use rustix::net::sockopt;
 
 use super::auth::Limited;
 use super::lanes::{LinkLane, Listeners, connect_any};
+use super::sealed::{Incoming, Proven, Seal, Sealing};
 use super::{Link, Wanted, lock};
 
 /// How long between two attempts.
@@ -51,7 +52,7 @@ impl Returning {
 #[derive(Default)]
 struct Arrivals {
     proving: VecDeque<Arc<TcpStream>>,
-    proven: Option<TcpStream>,
+    proven: Option<Proven>,
 }
 
 impl Link {
@@ -97,12 +98,12 @@ impl Link {
                 return;
             }
         };
-        while let Some((stream, lane)) = next.take() {
+        while let Some((proven, lane)) = next.take() {
             let (began, over) = (Instant::now(), AtomicBool::new(false));
             let wait = returning.wait();
             next = std::thread::scope(|scope| {
                 let better = (lane > 0).then(|| scope.spawn(|| self.find_better(lane, wait, &over)));
-                self.serve(stream);
+                self.serve(proven);
                 over.store(true, Ordering::SeqCst);
                 better.and_then(|better| better.join().ok().flatten())
             });
@@ -110,19 +111,19 @@ impl Link {
         }
     }
 
-    fn connect(self: &Arc<Link>, lanes: &[LinkLane]) -> io::Result<(TcpStream, usize)> {
+    fn connect(self: &Arc<Link>, lanes: &[LinkLane]) -> io::Result<(Proven, usize)> {
         let (stream, lane) = connect_any(lanes)?;
-        self.auth.initiate(&mut Limited::new(&stream)).map_err(|why| {
+        let protection = self.auth.initiate(&mut Limited::new(&stream)).map_err(|why| {
             self.statistics.strangers.fetch_add(1, Ordering::Relaxed);
             io::Error::other(why)
         })?;
         self.statistics.lane.store(lane as u64, Ordering::Relaxed);
         tracing::info!(lan = lanes[lane].name, "replication goes over this network");
-        Ok((stream, lane))
+        Ok((Proven { stream, protection }, lane))
     }
 
     /// Tries the lanes before `lane` until one works, then ends the present connection. Not while copies are compared: that would begin anew.
-    fn find_better(self: &Arc<Link>, lane: usize, wait: Duration, over: &AtomicBool) -> Option<(TcpStream, usize)> {
+    fn find_better(self: &Arc<Link>, lane: usize, wait: Duration, over: &AtomicBool) -> Option<(Proven, usize)> {
         let mut tried = Instant::now();
         while !over.load(Ordering::SeqCst) {
             std::thread::sleep(RETRY);
@@ -154,7 +155,7 @@ impl Link {
             while self.is_wanted(Wanted::Listen) && !accepting.is_finished() {
                 let proven = lock(&arrivals).proven.take();
                 match proven {
-                    Some(stream) => self.serve(stream),
+                    Some(proven) => self.serve(proven),
                     None => std::thread::sleep(Duration::from_millis(2)),
                 }
             }
@@ -196,8 +197,8 @@ impl Link {
             let mut list = lock(&arrivals);
             list.proving.retain(|other| !Arc::ptr_eq(other, &stream));
             match done {
-                Ok(()) => {
-                    list.proven = Arc::into_inner(stream);
+                Ok(protection) => {
+                    list.proven = Arc::into_inner(stream).map(|stream| Proven { stream, protection });
                     drop(list);
                     link.out.shutdown();
                 }
@@ -213,9 +214,11 @@ impl Link {
     }
 
     /// A connection from hello to its end.
-    fn serve(self: &Arc<Link>, stream: TcpStream) {
-        let stream = Arc::new(stream);
-        let peer = match self.set_up(&stream) {
+    fn serve(self: &Arc<Link>, proven: Proven) {
+        let stream = Arc::new(proven.stream);
+        let (mut seal, open) = proven.protection.map(|both| (both.seal, both.open)).unzip();
+        let mut bytes = Incoming::new(open);
+        let peer = match self.set_up(&stream, seal.as_deref_mut(), &mut bytes) {
             Ok(peer) => peer,
             Err(error) => {
                 tracing::warn!(%error, "the replication connection failed at its beginning");
@@ -234,7 +237,7 @@ impl Link {
                 return;
             }
             self.cut.store(false, Ordering::SeqCst);
-            self.out.open(stream.clone(), resume);
+            self.out.open(stream.clone(), seal.map(Sealing::new), resume);
         }
         self.report(EngineEvent::LinkUp);
         if self.options.async_second {
@@ -242,7 +245,7 @@ impl Link {
             counters.own_fulfilled.fetch_max(counters.applied.load(Ordering::SeqCst), Ordering::SeqCst);
         }
         self.out.acknowledge(&self.ring);
-        let why = self.receive(&stream);
+        let why = self.receive(&stream, bytes);
         self.out.close();
         self.replies.hang_up();
         if self.bound.is_syncing() {
@@ -252,7 +255,12 @@ impl Link {
         self.report(EngineEvent::LinkDown { why });
     }
 
-    fn set_up(&self, stream: &TcpStream) -> io::Result<Hello> {
+    fn set_up(
+        &self,
+        stream: &TcpStream,
+        seal: Option<&mut (dyn Seal + 'static)>,
+        bytes: &mut Incoming,
+    ) -> io::Result<Hello> {
         stream.set_nodelay(true)?;
         sockopt::set_tcp_user_timeout(stream, self.options.send_timeout.as_millis().min(u32::MAX as u128) as u32)?;
         sockopt::set_socket_keepalive(stream, true)?;
@@ -264,8 +272,12 @@ impl Link {
             applied: counters.applied.load(Ordering::SeqCst),
         };
         let mut limited = Limited::new(stream);
-        limited.write_all(&Body::Hello(hello).encode().to_vec(Place::default()))?;
-        let peer = read_hello(&mut limited)?;
+        let hello = Body::Hello(hello).encode().to_vec(Place::default());
+        limited.write_all(&match seal {
+            Some(seal) => Sealing::message(seal, &hello),
+            None => hello,
+        })?;
+        let peer = read_hello(&mut limited, bytes)?;
         stream.set_read_timeout(None)?;
         stream.set_write_timeout(None)?;
         Ok(peer)
@@ -287,8 +299,15 @@ impl Link {
     }
 }
 
-fn read_hello(stream: &mut Limited<'_>) -> io::Result<Hello> {
+fn read_hello(stream: &mut Limited<'_>, bytes: &mut Incoming) -> io::Result<Hello> {
     let bad = |error: hf_wire::frame::FrameError| io::Error::new(io::ErrorKind::InvalidData, error);
+    let sealed = bytes.first(stream)?;
+    // Sealed, it comes as one record.
+    let mut sealed = sealed.as_deref();
+    let stream: &mut dyn Read = match &mut sealed {
+        Some(record) => record,
+        None => stream,
+    };
     let mut head = [0; HEADER_LEN];
     stream.read_exact(&mut head)?;
     let header = Header::decode(&head).map_err(bad)?.ok_or(io::ErrorKind::UnexpectedEof)?;

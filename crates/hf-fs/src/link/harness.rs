@@ -16,6 +16,7 @@ use rustix::fs::RenameFlags;
 use super::acks::Mode;
 use super::auth::{Authenticate, Limited};
 use super::ring::Ring;
+use super::sealed::{Open, Protection, RECORD_MAX, Seal};
 use super::{DirPipeline, Flow, LaneSource, Link, LinkOptions, Wanted};
 use crate::backing::{Backing, Change, Inherited, Name, New};
 use crate::pipeline::{Attrs, FileId, GateState, Op, Pipeline, Seq, Stamp};
@@ -35,12 +36,65 @@ impl Word {
 }
 
 impl Authenticate for Word {
-    fn initiate(&self, stream: &mut Limited<'_>) -> Result<(), String> {
-        self.exchange(stream)
+    fn initiate(&self, stream: &mut Limited<'_>) -> Result<Option<Protection>, String> {
+        self.exchange(stream).map(|()| None)
     }
 
-    fn respond(&self, stream: &mut Limited<'_>) -> Result<(), String> {
-        self.exchange(stream)
+    fn respond(&self, stream: &mut Limited<'_>) -> Result<Option<Protection>, String> {
+        self.exchange(stream).map(|()| None)
+    }
+}
+
+/// A toy that seals: records with a number, and a byte that is added to each. `damage`: the next record that comes is damaged.
+#[derive(Clone, Default)]
+pub struct Toy {
+    pub damage: Arc<std::sync::atomic::AtomicBool>,
+}
+
+struct ToyRecords {
+    number: u8,
+    damage: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Toy {
+    fn both(&self) -> Result<Option<Protection>, String> {
+        let records = || Box::new(ToyRecords { number: 0, damage: self.damage.clone() });
+        Ok(Some(Protection { seal: records(), open: records() }))
+    }
+}
+
+impl Authenticate for Toy {
+    fn initiate(&self, _: &mut Limited<'_>) -> Result<Option<Protection>, String> {
+        self.both()
+    }
+
+    fn respond(&self, _: &mut Limited<'_>) -> Result<Option<Protection>, String> {
+        self.both()
+    }
+}
+
+impl Seal for ToyRecords {
+    fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) {
+        for plain in plain.chunks(RECORD_MAX) {
+            self.number = self.number.wrapping_add(1);
+            out.extend_from_slice(&(plain.len() as u32).to_le_bytes());
+            out.push(self.number);
+            out.extend(plain.iter().map(|byte| byte.wrapping_add(77)));
+        }
+    }
+}
+
+impl Open for ToyRecords {
+    fn open(&mut self, sealed: &[u8], plain: &mut [u8]) -> Result<Option<(usize, usize)>, String> {
+        let Some(head) = sealed.first_chunk::<5>() else { return Ok(None) };
+        let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        let Some(body) = sealed.get(5..5 + length) else { return Ok(None) };
+        self.number = self.number.wrapping_add(1);
+        if head[4] != self.number || self.damage.swap(false, Ordering::SeqCst) {
+            return Err("forged".into());
+        }
+        plain.iter_mut().zip(body).for_each(|(plain, byte)| *plain = byte.wrapping_sub(77));
+        Ok(Some((5 + length, length)))
     }
 }
 
@@ -77,21 +131,25 @@ pub fn options(local: SocketAddr, peer: SocketAddr, async_second: bool) -> LinkO
 
 impl Node {
     pub fn new(options: LinkOptions, range: u16, ring: usize) -> Node {
+        Node::proving(options, range, ring, Word(b"open sesame"))
+    }
+
+    pub fn proving(options: LinkOptions, range: u16, ring: usize, word: impl Authenticate) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("data");
         std::fs::create_dir(&root).unwrap();
-        let mut node = Node::at(&root, options, range, Ring::create(ring).unwrap(), Word(b"open sesame"));
+        let mut node = Node::at(&root, options, range, Ring::create(ring).unwrap(), word);
         node._dir = Some(dir);
         node
     }
 
-    pub fn at(root: &Path, options: LinkOptions, range: u16, ring: Ring, word: Word) -> Node {
+    pub fn at(root: &Path, options: LinkOptions, range: u16, ring: Ring, word: impl Authenticate) -> Node {
         let table = Arc::new(Table::create(range).unwrap());
         let backing = Arc::new(Backing::open(root, &root.with_extension("hold"), table).unwrap());
         Node::on(backing, root, options, ring, word)
     }
 
-    pub fn on(backing: Arc<Backing>, root: &Path, options: LinkOptions, ring: Ring, word: Word) -> Node {
+    pub fn on(backing: Arc<Backing>, root: &Path, options: LinkOptions, ring: Ring, word: impl Authenticate) -> Node {
         let (sender, events) = mpsc::channel();
         let sender = Mutex::new(sender);
         // The receiver goes only with the node.

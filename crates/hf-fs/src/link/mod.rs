@@ -29,6 +29,7 @@ pub mod out;
 pub mod pipe;
 mod receive;
 pub mod ring;
+pub mod sealed;
 mod traffic;
 mod watch;
 

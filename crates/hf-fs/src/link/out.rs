@@ -19,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::SendFlags;
 
 use super::ring::Ring;
+use super::sealed::Sealing;
 
 /// See the module.
 #[derive(Default)]
@@ -37,6 +38,8 @@ pub struct Out {
 #[derive(Default)]
 struct State {
     socket: Option<Arc<TcpStream>>,
+    /// None: nothing is sealed.
+    sealing: Option<Sealing>,
     /// The other node goes on with this stream: send it.
     streaming: bool,
     /// Everything before this position of the ring was sent.
@@ -57,10 +60,11 @@ enum Sent {
 
 impl Out {
     /// A connection stands. `resume`: the position from which the other node goes on with our stream, none if it doesn't.
-    pub fn open(&self, socket: Arc<TcpStream>, resume: Option<u64>) {
+    pub(super) fn open(&self, socket: Arc<TcpStream>, sealing: Option<Sealing>, resume: Option<u64>) {
         let mut state = self.lock();
         let at = resume.unwrap_or(0);
-        *state = State { socket: Some(socket), streaming: resume.is_some(), sent: at, commit: at, ..State::default() };
+        let streaming = resume.is_some();
+        *state = State { socket: Some(socket), sealing, streaming, sent: at, commit: at, ..State::default() };
     }
 
     /// The connection is gone; what wasn't sent of its own frames is dropped.
@@ -191,8 +195,13 @@ impl Out {
     fn push(&self, state: &mut State, ring: &Ring) -> io::Result<Sent> {
         let Some(socket) = state.socket.clone() else { return Ok(Sent::Everything) };
         loop {
+            if let Some(sealing) = &mut state.sealing
+                && !self.flush(&socket, sealing)?
+            {
+                return Ok(Sent::SocketFull);
+            }
             if let Some((bytes, done)) = &mut state.partial {
-                match self.send(&socket, &bytes[*done..])? {
+                match self.give(&socket, &mut state.sealing, &bytes[*done..])? {
                     None => return Ok(Sent::SocketFull),
                     Some(n) => *done += n,
                 }
@@ -202,7 +211,7 @@ impl Out {
                 continue;
             }
             if state.sent < state.commit {
-                match self.send(&socket, ring.bytes(state.sent, state.commit))? {
+                match self.give(&socket, &mut state.sealing, ring.bytes(state.sent, state.commit))? {
                     None => return Ok(Sent::SocketFull),
                     Some(n) => state.sent += n as u64,
                 }
@@ -230,6 +239,25 @@ impl Out {
             return false;
         }
         true
+    }
+
+    /// Sends the beginning of `bytes`, or seals it for [`Out::flush`]; how much. None: the socket is full.
+    fn give(&self, socket: &TcpStream, sealing: &mut Option<Sealing>, bytes: &[u8]) -> io::Result<Option<usize>> {
+        match sealing {
+            None => self.send(socket, bytes),
+            Some(sealing) => Ok(Some(sealing.take(bytes))),
+        }
+    }
+
+    /// Sends what is sealed; false if the socket is full before the end.
+    fn flush(&self, socket: &TcpStream, sealing: &mut Sealing) -> io::Result<bool> {
+        while !sealing.waiting().is_empty() {
+            match self.send(socket, sealing.waiting())? {
+                None => return Ok(false),
+                Some(bytes) => sealing.sent(bytes),
+            }
+        }
+        Ok(true)
     }
 
     fn send(&self, socket: &TcpStream, bytes: &[u8]) -> io::Result<Option<usize>> {

@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use hf_replica::engine::{EngineEvent, PeerMessage};
 use hf_types::{RfsFault, Seq};
 use hf_wire::frame::{Ack, Body, HEADER_LEN, Header, PAYLOAD_MAX, Place};
-use rustix::net::RecvFlags;
 
 use super::acks::Mode;
 use super::encode::op_of;
+use super::sealed::Incoming as Bytes;
 use super::{Link, again};
 use crate::backing::apply::ApplyError;
 use crate::pipeline::{FileId, Op};
@@ -34,7 +34,7 @@ struct Incoming {
 
 impl Link {
     /// Until the connection ends; says why it did.
-    pub(super) fn receive(self: &Arc<Link>, stream: &TcpStream) -> String {
+    pub(super) fn receive(self: &Arc<Link>, stream: &TcpStream, mut bytes: Bytes) -> String {
         let counters = self.ring.counters();
         // A synchronisation that another connection brought half is not gone on with.
         if counters.receiving_sync.load(Ordering::SeqCst) != 0 {
@@ -55,14 +55,13 @@ impl Link {
                 buffer.copy_within(begin..end, 0);
                 (begin, end) = (0, end - begin);
             }
-            match rustix::net::recv(stream, &mut buffer[end..], RecvFlags::empty()) {
-                Ok((0, _)) => return "the other side closed the connection".into(),
-                Ok((n, _)) => {
+            match bytes.receive(stream, &mut buffer[end..]) {
+                Ok(0) => return "the other side closed the connection".into(),
+                Ok(n) => {
                     self.statistics.received.fetch_add(n as u64, Ordering::Relaxed);
                     end += n;
                 }
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return error.to_string(),
+                Err(why) => return why,
             }
             self.heard_ms.store(self.now_ms(), Ordering::Relaxed);
             match self.take_frames(&mut incoming, &buffer[begin..end]) {

@@ -172,6 +172,30 @@ fn the_link_goes_over_another_lane_and_comes_back_when_the_first_works_again() {
 }
 
 #[test]
+fn a_sealed_link_carries_everything_and_a_damaged_record_ends_only_the_connection() {
+    let (a, b) = (free_address(), free_address());
+    let (one, other) = (Toy::default(), Toy::default());
+    let primary = Node::proving(options(a, b, true), 1, RING, one.clone());
+    let secondary = Node::proving(options(b, a, true), 2, RING, other.clone());
+    connect(&primary, &secondary);
+    primary.synchronise();
+    let hands = primary.hands();
+    let file = hands.create(ROOT, "file").unwrap();
+    for round in 0..8u64 {
+        hands.write(file, round * (5 << 20), &vec![round as u8; 5 << 20]).unwrap();
+        let damaged = if round % 2 == 0 { &other } else { &one };
+        damaged.damage.store(true, Ordering::SeqCst);
+        hands.write(file, 100 * round, b"small").unwrap();
+        hands.create(ROOT, &format!("{round}")).unwrap();
+        primary.wait_link();
+        secondary.wait_link();
+    }
+    assert_equal(&primary, &secondary);
+    primary.assert_no_fault();
+    secondary.assert_no_fault();
+}
+
+#[test]
 fn a_successor_on_either_side_goes_on_where_the_dead_process_stopped() {
     let (a, b) = (free_address(), free_address());
     let mut primary = Node::new(options(a, b, true), 1, RING);

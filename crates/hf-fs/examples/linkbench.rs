@@ -1,6 +1,6 @@
 //! Measures the replication path without FUSE: two copies in one process, connected over loopback.
 //!
-//! `linkbench DIR ROUNDS`: works below DIR, prints medians. "alone" is the same path with nobody at the other end.
+//! `linkbench DIR ROUNDS [second|none]`: works below DIR (2 GiB for each pair), prints medians, plain and sealed. "alone" is the same path with nobody at the other end.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -337,13 +337,15 @@ fn main() -> Result<(), Failure> {
     let root = arguments.next().ok_or("linkbench DIR ROUNDS")?;
     let rounds: usize = arguments.next().map_or(Ok(5), |text| text.parse())?;
     let root = Path::new(&root);
-    let settings = [
-        alone(root)?,
-        pair(root, false, false)?,
-        pair(root, false, true)?,
-        pair(root, true, false)?,
-        pair(root, true, true)?,
-    ];
+    let kinds = match arguments.next().as_deref() {
+        Some("second") => &[true][..],
+        Some("none") => &[false],
+        _ => &[false, true],
+    };
+    let mut settings = vec![alone(root)?];
+    for &async_second in kinds {
+        settings.extend([pair(root, async_second, false)?, pair(root, async_second, true)?]);
+    }
     for (what, case) in CASES {
         // Interleaved: what else the machine does hits all alike.
         let mut values = vec![Vec::new(); settings.len()];

@@ -7,7 +7,10 @@ use hf_host::cluster::{self, ClusterError, Identity, LookedUp, NewKey};
 use hf_types::ModuleState;
 use hf_wire::bus::{ClusterKeySource, ClusterOrder, Reply};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+/// How long the heart of a stopped module may take to leave.
+const LEAVING: Duration = Duration::from_secs(3);
 const INSECURE: &str = "WARNING: this cluster has no key (insecure-plaintext): whoever is on its networks can read and forge what the \
                         nodes say to each other. 'holdfast cluster genkey' makes a key.";
 const CARRY: &str = "The other nodes need the same files: copy cluster.xml and cluster.key from SAFEVAR/cluster to SAFEVAR/cluster there; \
@@ -140,14 +143,14 @@ impl Admin {
     /// Hearts would go on with the configuration of their start, and nodes with different keys don't hear each other: both could end up as
     /// primaries. So nothing may run, here or where this node's word reaches.
     async fn check_stopped(&self, what: &str) -> Result<(), Failure> {
-        let snapshot = self.look().await?;
-        let mut running: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for status in &snapshot.status.modules {
-            let here = snapshot.running.contains(&status.module);
-            if here || !matches!(status.state, ModuleState::Stop | ModuleState::Unknown) {
-                running.entry(status.module.to_string()).or_default().push(status.node.to_string());
+        let end = tokio::time::Instant::now() + LEAVING;
+        let running = loop {
+            let (running, leaving) = self.running().await?;
+            if !leaving || running.is_empty() || tokio::time::Instant::now() >= end {
+                break running;
             }
-        }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
         if running.is_empty() {
             return Ok(());
         }
@@ -155,6 +158,21 @@ impl Admin {
         let message = format!("{what} while modules run: {}", running.iter().map(list).collect::<Vec<_>>().join(", "));
         let hint: Vec<String> = running.keys().map(|module| format!("holdfast stop -m {module}")).collect();
         Err(Failure::hinted(message, &format!("stop each on both nodes, the secondary first: {}", hint.join("; "))))
+    }
+
+    /// Modules with the nodes where they run; and whether all of these have stopped already, with hearts that are about to leave.
+    async fn running(&self) -> Result<(BTreeMap<String, Vec<String>>, bool), Failure> {
+        let snapshot = self.look().await?;
+        let (mut running, mut leaving) = (BTreeMap::<String, Vec<String>>::new(), true);
+        for status in &snapshot.status.modules {
+            let here = status.node == snapshot.me && snapshot.running.contains(&status.module);
+            let stopped = matches!(status.state, ModuleState::Stop | ModuleState::Unknown);
+            if here || !stopped {
+                running.entry(status.module.to_string()).or_default().push(status.node.to_string());
+                leaving &= stopped;
+            }
+        }
+        Ok((running, leaving))
     }
 }
 

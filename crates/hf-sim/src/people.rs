@@ -19,7 +19,8 @@ pub struct Administrator {
     pub stopped_since: [Option<Time>; 2],
     pub waits_since: [Option<Time>; 2],
     /// `stopwait` was said there: somebody has to say `start`.
-    pub held: [bool; 2],
+    /// How often that is still tried, and since when: it is refused while `stopwait` is on its way.
+    pub held: [Option<(u8, Time)>; 2],
     /// Commands at random moments.
     pub busy: bool,
     /// When the last command was given.
@@ -105,9 +106,13 @@ impl World {
     }
 
     fn start_what_is_held(&mut self, node: usize) {
-        let patience = if self.calm { 2 * SEC } else { 2 * SEC + self.dice.admin.below(20 * SEC) };
-        if self.admin.held[node] && self.admin.waits_since[node].is_some_and(|at| self.now - at > patience) {
-            self.admin.held[node] = false;
+        let Some((tries, since)) = self.admin.held[node] else {
+            return;
+        };
+        let pause = if tries == 3 { 2 * SEC } else { 20 * SEC };
+        let pause = if self.calm { pause } else { pause + self.dice.admin.below(20 * SEC) };
+        if self.admin.waits_since[node].is_some_and(|at| self.now - at > 2 * SEC) && self.now - since > pause {
+            self.admin.held[node] = (tries > 1).then_some((tries - 1, self.now));
             self.command_soon(node, Command::Start);
         }
     }
@@ -134,7 +139,9 @@ impl World {
             Command::FailoverOn,
         ]);
         if self.nodes[node].powered {
-            self.admin.held[node] |= command == Command::Stopwait;
+            if command == Command::Stopwait {
+                self.admin.held[node] = Some((3, self.now));
+            }
             self.command_soon(node, command);
         }
     }

@@ -100,13 +100,14 @@ def ours(timeout_ms, runs):
             rows.append(one_cut(lab, *pair))
             print(f"timeout {timeout_ms}: run {run + 1}: {rows[-1]}", flush=True)
             pair.reverse()
-        orderly = [swap(lab) for _ in range(runs)]
-    return rows, orderly
+        swaps = [swap(lab) for _ in range(runs)]
+        stops = [orderly_stop(lab) for _ in range(runs)]
+    return rows, swaps, stops
 
 
 def swap(lab):
     """Swap's whole time, and the part that is PostgreSQL's own stop and start (the scripts), in ms."""
-    primary, secondary = ("node1", "node2") if lab.state("node1", MODULE)[0] == "PRIM" else ("node2", "node1")
+    primary, secondary = roles(lab)
     began = boot_us()
     lab.on(primary, "holdfast", "swap", "-m", MODULE)
     lab.wait(secondary, MODULE, "PRIM")
@@ -114,6 +115,25 @@ def swap(lab):
     whole = boot_us() - began
     stop = max(log_times(lab, primary, "Virtual IP")) - max(t for t in log_times(lab, primary, "Begin of Swap"))
     start = max(log_times(lab, secondary, "Local state PRIM green")) - max(log_times(lab, secondary, "Script start_prim"))
+    return {"swap": whole / 1000, "scripts": (stop + start) / 1000}
+
+
+def roles(lab):
+    return ("node1", "node2") if lab.state("node1", MODULE)[0] == "PRIM" else ("node2", "node1")
+
+
+def orderly_stop(lab):
+    """A stop of the primary in good order until the other node is ALONE (green), and the part that is the scripts, in ms; brings it back."""
+    primary, secondary = roles(lab)
+    began = boot_us()
+    lab.on(primary, "holdfast", "stop", "-m", MODULE)
+    lab.wait(secondary, MODULE, "ALONE")
+    whole = max(log_times(lab, secondary, "Local state ALONE green")) - began
+    stop = max(log_times(lab, primary, "Virtual IP")) - max(log_times(lab, primary, "Action stop called by"))
+    start = max(log_times(lab, secondary, "Local state ALONE green")) - max(log_times(lab, secondary, "Script start_prim"))
+    lab.on(primary, "holdfast", "start", "-m", MODULE)
+    lab.wait(secondary, MODULE, "PRIM")
+    lab.wait(primary, MODULE, "SECOND")
     return {"swap": whole / 1000, "scripts": (stop + start) / 1000}
 
 
@@ -170,9 +190,10 @@ def p(values):
 def measured(args):
     """What this call measures: one label after the other, with its runs."""
     for timeout in (int(t) for t in args.timeouts.split(",") if t):
-        cuts, swaps = ours(timeout, args.runs)
+        cuts, swaps, stops = ours(timeout, args.runs)
         yield "ours", str(timeout), cuts
         yield "swap", str(timeout), swaps
+        yield "stop", str(timeout), stops
     for interval in (args.keepalived.split(",") if args.keepalived else []):
         yield "keepalived", interval, keepalived(float(interval), args.runs)
     if args.plain:
@@ -193,12 +214,12 @@ def render(kept):
             rows.append(["the same crash recovery on plain ext4", len(runs), "", "", "", p(runs)])
         else:
             overhead = [s["swap"] - s["scripts"] for s in runs]
-            swaps.append([f'timeout="{name}"', len(runs), p([s["swap"] for s in runs]), p([s["scripts"] for s in runs]), p(overhead)])
+            swaps.append([f'{kind}, timeout="{name}"', len(runs), p([s["swap"] for s in runs]), p([s["scripts"] for s in runs]), p(overhead)])
         made.append(f"    {entry['command']}  # {label}, {entry['date']}")
     text = f"# How long a power cut of the primary is felt\n\n{machine()}. PostgreSQL under load by 4 connections; ms, p50 / p99, from the last answer before the cut.\n\n"
     text += "\n".join(made) + "\n\n"
     text += table(["", "runs", "virtual IP answers", "start_prim returned", "first new commit", "start_prim to first commit"], rows) + "\n"
-    return text + table(["swap", "runs", "whole", "of it PostgreSQL's stop and start", "the rest"], swaps)
+    return text + table(["in good order", "runs", "whole", "of it PostgreSQL's stop and start", "the rest"], swaps)
 
 
 def main():

@@ -85,6 +85,10 @@ fn one_lane_of_two_is_enough_also_with_ipv6_and_names() {
         nodes.len() == 2 && nodes[1]["heard"] == true && nodes[0]["signature"] == nodes[1]["signature"]
     };
     pair.wait("one signature", Duration::from_secs(30), same).expect("both nodes go by it");
+    // node2 got no addresses with the copy: its daemon looks the names up by itself.
+    let looked_up =
+        || pair.lab.exec("node2", &["sh", "-c", "grep -q node1-repli \"$SAFEVAR/cluster/cluster_ip.xml\""]).is_ok();
+    pair.wait("names looked up", Duration::from_secs(30), looked_up).expect("the names are in the hosts file");
     for node in ["node1", "node2"] {
         pair.holdfast(node, &["start", "-m", MODULE]).expect("a start");
     }

@@ -36,7 +36,7 @@ pub(super) struct Address {
     pub(super) next_renewal: Option<Instant>,
     pub(super) next_announcement: Option<Instant>,
     pub(super) announce_until: Option<Instant>,
-    set_at: Option<Instant>,
+    removed_at: Option<Instant>,
     /// What was logged since it was last set: a failure that repeats is told once.
     said: Option<String>,
     pub(super) claim: Option<Claim>,
@@ -61,7 +61,7 @@ impl Vips {
             next_renewal: None,
             next_announcement: None,
             announce_until: None,
-            set_at: None,
+            removed_at: None,
             said: None,
             claim: None,
             next_count: None,
@@ -219,9 +219,9 @@ impl HeartActor {
             if address.state != AddressState::Set {
                 continue;
             }
-            let just_set = address.set_at.is_some_and(|at| now.since(at) < RETRY);
+            let again = address.removed_at.replace(now).is_some_and(|before| now.since(before) < 2 * RETRY);
             address.state = AddressState::Failed;
-            address.next_renewal = just_set.then(|| now + RETRY);
+            address.next_renewal = again.then(|| now + RETRY);
             let error = "somebody removed it from its interface; it is set again".to_owned();
             log(out, Event::VirtualIpFailed { address: format!("{which} of {module}"), error });
         }
@@ -271,7 +271,6 @@ impl Address {
     fn is_set(&mut self, now: Instant, next_renewal: Instant) {
         self.state = AddressState::Set;
         self.next_renewal = Some(next_renewal);
-        self.set_at = Some(now);
         self.said = None;
         if self.vip.arp_reroute {
             self.next_announcement = Some(now + self.vip.arp_interval);

@@ -62,10 +62,10 @@ class Lab:
             time.sleep(0.05)
 
 
-def install(lab, module, mode, both):
+def install(lab, module, mode, both, encryption="on"):
     """Installs and starts a module that replicates /srv/MODULE; `both`: on node2 too."""
     text = open(os.path.join(ROOT, "bench", "userconfig.xml")).read()
-    text = text.replace("@ASYNC@", mode).replace("@DIR@", f"/srv/{module}")
+    text = text.replace("@ASYNC@", mode).replace("@ENCRYPTION@", encryption).replace("@DIR@", f"/srv/{module}")
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as package:
         for part in ("conf", "bin"):
             os.mkdir(os.path.join(package, part))

@@ -91,18 +91,21 @@ def one_cut(lab, primary, secondary):
     return {"vip": ms(first_answer - last_answer), "start_prim": ms(ended - last_ack), "commit": ms(first_ack - last_ack), "recovery": ms(first_ack - began)}
 
 
-def ours(timeout_ms, runs):
-    rows = []
+def ours(timeout_ms, runs, kinds):
+    """Each kind's name and its runs, on one pair."""
+    measures = {"cut": cut, "swap": swap, "stop": orderly_stop}
     with Lab("bench-fo") as lab:
         setup(lab, timeout_ms)
-        pair = ["node1", "node2"]
-        for run in range(runs):
-            rows.append(one_cut(lab, *pair))
-            print(f"timeout {timeout_ms}: run {run + 1}: {rows[-1]}", flush=True)
-            pair.reverse()
-        swaps = [swap(lab) for _ in range(runs)]
-        stops = [orderly_stop(lab) for _ in range(runs)]
-    return rows, swaps, stops
+        for kind in kinds:
+            rows = []
+            for run in range(runs):
+                rows.append(measures[kind](lab))
+                print(f"timeout {timeout_ms}: {kind} {run + 1}: {rows[-1]}", flush=True)
+            yield kind, rows
+
+
+def cut(lab):
+    return one_cut(lab, *roles(lab))
 
 
 def swap(lab):
@@ -190,10 +193,8 @@ def p(values):
 def measured(args):
     """What this call measures: one label after the other, with its runs."""
     for timeout in (int(t) for t in args.timeouts.split(",") if t):
-        cuts, swaps, stops = ours(timeout, args.runs)
-        yield "ours", str(timeout), cuts
-        yield "swap", str(timeout), swaps
-        yield "stop", str(timeout), stops
+        for kind, runs in ours(timeout, args.runs, args.kinds.split(",")):
+            yield kind, str(timeout), runs
     for interval in (args.keepalived.split(",") if args.keepalived else []):
         yield "keepalived", interval, keepalived(float(interval), args.runs)
     if args.plain:
@@ -206,7 +207,7 @@ def render(kept):
     for label, entry in kept.items():
         kind, name = label.split(" ", 1)
         runs = entry["runs"]
-        if kind == "ours":
+        if kind == "cut":
             rows.append([f'Holdfast, timeout="{name}"', len(runs), *(p([r[k] for r in runs]) for k in ("vip", "start_prim", "commit", "recovery"))])
         elif kind == "keepalived":
             rows.append([f"keepalived, advert_int {name}", len(runs), p(runs), "", "", ""])
@@ -226,6 +227,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--timeouts", default="1000,30000", help="heartbeat time-outs in ms; empty: none")
+    parser.add_argument("--kinds", default="cut,swap,stop", help="what is measured at each time-out")
     parser.add_argument("--keepalived", default="1,0.1", help="advertisement intervals in s; empty: none")
     parser.add_argument("--plain", action=argparse.BooleanOptionalAction, default=True, help="crash recovery on plain ext4")
     args = parser.parse_args()

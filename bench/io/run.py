@@ -18,11 +18,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from lab import Lab, install, machine, median, sh, table  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# name, module, async, started on node2 too
+# name, module, async, started on node2 too, encryption of the replication stream
 OURS = [
-    ("our mount alone", "alone", "none", False),
-    ("async=second", "second", "second", True),
-    ("async=none", "none", "none", True),
+    ("our mount alone", "alone", "none", False, "on"),
+    ("async=second", "second", "second", True, "on"),
+    ("async=none", "none", "none", True, "on"),
+    ("async=second, plain", "plain", "second", True, "off"),
 ]
 
 
@@ -105,8 +106,8 @@ def main():
     with Lab("bench-io", "--disk", "fast") as lab:
         subjects = [("ext4", "/srv/native")]
         lab.on("node1", "mkdir", "-p", "/srv/native")
-        for name, module, mode, both in OURS:
-            install(lab, module, mode, both)
+        for name, module, mode, both, encryption in OURS:
+            install(lab, module, mode, both, encryption)
             subjects.append((name, f"/srv/{module}"))
         if not args.no_gluster:
             gluster(lab)

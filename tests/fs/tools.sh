@@ -9,7 +9,7 @@ TOOLS=$PWD/target/tools
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# crate NAME VERSION: the program NAME from crates.io, built once, kept in target/tools.
+# crate NAME VERSION: the published program NAME, built once, kept in target/tools.
 crate() {
     [ "$("$TOOLS/bin/$1" --version 2>/dev/null | awk '{print $2}')" = "$2" ] && return
     say "  installing: $1 $2"

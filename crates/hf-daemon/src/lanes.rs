@@ -1,9 +1,9 @@
 //! Sealed datagrams of the membership: one socket a network, one channel a peer and network.
 
 use hf_host::cluster::Member;
+use hf_host::datagram;
 use hf_seal::{Channel, What, os_rng};
 use hf_types::{LanName, NodeName};
-use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -89,7 +89,7 @@ impl Lanes {
             };
             let address = SocketAddr::from((own, member.cluster.port));
             let taken = before.sockets.values().find(|lane| lane.address == address);
-            match taken.map_or_else(|| bind(address).map(Arc::new), |lane| Ok(lane.socket.clone())) {
+            match taken.map_or_else(|| bind(address), |lane| Ok(lane.socket.clone())) {
                 Ok(socket) => {
                     let lane = Lane::new(address, socket, peers_of(member, lan), &name, to);
                     lanes.sockets.insert(name, lane);
@@ -184,21 +184,6 @@ fn peers_of(member: &Member, lan: &hf_config::Lan) -> Vec<Peer> {
         .collect()
 }
 
-/// Binds also an address that the machine doesn't have yet: at boot the network may come later.
-fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    match address {
-        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
-        SocketAddr::V6(_) => {
-            socket.set_only_v6(true)?;
-            socket.set_freebind_v6(true)?;
-        }
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
-}
-
 fn send(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) {
     if let Err(error) = socket.try_send_to(datagram, to) {
         tracing::debug!(%error, %to, "datagram not sent");
@@ -223,4 +208,8 @@ async fn receive_all(socket: Arc<UdpSocket>, lan: LanName, to: mpsc::Sender<Data
             }
         }
     }
+}
+
+fn bind(address: SocketAddr) -> io::Result<Arc<UdpSocket>> {
+    UdpSocket::from_std(datagram::bind(address)?).map(Arc::new)
 }

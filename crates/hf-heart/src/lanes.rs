@@ -1,9 +1,10 @@
 //! Sealed heartbeats: a socket and a channel a lane.
 
 use crate::load::LaneAddress;
+use hf_host::datagram;
 use hf_seal::{Channel, ClusterKey, What, os_rng};
 use hf_types::ModuleName;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use tokio::io::Interest;
@@ -50,7 +51,7 @@ impl Lanes {
         let open = |address: LaneAddress| {
             let purpose = format!("heart/{module}/{}", address.lan);
             let channel = Channel::new(key, &purpose, me, peer, os_rng());
-            Ok(Lane { socket: bind(address.own)?, channel, address, heard: false })
+            Ok(Lane { socket: UdpSocket::from_std(datagram::bind(address.own)?)?, channel, address, heard: false })
         };
         let lanes = addresses.into_iter().map(open).collect::<io::Result<Vec<Lane>>>()?;
         Ok(Lanes { lanes, buffer: vec![0; DATAGRAM_MAX], refused: Refused::default(), permanent_arp })
@@ -143,18 +144,4 @@ impl Lane {
             }
         }
     }
-}
-
-fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    match address {
-        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
-        SocketAddr::V6(_) => {
-            socket.set_only_v6(true)?;
-            socket.set_freebind_v6(true)?;
-        }
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
 }

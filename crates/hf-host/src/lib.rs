@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod datagram;
 pub mod environment;
 pub mod files;
 pub mod fuse;

@@ -1,4 +1,4 @@
-//! The harness sees what it is there for: each planted bug is caught by the invariant that it breaks, within some seeds.
+//! The harness sees what it is there for: each planted bug is caught by the invariant that it breaks, within some seeds (most at once; a late record takes hundreds).
 
 use hf_sim::bugs::Bug;
 use hf_sim::faults::Class;
@@ -6,7 +6,7 @@ use hf_sim::{Options, run};
 
 /// Runs seeds with the bug until one of `invariants` is violated. Others may be violated on the way.
 fn caught(bug: Bug, faults: &[Class], invariants: &[&str]) {
-    const SEEDS: std::ops::Range<u64> = 1..400;
+    const SEEDS: std::ops::Range<u64> = 1..4000;
     let options = Options { ops: 600, faults: faults.to_vec(), bug: Some(bug), ..Options::default() };
     let mut others = Vec::new();
     for seed in SEEDS {
@@ -28,13 +28,12 @@ fn a_record_that_is_not_stored() {
     caught(Bug::RecordLost, &[Class::Power, Class::Admin], &[LOST, ONE, NOT_UP_TO_DATE, "reaches_prim_second"]);
 }
 
-/// Mostly seen where it begins: in a copy's record that names no ancestor of what the other one goes on from.
 #[test]
 fn a_record_that_is_stored_too_late() {
     caught(
         Bug::RecordEarly,
         &[Class::Power, Class::SlowDisk, Class::Link, Class::KillRfs],
-        &[LOST, ONE, NOT_UP_TO_DATE, "generations_descend"],
+        &[LOST, ONE, NOT_UP_TO_DATE],
     );
 }
 

@@ -1,7 +1,7 @@
 //! The dependency rule: which crate of ours may see which, and what must not be linked where.
 //!
 //! ```text
-//! types <- wire, config, rules <- membership, module, replica, site <- node <- {simulator, loops} <- binary
+//! types <- wire, rules <- config, membership, module, replica, site <- node <- {simulator, loops} <- binary
 //! ```
 //! Pure crates decide: no input or output, no clock, no randomness, not even through a dependency. Shell crates do I/O
 //! and decide nothing; they see hf-types and their own core, never each other: the loops join them. Say it in
@@ -31,7 +31,7 @@ use Layer::{Binary, Common, Loop, Pure, Shell, Tool};
 pub const LAYERS: &[(&str, Layer)] = &[
     ("hf-types", Pure { rank: 0 }),
     ("hf-wire", Pure { rank: 1 }),
-    ("hf-config", Pure { rank: 1 }),
+    ("hf-config", Pure { rank: 2 }),
     ("hf-rules", Pure { rank: 1 }),
     ("hf-membership", Pure { rank: 2 }),
     ("hf-module", Pure { rank: 2 }),

@@ -123,9 +123,23 @@ impl<'t> Context<'t> {
         complete.then_some(out)
     }
 
+    /// The first macro in a text that is defined: where it begins, what it stands for, its length.
+    pub(crate) fn known_macro(&self, text: &str) -> Option<(usize, String, usize)> {
+        let environment = self.environment?;
+        let mut from = 0;
+        while let Some((before, name, _)) = next_reference(&text[from..]) {
+            let (at, length) = (from + before.len(), name.len() + 2);
+            if let Some(replacement) = self.macros.get(name).cloned().or_else(|| environment(name)) {
+                return Some((at, replacement, length));
+            }
+            from = at + 1;
+        }
+        None
+    }
+
     fn report_unknown(&mut self, name: &str, span: &Range<usize>) {
         let name: String = name.chars().take(64).collect();
-        let near = crate::suggest::nearest(&name, self.macros.keys().map(String::as_str));
+        let near = hf_types::nearest(&name, self.macros.keys().map(String::as_str));
         let help = match near {
             Some(near) => format!("did you mean %{near}%?"),
             None => format!("define <macro name=\"{name}\" value=\"...\"/> before this place"),

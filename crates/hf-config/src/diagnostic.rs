@@ -60,6 +60,10 @@ pub enum Code {
     BadAddress,
     /// Two settings that don't go together.
     Conflict,
+    /// A failover rule that doesn't follow the grammar.
+    BadRule,
+    /// A failover rule names a resource that nothing makes.
+    UnknownResource,
 }
 
 impl fmt::Display for Code {
@@ -83,6 +87,8 @@ impl fmt::Display for Code {
             Code::BadLan => "bad-lan",
             Code::BadAddress => "bad-address",
             Code::Conflict => "conflict",
+            Code::BadRule => "bad-rule",
+            Code::UnknownResource => "unknown-resource",
         })
     }
 }

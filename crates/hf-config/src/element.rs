@@ -7,7 +7,7 @@ use roxmltree::{Attribute, Node};
 use crate::context::Context;
 use crate::diagnostic::Code;
 use crate::spec::{self, Spec, Standing, proper_parent};
-use crate::suggest::nearest;
+use hf_types::nearest;
 
 const NOT_YET_HELP: &str = "it is valid, and a later version will serve it; take it out for now";
 
@@ -45,6 +45,18 @@ impl<'d> Element<'d> {
     /// Where the tag's name stands.
     pub(crate) fn span(&self) -> Range<usize> {
         name_span(self.node)
+    }
+
+    /// The whole tag with all that is inside.
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.node.range()
+    }
+
+    /// The `ident` of a tag below this one; this tag if there is none.
+    pub(crate) fn place_of(&self, tag: &str, ident: &str) -> Range<usize> {
+        let named = self.descendants().filter(|node| node.has_tag_name(tag));
+        let mut idents = named.filter_map(|node| node.attribute_node("ident"));
+        idents.find(|attribute| attribute.value() == ident).map_or(self.span(), |attribute| attribute.range_value())
     }
 
     /// The tag's name.
@@ -137,7 +149,7 @@ impl<'d> Element<'d> {
     }
 
     fn look_at_child(&self, child: Node, context: &mut Context) {
-        if child.is_text() && !child.text().unwrap_or("").trim().is_empty() {
+        if child.is_text() && !self.spec.holds_text() && !child.text().unwrap_or("").trim().is_empty() {
             let text = child.text().unwrap_or("");
             let start = child.range().start + (text.len() - text.trim_start().len());
             let span = start..(start + text.trim().len()).min(child.range().end).max(start);

@@ -19,6 +19,7 @@
 //!
 //! **Hostile text** can cost time in proportion to its size, bounded by [`MAX_TEXT_BYTES`], and never a panic.
 
+mod check_model;
 mod cluster;
 mod context;
 mod diagnostic;
@@ -27,19 +28,22 @@ mod model;
 mod module;
 mod render;
 mod spec;
-mod suggest;
 mod values;
 mod xml;
 
+pub use check_model::{
+    Check, CheckAction, CustomCheck, Errd, Failover, IntfCheck, IpCheck, ModuleCheck, PingCheck, Proc, ProcAction,
+    Reaction, SCRIPT_CLASSES, SplitbrainCheck, Target, TcpCheck, When,
+};
 pub use cluster::{
     Addresses, BadAddresses, Cluster, Family, Host, Lan, LanNode, UnknownOwnNode, check_cluster, parse_cluster,
 };
 pub use diagnostic::{Checked, Code, Diagnostic, Diagnostics, Severity};
+pub use hf_types::nearest;
 pub use model::{
     AsyncMode, Boot, DefaultPrim, Heart, Heartbeat, HostNameWhen, Logging, Mode, ModuleConfig, NotReplicated,
     Replicated, Rfs, Service, User, Variable, Vip, VipInterface, VirtualAddr, VirtualHostName,
 };
-pub use module::{Exclusions, check_module, parse_module};
+pub use module::{Exclusions, FAILOVER_XML, Pattern, RFS_XML, check_module, parse_module};
 pub use spec::reference_page;
-pub use suggest::nearest;
 pub use xml::MAX_TEXT_BYTES;

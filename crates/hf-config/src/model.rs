@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::check_model::{Check, Errd, Failover, Reaction};
+
 /// What `userconfig.xml` says about one module (reference 004, chapter 13).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleConfig {
@@ -21,6 +23,15 @@ pub struct ModuleConfig {
     pub user: Option<User>,
     /// `<vhost>`: the virtual host names; empty without it.
     pub virtual_host_names: Vec<VirtualHostName>,
+    /// `<check>`.
+    #[serde(default)]
+    pub check: Check,
+    /// `<errd>`; none: no process is watched.
+    #[serde(default)]
+    pub errd: Option<Errd>,
+    /// `<failover>`, with the rules that hold without it.
+    #[serde(default)]
+    pub failover: Failover,
 }
 
 impl ModuleConfig {
@@ -92,6 +103,9 @@ pub struct Service {
     pub loop_interval_ms: u64,
     /// `automatic_reboot`, default off.
     pub automatic_reboot: bool,
+    /// `reaction`, default normal.
+    #[serde(default)]
+    pub reaction: Reaction,
 }
 
 /// `<heart>` (reference 004, 13.3). At least one heartbeat.

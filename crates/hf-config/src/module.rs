@@ -1,8 +1,12 @@
 //! `userconfig.xml`: one module (reference 004, chapter 13). One file here for each of its sections.
 
+mod check;
+mod errd;
 mod exclusion;
+mod failover;
 mod heart;
 mod rfs;
+mod rules_text;
 mod schedule;
 mod servers;
 mod service;
@@ -10,15 +14,21 @@ mod user;
 mod vhost;
 mod vip;
 
-pub use exclusion::Exclusions;
+pub use exclusion::{Exclusions, Pattern};
+pub use failover::{FAILOVER_XML, RFS_XML};
 
+use std::collections::BTreeSet;
+
+use hf_rules::Known;
+use hf_types::catalogue::Class;
 use roxmltree::Document;
 
+use crate::check_model::{Check, Errd};
 use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::diagnostic::{Checked, Code, Diagnostics};
 use crate::element::{Element, open_root};
-use crate::model::ModuleConfig;
+use crate::model::{Heart, ModuleConfig, Rfs, Vip, VipInterface, VirtualAddr};
 use crate::spec;
 use crate::xml;
 
@@ -47,12 +57,13 @@ pub fn check_module(
 ) -> Checked<ModuleConfig> {
     let mut context = Context::new(text, file, environment);
     let document = xml::parse(text, &mut context.sink);
-    let config = document.as_ref().and_then(|document| read(document, module_name, cluster, &mut context));
+    let config = document.as_ref().and_then(|document| read(document, text, module_name, cluster, &mut context));
     Checked::new(config, context.sink.finish())
 }
 
 fn read<'d>(
     document: &'d Document<'d>,
+    text: &str,
     name: &str,
     cluster: Option<&Cluster>,
     context: &mut Context,
@@ -67,12 +78,71 @@ fn read<'d>(
     let virtual_host_names = vhost::read(&service, context);
     servers::check_mixed(&service, context);
     if let (Some(heart), None) = (&heart, &rfs) {
-        warn_flow_without_rfs(heart, &service, context);
+        refuse_flow_without_rfs(heart, &service, context);
     }
     if let (Some(heart), Some(rfs)) = (&heart, &rfs) {
         rfs::check_flow(rfs, heart, &service, context);
     }
-    Some(ModuleConfig { name: name.to_owned(), service: settings, heart: heart?, rfs, vip, user, virtual_host_names })
+    let made = Made { heart: heart.as_ref(), rfs: rfs.as_ref(), vip: vip.as_ref() };
+    let check = check::read(&service, name, settings.reaction, made.addresses(), context);
+    let errd = errd::read(&service, context);
+    let known = made.resources(&check, errd.as_ref());
+    let failover = failover::read(&service, settings.reaction, &check, known, text, context);
+    let name = name.to_owned();
+    Some(ModuleConfig {
+        name,
+        service: settings,
+        heart: heart?,
+        rfs,
+        vip,
+        user,
+        virtual_host_names,
+        check,
+        errd,
+        failover,
+    })
+}
+
+/// What of a configuration makes resources, beside checkers and processes.
+struct Made<'c> {
+    heart: Option<&'c Heart>,
+    rfs: Option<&'c Rfs>,
+    vip: Option<&'c Vip>,
+}
+
+impl Made<'_> {
+    fn virtual_addresses(&self) -> impl Iterator<Item = (&VipInterface, &VirtualAddr)> {
+        let interfaces = self.vip.iter().flat_map(|vip| &vip.interfaces);
+        interfaces.flat_map(|interface| interface.addresses.iter().map(move |address| (interface, address)))
+    }
+
+    /// The resources of `check="on"` of a virtual address.
+    fn addresses(&self) -> BTreeSet<String> {
+        let checked = self.virtual_addresses().filter(|(_, address)| address.check);
+        checked.map(|(_, address)| format!("ip.{}", address.addr)).collect()
+    }
+
+    /// Every resource that something makes.
+    fn resources(&self, check: &Check, errd: Option<&Errd>) -> Known {
+        let mut known = Known { names: self.addresses(), ..Known::default() };
+        let catalogue = hf_types::catalogue::ENTRIES.iter().map(|entry| entry.name);
+        let fixed = catalogue.filter(|name| !name.ends_with(".*"));
+        let replicates = self.rfs.is_some();
+        let of_rfs = |name: &str| name.starts_with("rfs.") || name == "proc.rfs" || name == "proc.keeper";
+        known.names.extend(fixed.filter(|name| replicates || !of_rfs(name)).map(str::to_owned));
+        let heartbeats = self.heart.iter().flat_map(|heart| &heart.heartbeats);
+        known.names.extend(heartbeats.map(|heartbeat| format!("heartbeat.{}", heartbeat.ident)));
+        let counted = self.virtual_addresses().filter(|(_, address)| address.connections);
+        known.names.extend(counted.map(|(_, address)| format!("connections.{}", address.addr)));
+        known.names.extend(check.resources().into_iter().map(|(resource, _)| resource));
+        known.names.extend(check.splitbrain.iter().map(|_| "splitbrain.uptodate".to_owned()));
+        known.names.extend(errd.iter().flat_map(|errd| &errd.procs).map(|proc| proc.resource()));
+        // Their names follow from the interface that has the network of the address (reference 004, 15.10).
+        if self.virtual_addresses().any(|(interface, _)| interface.check) {
+            known.open.insert(Class::Intf);
+        }
+        known
+    }
 }
 
 /// Reads the macros in the order of the file up to `<service>`, so that each counts for the rest of the file only.
@@ -124,11 +194,11 @@ fn define_macro(element: &Element, context: &mut Context) {
 }
 
 /// The reference lets such a module block in WAIT (13.3.3).
-fn warn_flow_without_rfs(heart: &crate::model::Heart, service: &Element, context: &mut Context) {
+fn refuse_flow_without_rfs(heart: &Heart, service: &Element, context: &mut Context) {
     if heart.heartbeats.iter().any(|heartbeat| heartbeat.ident == "flow") {
-        let message = "a heartbeat has ident=\"flow\", but there is no <rfs>: the module would stay in WAIT".to_owned();
+        let message = "ident=\"flow\" is the network of the replication, and there is no <rfs>".to_owned();
         let help = "give the heartbeat another ident, or replicate a directory".to_owned();
-        context.sink.warning(Code::Conflict, service.span(), message, Some(help));
+        context.sink.error(Code::Conflict, service.place_of("heartbeat", "flow"), message, Some(help));
     }
 }
 
@@ -149,7 +219,7 @@ fn check_lan(value: &crate::element::Value, cluster: Option<&Cluster>, context: 
         }
         Some(_) => return,
         None => {
-            let near = crate::suggest::nearest(&value.text, usable());
+            let near = hf_types::nearest(&value.text, usable());
             let help = match near {
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("it has {}", usable().collect::<Vec<_>>().join(", ")),
@@ -159,3 +229,6 @@ fn check_lan(value: &crate::element::Value, cluster: Option<&Cluster>, context: 
     };
     context.sink.error(Code::BadLan, value.span.clone(), message, Some(help));
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,16 @@
 //! A name that stands here with another standing than [`Standing::Served`] is valid in the reference; what isn't here
 //! is unknown.
 
+mod check;
 mod cluster;
 mod form;
 mod module;
 mod page;
 
+pub(crate) use check::{
+    CHECK, CUSTOM, ERRD, FAILOVER, INTF, INTF_TO, IP, IP_TO, MODULE, MODULE_TO, PING, PING_TO, PROC, SPLITBRAIN, TCP,
+    TCP_TO,
+};
 pub(crate) use cluster::{CLUSTER, CLUSTER_LAN, LANS, NODE};
 pub(crate) use form::Form;
 pub(crate) use module::{
@@ -71,16 +76,26 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
+    /// Whether the text inside means something: the rules of `<failover>`.
+    pub(crate) fn holds_text(&self) -> bool {
+        self.tag == FAILOVER.tag
+    }
+
     /// The attribute with this name.
     pub(crate) fn attribute(&self, name: &str) -> Option<&'static Attribute> {
         self.attributes.iter().find(|attribute| attribute.name == name)
     }
 }
 
+/// The tags of userconfig.xml.
+fn of_modules() -> impl Iterator<Item = &'static Spec> {
+    module::TAGS.into_iter().chain(check::TAGS)
+}
+
 /// The tag that a child with this name belongs into, seen from the file that `near` is of.
 pub(crate) fn proper_parent(child: &str, near: &Spec) -> Option<&'static str> {
     let in_cluster = cluster::TAGS.iter().any(|spec| std::ptr::eq(*spec, near));
-    let family: &[&'static Spec] = if in_cluster { &cluster::TAGS } else { &module::TAGS };
+    let family: Vec<&'static Spec> = if in_cluster { cluster::TAGS.into() } else { of_modules().collect() };
     family.iter().find(|spec| spec.children.iter().any(|(name, _)| *name == child)).map(|spec| spec.tag)
 }
 
@@ -89,7 +104,7 @@ mod tests {
     use super::*;
 
     fn all() -> impl Iterator<Item = &'static Spec> {
-        cluster::TAGS.into_iter().chain(module::TAGS)
+        cluster::TAGS.into_iter().chain(of_modules())
     }
 
     #[test]

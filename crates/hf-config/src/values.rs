@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::diagnostic::Code;
 use crate::element::{Element, Value};
 use crate::spec::Form;
-use crate::suggest::nearest;
+use hf_types::nearest;
 
 /// The unit of a duration that is written as a bare number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,11 +131,27 @@ impl Element<'_> {
         self.word(name, meanings, default.unwrap_or_default(), context)
     }
 
-    fn word<T: Copy>(&self, name: &str, meanings: &[(&str, T)], default: T, context: &mut Context) -> T {
+    /// One of the table's words that `meanings` explains; an attribute without a default has to be there.
+    pub(crate) fn one_of<T: Copy + Default>(&self, name: &str, meanings: &[(&str, T)], context: &mut Context) -> T {
+        let Some(Form::Words { words, default }) = self.form(name) else {
+            debug_assert!(false, "{name} has no words");
+            return T::default();
+        };
+        if default.is_none() && self.require(name, context).is_none() {
+            return T::default();
+        }
+        let possible: Vec<(&str, T)> = meanings.iter().filter(|(word, _)| words.contains(word)).copied().collect();
+        debug_assert_eq!(possible.len(), words.len(), "words of {name}");
+        let fallback = possible.iter().find(|(word, _)| Some(*word) == default).map(|(_, meaning)| *meaning);
+        self.word(name, &possible, fallback.unwrap_or_default(), context)
+    }
+
+    /// One of these words. Blanks around it are let pass: pages that one copies from have them.
+    pub(crate) fn word<T: Copy>(&self, name: &str, meanings: &[(&str, T)], default: T, context: &mut Context) -> T {
         let Some(value) = self.get(name) else {
             return default;
         };
-        match meanings.iter().find(|(word, _)| *word == value.text) {
+        match meanings.iter().find(|(word, _)| *word == value.text.trim()) {
             Some((_, meaning)) => *meaning,
             None => {
                 report_choice(name, value, meanings.iter().map(|(word, _)| *word), context);

@@ -14,6 +14,7 @@ mod record;
 mod resource;
 mod script;
 mod state;
+mod suggest;
 mod sync;
 mod time;
 
@@ -27,5 +28,6 @@ pub use record::{CopyState, Record, Standing, UpToDate};
 pub use resource::{Assignment, History, Resource, ResourceValue, VALUE_MAX};
 pub use script::{Hang, Script, ScriptOutcome};
 pub use state::{Colour, ModuleState};
+pub use suggest::nearest;
 pub use sync::SyncWish;
 pub use time::Instant;

@@ -102,8 +102,24 @@ impl Exclusions {
     }
 }
 
-/// A POSIX extended regular expression for whole paths.
-fn compile(posix: &str) -> Result<Regex, String> {
+/// A POSIX extended regular expression for whole texts: a command's name, a command line.
+#[derive(Clone, Debug)]
+pub struct Pattern(Regex);
+
+impl Pattern {
+    /// Reads it. No validated configuration has one that is refused; the error says why.
+    pub fn new(posix: &str) -> Result<Pattern, String> {
+        compile(posix).map(Pattern)
+    }
+
+    /// Whether the whole text matches.
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+}
+
+/// A POSIX extended regular expression for a whole text.
+pub(super) fn compile(posix: &str) -> Result<Regex, String> {
     if posix.is_empty() || posix.len() > MAX_PATTERN {
         return Err(format!("1 to {MAX_PATTERN} bytes"));
     }

@@ -1,5 +1,6 @@
 //! `<service>` (reference 004, 13.2).
 
+use crate::check_model::Reaction;
 use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::diagnostic::Code;
@@ -19,6 +20,7 @@ pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut C
         max_loop: service.count("maxloop", context),
         loop_interval_ms: service.duration("loop_interval", context),
         automatic_reboot: service.switch("automatic_reboot", context),
+        reaction: service.choice("reaction", &[("normal", Reaction::Normal), ("fast", Reaction::Fast)], context),
     })
 }
 

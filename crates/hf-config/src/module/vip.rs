@@ -58,13 +58,17 @@ fn interface(element: &Element, cluster: Option<&Cluster>, found: &mut Found, co
 
 fn interface_name(element: &Element, context: &mut Context) -> Option<String> {
     let value = element.get("name")?;
-    let good = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
-    if value.text.is_empty() || value.text.len() > MAX_INTERFACE_NAME || !value.text.chars().all(good) {
+    if !is_interface_name(&value.text) {
         let message = format!("name=\"{}\" can't be a network interface", value.text);
         let help = format!("such as eth0 or bond0, at most {MAX_INTERFACE_NAME} characters");
         context.sink.error(Code::BadValue, value.span.clone(), message, Some(help));
     }
     Some(value.text.clone())
+}
+
+pub(super) fn is_interface_name(text: &str) -> bool {
+    let good = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
+    (1..=MAX_INTERFACE_NAME).contains(&text.len()) && text.chars().all(good)
 }
 
 fn addresses(

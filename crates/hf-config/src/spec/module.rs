@@ -66,6 +66,7 @@ pub(crate) static SERVICE: Spec = Spec {
             Later("the module is stopped and started, and the machine isn't rebooted"),
         )
         .dynamic(),
+        Attribute::served("reaction", Form::words(&["normal", "fast"], "normal")),
     ],
     children: &[
         ("heart", Served),
@@ -75,7 +76,7 @@ pub(crate) static SERVICE: Spec = Spec {
         ("vhost", Served),
         ("farm", NotYet("farm modules")),
         ("errd", NotYet("watching over the application's processes")),
-        ("check", NotYet("checkers")),
+        ("check", Served),
         ("failover", NotYet("failover rules")),
     ],
 };

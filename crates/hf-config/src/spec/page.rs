@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Attribute, Spec, Standing, cluster, module};
+use super::{Attribute, Spec, Standing, check, cluster, of_modules};
 
 const HEAD: &str = "\
 # Tags and attributes of cluster.xml and userconfig.xml
@@ -32,7 +32,10 @@ fn row(attribute: &Attribute) -> String {
 }
 
 fn section(spec: &Spec) -> String {
-    let mut text = format!("\n### `<{}>`\n", spec.tag);
+    let mut text = match check::home_of(spec) {
+        Some(home) => format!("\n### `<{}>` in `<{home}>`\n", spec.tag),
+        None => format!("\n### `<{}>`\n", spec.tag),
+    };
     if !spec.children.is_empty() {
         let inside: Vec<String> = spec
             .children
@@ -54,7 +57,7 @@ fn section(spec: &Spec) -> String {
 
 /// The page of all tags and attributes, with form, default and standing (Markdown).
 pub fn reference_page() -> String {
-    let sections = |specs: &[&Spec]| specs.iter().map(|spec| section(spec)).collect::<String>();
-    let (cluster, module) = (sections(&cluster::TAGS), sections(&module::TAGS));
+    let cluster = cluster::TAGS.into_iter().map(section).collect::<String>();
+    let module = of_modules().map(section).collect::<String>();
     format!("{HEAD}\n## cluster.xml\n{cluster}\n## userconfig.xml\n{module}")
 }

@@ -53,6 +53,7 @@ pub fn load(paths: &Paths, module_name: &ModuleName, node: Option<NodeName>) -> 
     let applied = module::load(paths, module_name, &member.cluster)?;
     let mut heart = HeartConfig::from_config(&applied.config, &member.cluster, &member.me)
         .map_err(|error| LoadError::Config(error.to_string()))?;
+    heart.encrypted &= !member.insecure;
     let bin = paths.user_bin(module_name);
     // A broken link or an unreadable file is there: running it says what is wrong with it.
     heart.scripts.retain(|script| bin.join(script.as_str()).symlink_metadata().is_ok());

@@ -99,6 +99,8 @@ pub enum EngineEvent {
     },
     /// What travels, when it has changed.
     Traffic(Traffic),
+    /// Whether the replicated directories answer, first and when it has changed.
+    Responding(bool),
     /// The other copy confirmed as durable everything up to `seq` (at least once a second while there is something).
     Watermark {
         seq: Seq,

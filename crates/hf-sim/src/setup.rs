@@ -96,6 +96,7 @@ impl Setup {
             me_first: node == 0,
             lanes: self.lans.iter().map(|lan| self.lane(lan)).collect(),
             replicates: true,
+            encrypted: true,
             failover: self.failover,
             defaultprim: self.defaultprim.map(|n| self.names[n].clone()),
             lastprim: self.lastprim && self.defaultprim.is_none(),

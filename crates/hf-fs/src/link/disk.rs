@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use hf_replica::engine::EngineEvent;
 use rustix::fs::{Mode, OFlags};
 
 use super::Link;
@@ -60,17 +61,20 @@ impl Link {
         }
     }
 
-    /// Reports a disk that hangs, once.
-    pub(super) fn watch_disk(&self, told: &mut bool) {
+    /// Reports a disk that hangs, once, and first that it doesn't. `told`: what was said last, whether it hangs.
+    pub(super) fn watch_disk(&self, told: &mut Option<bool>) {
         let longest = self.dirs.iter().map(|dir| dir.backing.calls().longest()).max().unwrap_or_default();
         let hangs = longest >= self.options.disk.time;
-        if hangs && !*told {
+        if *told != Some(hangs) {
+            self.report(EngineEvent::Responding(!hangs));
+        }
+        if hangs && *told != Some(true) {
             let seconds = longest.as_secs();
             let error = io::Error::new(io::ErrorKind::TimedOut, format!("no answer for {seconds} s (checktime)"));
             self.local_fault("waiting for the disk", &error);
             self.statistics.hung.fetch_add(1, Ordering::Relaxed);
         }
-        *told = hangs;
+        *told = Some(hangs);
     }
 }
 

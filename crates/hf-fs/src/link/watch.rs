@@ -43,7 +43,7 @@ impl Link {
     pub(super) fn watch_loop(self: &Arc<Link>) {
         let mut beat_ms = 0;
         let mut reported_ms = None;
-        let mut hung = false;
+        let mut hung = None;
         let mut meter = Meter::new(self);
         let silence_ms = self.options.silence.as_millis() as u64;
         while !self.is_over() {

@@ -34,6 +34,7 @@ impl HeartConfig {
             me_first,
             lanes: lanes(config)?,
             replicates: config.rfs.is_some(),
+            encrypted: config.rfs.as_ref().is_some_and(|rfs| rfs.encryption),
             failover: config.service.failover,
             defaultprim,
             lastprim: config.service.default_prim == DefaultPrim::LastPrim,

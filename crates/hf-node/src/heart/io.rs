@@ -20,6 +20,8 @@ pub struct HeartConfig {
     pub lanes: Vec<Lane>,
     /// `<rfs>` is there.
     pub replicates: bool,
+    /// What is replicated is encrypted on the network.
+    pub encrypted: bool,
     /// `failover="on"`.
     pub failover: bool,
     /// The node of `defaultprim`, if it names one; none for `alone` and `lastprim`.

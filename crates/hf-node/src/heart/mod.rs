@@ -16,6 +16,7 @@ mod peer;
 mod primary;
 mod resources;
 mod rfs;
+mod rfs_resources;
 mod scripts;
 mod secondary;
 mod steps;

@@ -4,8 +4,8 @@ use hf_module::mirror::{Goal, Plan, Step};
 use hf_replica::grant::Grant;
 use hf_replica::summary;
 use hf_types::{
-    Command, CopyState, Epoch, Event, GenerationId, GrantReason, Incarnation, Instant, ModuleState, Record,
-    ResourceValue, RfsFault, SyncWish,
+    Command, CopyState, Epoch, Event, GenerationId, GrantReason, Incarnation, Instant, ModuleState, Record, RfsFault,
+    SyncWish,
 };
 use hf_wire::bus::{HeartToRfs, RfsRole, RfsToHeart, SyncEvent};
 use serde::Serialize;
@@ -173,10 +173,10 @@ impl HeartActor {
 
     /// guide P11: a disk that failed is not asked again.
     fn on_disk_fault(&mut self, why: String, out: &mut Out) {
-        self.set_resource("rfs.disk", ResourceValue::Down, "rfs", true, out);
         self.why = Some(format!("local disk error: {why}"));
         self.fail_step(Step::Outdate);
         self.rfs.disk_failed = true;
+        self.publish_disk(out);
         if matches!(self.goal(), Some(Goal::Stopped | Goal::Restarted)) || self.next_plan.is_some() {
             return;
         }
@@ -346,22 +346,5 @@ impl HeartActor {
             generation: grant.generation,
             why: grant.why,
         }));
-    }
-
-    pub(super) fn publish_rfs(&mut self, out: &mut Out) {
-        let up_to_date = self.rfs.copy.as_ref().map(|copy| copy.up_to_date && copy.consistent);
-        let value = match up_to_date {
-            None => ResourceValue::Init,
-            Some(true) => ResourceValue::Up,
-            Some(false) => ResourceValue::Down,
-        };
-        self.set_resource("rfs.uptodate", value, "rfs", false, out);
-        let degraded = self.state() == ModuleState::Alone;
-        let value = if degraded { ResourceValue::Up } else { ResourceValue::Down };
-        self.set_resource("rfs.degraded", value, "rfs", false, out);
-        if let Some(copy) = &self.rfs.copy {
-            let text = ResourceValue::Text(copy.generation.to_string());
-            self.set_resource("rfs.generation", text, "rfs", false, out);
-        }
     }
 }

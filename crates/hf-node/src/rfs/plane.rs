@@ -39,6 +39,7 @@ impl RfsActor {
             EngineEvent::SyncSent { .. } => {}
             EngineEvent::SyncFailed { why } => self.on_sync_failed(now, why, out),
             EngineEvent::Traffic(traffic) => tell_traffic(&traffic, out),
+            EngineEvent::Responding(answers) => tell_responding(answers, out),
             EngineEvent::Watermark { seq } => self.peer_seq = seq,
             EngineEvent::CopyKept { generation, files } => self.on_kept(generation, files, out),
             EngineEvent::CopyNotKept { why, .. } => self.on_not_kept(now, why, out),
@@ -320,6 +321,14 @@ impl RfsActor {
             _ => self.listen_again(out),
         }
     }
+}
+
+/// Reference 004, 3.7: the local file server replies.
+fn tell_responding(answers: bool, out: &mut Out) {
+    let value = if answers { ResourceValue::Up } else { ResourceValue::Down };
+    // The name is a good one.
+    let named = "rfs.responding".parse().ok().map(|name| (name, value));
+    to_heart(out, RfsToHeart::Resources { values: named.into_iter().collect() });
 }
 
 /// Reference 004, 13.6.4.7.

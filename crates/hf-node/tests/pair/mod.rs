@@ -99,6 +99,7 @@ pub fn config(node: usize, timeout_ms: u64) -> HeartConfig {
         me_first: node == 0,
         lanes: vec![lane("default"), lane("flow")],
         replicates: true,
+        encrypted: true,
         failover: true,
         defaultprim: None,
         lastprim: false,

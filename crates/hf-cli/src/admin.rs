@@ -21,19 +21,33 @@ const DOT_EVERY: Duration = Duration::from_millis(500);
 
 /// Sends a request and gives the replies that carry something. What the daemon says on the way is printed.
 pub(crate) async fn ask(request: Request, output: Output) -> Result<Vec<Reply>, CliError> {
+    let mut replies = Vec::new();
+    follow(request, output, |reply| {
+        replies.push(reply);
+        Ok(())
+    })
+    .await?;
+    Ok(replies)
+}
+
+/// The same for replies that are shown as they come.
+pub(crate) async fn follow(
+    request: Request,
+    output: Output,
+    mut take: impl FnMut(Reply) -> Result<(), CliError>,
+) -> Result<(), CliError> {
     let paths = Paths::from_environment();
     let heart = module_of(&request).map(|module| paths.heart_socket(module));
     let mut connection = patiently_connect(&paths.admin_socket(), heart.as_deref()).await?;
     connection.send(&request).await?;
-    let mut replies = Vec::new();
     loop {
         match connection.receive::<Reply>().await? {
             None => return Err(CliError::Unanswered),
-            Some(Reply::Done) => return Ok(replies),
+            Some(Reply::Done) => return Ok(()),
             Some(Reply::Error { message, hint, exit_code }) => return Err(refused(message, hint, exit_code)),
             Some(Reply::Progress { text }) => print::progress(&text),
             Some(Reply::Diagnostics { text, json }) => show_diagnostics(&text, &json, output)?,
-            Some(reply) => replies.push(reply),
+            Some(reply) => take(reply)?,
         }
     }
 }

@@ -9,4 +9,5 @@ pub const EXIT_CODES: &[(&str, &str, &str)] = &[
     ("`state -lq`", "3", "PRIM"),
     ("`state -lq`", "4", "SECOND"),
     ("`state -lq`", "255", "this node can't say: no daemon, no such module here"),
+    ("`rfsverify`", "3", "the verification ended, and the copies differ"),
 ];

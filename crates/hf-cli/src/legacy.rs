@@ -16,7 +16,6 @@ const NOT_YET: &[&str] = &[
     "kill",
     "resource",
     "rfssync",
-    "rfsverify",
     "safeagent",
     "snapshot",
     "update",

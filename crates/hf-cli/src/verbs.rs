@@ -13,6 +13,7 @@ mod logsave;
 mod manual;
 mod message;
 mod module;
+mod rfs;
 mod set;
 mod shutdown;
 mod state;
@@ -52,6 +53,8 @@ pub(crate) enum Verb {
     State(state::State),
     Set(set::Set),
     Sync(sync::Sync),
+    Rfsverify(rfs::Rfsverify),
+    Rfsdiff(rfs::Rfsdiff),
     Log(log::Log),
     Logview(logsave::Logview),
     Logsave(logsave::Logsave),
@@ -84,6 +87,8 @@ pub(crate) async fn run(verb: Verb, output: Output) -> Result<ExitCode, CliError
         Verb::Waitstart(verb) => waitstart::start(verb, output).await,
         Verb::Waitstop(verb) => waitstart::stop(verb, output).await,
         Verb::Sync(verb) => sync::run(verb, output).await,
+        Verb::Rfsverify(verb) => rfs::verify(verb, output).await,
+        Verb::Rfsdiff(verb) => rfs::diff(verb, output).await,
         Verb::State(verb) => state::run(verb, output).await,
         Verb::Log(verb) => log::run(verb, output).await,
         Verb::Logview(verb) => logsave::view(verb, output).await,

@@ -4,6 +4,7 @@ mod cluster_orders;
 mod logs;
 mod modules;
 mod record;
+mod rfs;
 mod scripts;
 mod support;
 
@@ -85,7 +86,10 @@ async fn answer(
     request: Request,
 ) -> Result<(), BusError> {
     let record = Record::begin(&request, client, &admin.store);
-    let result = admin.perform(request).await;
+    let result = match request {
+        Request::Rfs { module, order } => admin.ask_rfs(&module, order, connection).await?,
+        request => admin.perform(request).await,
+    };
     if let Some(record) = record {
         record.end(&result, &admin.store);
     }
@@ -205,6 +209,8 @@ impl Admin {
             Request::Print { module, level, by, text } => self.print(&module, level, by, text),
             Request::Commands { last } => self.commands(last).await,
             Request::ResourceHistory { module, name, last } => self.resource_history(module, name, last).await,
+            // Its replies come one by one: see above.
+            Request::Rfs { .. } => Ok(Vec::new()),
             Request::Dump { module } => self.dump(module).await,
             Request::Clean { module, what } => self.clean(module, what).await,
         }
@@ -331,6 +337,7 @@ fn about(request: &Request) -> Option<&ModuleName> {
         | Request::Print { module, .. }
         | Request::ResourceHistory { module, .. }
         | Request::Dump { module }
+        | Request::Rfs { module, .. }
         | Request::Clean { module, .. }
         | Request::Waitstart { module }
         | Request::Waitstate { module, .. } => Some(module),

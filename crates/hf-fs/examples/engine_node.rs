@@ -65,6 +65,7 @@ fn run(dir: &Path, own: &str, peer: &str, first: bool, async_second: bool) -> Re
         send_timeout: Duration::from_secs(30),
         lock_timeout: Duration::from_secs(100),
         silence: Duration::from_secs(5),
+        readers: 3,
         bandwidth_kb_s: None,
         disk: Default::default(),
         identity: std::process::id().into(),

@@ -137,6 +137,11 @@ impl Paths {
         self.module_run(module).join("heart.sock")
     }
 
+    /// Where the module's rfs takes what isn't about its state: `rfsverify`, `rfsdiff`.
+    pub fn rfs_socket(&self, module: &ModuleName) -> PathBuf {
+        self.module_run(module).join("rfs.sock")
+    }
+
     /// `heart`, `rfs` or `keeper`.
     pub fn pid_file(&self, module: &ModuleName, process: &str) -> PathBuf {
         self.module_run(module).join(format!("{process}.pid"))

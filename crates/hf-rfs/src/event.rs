@@ -10,6 +10,8 @@ pub enum Event {
     Heart(HeartToRfs),
     HeartDown,
     Engine(EngineEvent),
+    /// For the module's log.
+    Log(hf_types::Event),
 }
 
 /// Where events are sent to.

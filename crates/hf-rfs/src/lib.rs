@@ -8,8 +8,10 @@ mod event;
 mod fence;
 mod heart;
 mod load;
+mod orders;
 mod places;
 mod run;
 mod shell;
 
+pub use authenticate::ByClusterKey;
 pub use run::{RfsArgs, run};

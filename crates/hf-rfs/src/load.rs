@@ -77,6 +77,7 @@ fn engine(
             time: Duration::from_millis(rfs.check_timeout_ms),
             interval: Duration::from_millis(rfs.check_interval_ms),
         },
+        readers: rfs.reintegration_threads,
         bandwidth_kb_s: rfs.reintegration_bandwidth_kb_s,
         identity: random::number(),
         boot_id: clock::boot_id(),

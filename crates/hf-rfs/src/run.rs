@@ -4,6 +4,7 @@ use crate::event::Event;
 use crate::fence::Fence;
 use crate::heart::keep_connected;
 use crate::load::{LoadError, Loaded, load};
+use crate::orders::{self, Orders};
 use crate::shell::Shell;
 use hf_exec::{PidFile, PidFileError};
 use hf_fs::engine::{Engine, EngineError};
@@ -71,7 +72,12 @@ async fn live(module: &ModuleName) -> Result<(), StartError> {
     let (sender, events) = mpsc::unbounded_channel();
     let to_loop = sender.clone();
     // The loop only goes away with the whole process.
+    let dirs = engine.directories.iter().map(|dir| dir.dir.clone()).collect();
     let engine = Engine::start(engine, Arc::new(move |event| drop(to_loop.send(Event::Engine(event)))))?;
+    let listener = orders::listen(&paths.rfs_socket(module))
+        .map_err(|source| StartError::Io { what: "listen for commands", source })?;
+    let orders = Orders { linked: engine.linked(), dirs, module: module.clone(), events: sender.clone() };
+    tokio::spawn(orders::serve(listener, Arc::new(orders)));
     tokio::spawn(keep_connected(paths.heart_socket(module), sender));
     let incarnation = Incarnation(random::number());
     let inputs = VecDeque::from([RfsInput::Started { incarnation }]);

@@ -97,6 +97,7 @@ impl Shell {
                 self.inputs.push_back(RfsInput::HeartGone);
             }
             Event::Engine(event) => self.inputs.push_back(RfsInput::Engine(event)),
+            Event::Log(event) => self.log.write(&event),
         }
     }
 

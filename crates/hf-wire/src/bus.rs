@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::bus_admin::{CleanWhat, ConfigStamp, ModuleEntry, ModuleInfo, Port};
 pub use crate::bus_cluster::{ClusterKeySource, ClusterModule, ClusterOrder};
+pub use crate::check::{Changed, CheckReport, RfsOrder};
 
 /// Version of the bus; 1: the first.
 pub const VERSION: u16 = 1;
@@ -130,6 +131,11 @@ pub enum Request {
         by: String,
         text: String,
     },
+    /// `rfsverify`, `rfsdiff`: passed on to the module's rfs, whose replies come one by one.
+    Rfs {
+        module: ModuleName,
+        order: RfsOrder,
+    },
     /// `cmdlog`: the last `last` lines of the commands log.
     Commands {
         last: u32,
@@ -213,6 +219,10 @@ pub enum Reply {
     Saved {
         path: String,
     },
+    /// `rfsverify`; paths are whole ones.
+    Check(CheckReport),
+    /// `rfsdiff`.
+    Changed(Changed),
     Confinfo {
         nodes: Vec<NodeConfinfo>,
     },

@@ -12,7 +12,8 @@
 //! Nothing from the wire is trusted: [`Header::decode`] bounds the length before anything is read, [`Body::decode`] checks every
 //! length, and names are one component without `/` and NUL, never `.` or `..`.
 //!
-//! Versions: 1: the first.
+//! Versions: 1: the first. The kinds of a verification came later: an end that doesn't know them drops the link when one is asked
+//! for, and nothing is lost.
 
 mod body;
 mod codec;

@@ -5,7 +5,7 @@ use crate::credentials::Client;
 use hf_host::clock::wall_us;
 use hf_store::Store;
 use hf_types::{CommandLine, ModuleName};
-use hf_wire::bus::{ClusterOrder, Reply, Request};
+use hf_wire::bus::{ClusterOrder, Reply, Request, RfsOrder};
 
 /// A command that is under way.
 pub(super) struct Record {
@@ -73,6 +73,8 @@ fn words(request: &Request) -> Option<(Option<&ModuleName>, String)> {
             (module.as_ref(), format!("boot {}", if *on { "on" } else { "off" }))
         }
         Request::Dump { module } => (Some(module), "dump".to_owned()),
+        Request::Rfs { module, order: RfsOrder::Verify } => (Some(module), "rfsverify".to_owned()),
+        Request::Rfs { module, order: RfsOrder::Diff } => (Some(module), "rfsdiff".to_owned()),
         Request::Clean { module, what } => (Some(module), format!("clean {what}")),
         Request::Boot { set: None, .. }
         | Request::ClusterConfinfo

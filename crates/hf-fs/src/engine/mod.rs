@@ -73,7 +73,9 @@ pub struct EngineConfig {
     /// After so long without a sign of life a connection is given up.
     pub silence: Duration,
     pub disk: DiskCheck,
-    /// `reiallowedbw`, in KiB a second.
+    /// `nbrei`: how many threads read and digest for a comparison.
+    pub readers: u32,
+    /// `reiallowedbw`, in KB (1000 bytes) a second.
     pub bandwidth_kb_s: Option<u64>,
     /// Random: goes into records that are made now.
     pub identity: u64,
@@ -96,6 +98,17 @@ pub struct Engine {
     records: Option<mpsc::Sender<(u64, Vec<Record>)>>,
     work: Option<mpsc::Sender<Work>>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// The engine's link for those who only look.
+#[derive(Clone)]
+pub struct Linked(Arc<Inner>);
+
+impl Linked {
+    /// None while the directories are not open.
+    pub fn link(&self) -> Option<Arc<Link>> {
+        self.0.link()
+    }
 }
 
 enum Work {
@@ -185,6 +198,11 @@ impl Engine {
     /// The link, while the directories are open.
     pub fn link(&self) -> Option<Arc<Link>> {
         self.inner.link()
+    }
+
+    /// The same for who isn't the loop.
+    pub fn linked(&self) -> Linked {
+        Linked(self.inner.clone())
     }
 
     fn later(&self, work: Work) {
@@ -329,7 +347,7 @@ impl Inner {
             self.end_walk(walk);
         }
         let Some(link) = self.link() else { return };
-        let options = SyncOptions { bandwidth: self.config.bandwidth_kb_s.map(|kb| kb * 1024) };
+        let options = SyncOptions { bandwidth: self.config.bandwidth_kb_s.map(|kb| kb * 1000) };
         match random().and_then(|stream| sync::start(&link, stream, options)) {
             Ok(thread) => *walk = Some(thread),
             Err(error) => self.report(EngineEvent::SyncFailed { why: error.to_string() }),
@@ -382,6 +400,8 @@ impl Inner {
             silence: config.silence.min(config.send_timeout),
             accepted_durable: ACCEPTED,
             disk: config.disk,
+            readers: config.readers,
+            check_bandwidth: config.bandwidth_kb_s.map(|kb| kb * 1000),
         };
         let link = Link::start(options, ring, backings, config.authenticate.clone(), self.events.clone())
             .map_err(|error| format!("the replication link can't be started: {error}"))?;

@@ -182,11 +182,15 @@ impl Front {
     /// Tells the secondary the time of the last modification, if writes changed it since it was told. (Each write alone would cost
     /// a system call on both sides.)
     fn tell_times(&self, admission: &Admission<'_>, id: FileId) -> io::Result<Result<(), Refusal>> {
-        if self.backing.table().clear_flags(id, TIMES) == 0 || self.backing.is_held(id) {
+        if self.backing.table().flags(id) & TIMES == 0 || self.backing.is_held(id) {
             return Ok(Ok(()));
         }
         let node = self.backing.node(id)?;
+        // Told under this lock: who holds it and finds nothing to be told (a verification) can compare the time.
         let _file = self.pipeline.order().file(id);
+        if self.backing.table().clear_flags(id, TIMES) == 0 {
+            return Ok(Ok(()));
+        }
         let mtime = Some(self.backing.mtime(id)?);
         let op = Op::SetAttr { id, owner: None, mode: None, atime: None, mtime };
         let told = self.pipeline.append(admission, &op, None);

@@ -248,6 +248,7 @@ impl Link {
         let why = self.receive(&stream, bytes);
         self.out.close();
         self.replies.hang_up();
+        self.end_checks();
         if self.bound.is_syncing() {
             self.bound.close();
             self.out.restart(&self.ring, 0);

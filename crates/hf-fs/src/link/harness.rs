@@ -126,6 +126,8 @@ pub fn options(local: SocketAddr, peer: SocketAddr, async_second: bool) -> LinkO
         silence: Duration::from_secs(5),
         accepted_durable: Duration::from_millis(50),
         disk: Default::default(),
+        readers: 3,
+        check_bandwidth: None,
     }
 }
 

@@ -43,7 +43,7 @@ use hf_wire::frame::Body;
 
 use crate::backing::Backing;
 use crate::pipeline::{Completion, Gate, GateState, Op, Order};
-use crate::sync::{Bound, Replies};
+use crate::sync::{Bound, Checks, Pool, Replies};
 use acks::{Acks, Mode};
 use out::Out;
 use ring::{Full, Ring};
@@ -71,6 +71,10 @@ pub struct LinkOptions {
     pub accepted_durable: Duration,
     /// How this node's disk is looked after.
     pub disk: DiskCheck,
+    /// `nbrei`: how many threads read and digest for a comparison, at least one.
+    pub readers: u32,
+    /// How many bytes a second a verification reads at most; none: as fast as it goes.
+    pub check_bandwidth: Option<u64>,
 }
 
 /// Takes what the core is to know; called from many threads, must not block.
@@ -147,6 +151,8 @@ pub struct Link {
     pub dirs: Vec<Directory>,
     pub bound: Bound,
     pub replies: Replies,
+    pub checks: Checks,
+    pub(crate) pool: Pool,
     pub statistics: Statistics,
     events: Events,
     auth: Arc<dyn Authenticate>,
@@ -193,6 +199,8 @@ impl Link {
         let link = Arc::new(Link {
             bound: Bound::new(dirs.len()),
             replies: Replies::default(),
+            checks: Checks::default(),
+            pool: Pool::default(),
             options,
             ring,
             out: Out::default(),
@@ -230,6 +238,9 @@ impl Link {
         link.spawn("hf-sync", Link::barrier_loop)?;
         link.spawn("hf-durable", Link::durable_loop)?;
         link.spawn("hf-digest", Link::digest_loop)?;
+        for _ in 0..link.options.readers.max(1) {
+            link.spawn("hf-read", Link::read_loop)?;
+        }
         link.spawn("hf-probe", Link::probe_loop)?;
         Ok(link)
     }

@@ -14,7 +14,7 @@ use super::sealed::Incoming as Bytes;
 use super::{Link, again};
 use crate::backing::apply::ApplyError;
 use crate::pipeline::{FileId, Op};
-use crate::sync::{DigestJob, Mirror};
+use crate::sync::{Comparison, DigestJob, Mirror};
 
 /// Room for what comes in one go.
 const BUFFER: usize = 4 << 20;
@@ -24,6 +24,7 @@ const LAZY_BYTES: usize = 1 << 20;
 /// What is known on one connection.
 struct Incoming {
     mirror: Option<Mirror>,
+    comparison: Comparison,
     /// The stream broke here: nothing of it is applied until another begins.
     broken: bool,
     /// The first operation after a process of ours died may have been executed already.
@@ -43,6 +44,7 @@ impl Link {
         let (started, applied) = (counters.started.load(Ordering::SeqCst), counters.applied.load(Ordering::SeqCst));
         let mut incoming = Incoming {
             mirror: None,
+            comparison: Comparison::default(),
             broken: counters.applied_stream.load(Ordering::SeqCst) == 0,
             maybe_done: if started == applied + 1 { started } else { 0 },
             unacknowledged: 0,
@@ -76,7 +78,7 @@ impl Link {
     }
 
     /// Handles all whole frames; says how many bytes they were.
-    fn take_frames(&self, incoming: &mut Incoming, bytes: &[u8]) -> Result<usize, String> {
+    fn take_frames(self: &Arc<Link>, incoming: &mut Incoming, bytes: &[u8]) -> Result<usize, String> {
         let mut used = 0;
         let _applying = super::lock(&self.applying);
         while let Some(header) = Header::decode(&bytes[used..]).map_err(|error| error.to_string())? {
@@ -108,13 +110,14 @@ impl Link {
         self.out.acknowledge(&self.ring);
     }
 
-    fn take_direct(&self, incoming: &mut Incoming, body: &Body<'_>) -> Result<(), String> {
+    fn take_direct(self: &Arc<Link>, incoming: &mut Incoming, body: &Body<'_>) -> Result<(), String> {
         match *body {
             Body::Ack(ack) => self.take_ack(ack),
             Body::Heartbeat => incoming.urgent = true,
             Body::Control { json } => self.take_control(json)?,
             Body::Digests { id, first, digests } => self.replies.put(id, first, digests),
             Body::Fault { seq, errno, text } => self.take_fault(seq, errno, text),
+            Body::Check { json } => self.take_check(json)?,
             _ => return Err("a second hello".into()),
         }
         Ok(())
@@ -276,22 +279,32 @@ impl Link {
 
     fn apply_sync(&self, incoming: &mut Incoming, place: Place, body: &Body<'_>) -> Result<(), ApplyError> {
         let fail = |source| ApplyError { operation: "synchronisation", id: FileId(0), source };
+        let backing = &self.dirs[usize::from(place.dir)].backing;
+        match *body {
+            // Also of a verification.
+            Body::AskDigests { id, first, count } => {
+                if let Some(queue) = &*super::lock(&self.digests) {
+                    // Fails only when the link stops.
+                    let _ = queue.send(DigestJob::begin(self, place.dir, id, first, count));
+                }
+                return Ok(());
+            }
+            Body::CheckList { .. } | Body::CheckMeta { .. } | Body::CheckZone { .. } | Body::CheckMark => {
+                incoming.comparison.take(self, backing, place.seq, body);
+                return Ok(());
+            }
+            _ => {}
+        }
         let Some(mirror) = &mut incoming.mirror else {
             return Err(fail(std::io::Error::other("no synchronisation has begun")));
         };
         match *body {
-            Body::AskDigests { id, first, count } => {
-                if let Some(queue) = &*super::lock(&self.digests) {
-                    // Fails only when the link stops.
-                    let _ = queue.send(DigestJob { dir: place.dir, id, first, count });
-                }
-            }
             Body::Synced => {
                 mirror.end(&self.dirs).map_err(fail)?;
                 incoming.mirror = None;
                 self.ring.counters().receiving_sync.store(0, Ordering::SeqCst);
             }
-            _ => mirror.apply(&self.dirs[usize::from(place.dir)].backing, place.dir, body).map_err(fail)?,
+            _ => mirror.apply(backing, place.dir, body).map_err(fail)?,
         }
         Ok(())
     }

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use hf_wire::frame::{Body, DATA_MAX, DIGEST_LEN};
 
+use super::pool::{Pending, Zones};
 use crate::backing::Backing;
 use crate::link::{Link, lock};
 use crate::pipeline::FileId;
+
+const TICK: Duration = Duration::from_millis(200);
 
 /// What the primary asked for.
 pub struct DigestJob {
@@ -17,6 +20,16 @@ pub struct DigestJob {
     pub id: u64,
     pub first: u64,
     pub count: u32,
+    /// They are being computed.
+    pub(super) pending: Pending,
+}
+
+impl DigestJob {
+    /// Begins to compute them; the answer is given in the order of the questions.
+    pub(crate) fn begin(link: &Link, dir: u16, id: u64, first: u64, count: u32) -> DigestJob {
+        let pending = link.pool.ask(Zones { dir, id: FileId(id), first, count: u64::from(count) });
+        DigestJob { dir, id, first, count, pending }
+    }
 }
 
 /// The digest of one zone; `buffer` has the size of a zone.
@@ -28,10 +41,9 @@ pub(super) fn digest(backing: &Backing, id: FileId, zone: u64, buffer: &mut [u8]
 impl Link {
     pub(crate) fn digest_loop(self: &Arc<Link>) {
         let Some(jobs) = lock(&self.digest_jobs).take() else { return };
-        let mut buffer = vec![0; DATA_MAX];
         while !self.is_over() {
-            match jobs.recv_timeout(Duration::from_millis(200)) {
-                Ok(job) => self.answer(&job, &mut buffer),
+            match jobs.recv_timeout(TICK) {
+                Ok(job) => self.answer(&job),
                 Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
                 Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
             }
@@ -39,20 +51,19 @@ impl Link {
     }
 
     /// Fewer digests than asked for: the file is gone here.
-    fn answer(&self, job: &DigestJob, buffer: &mut [u8]) {
-        let mut digests = Vec::with_capacity(job.count as usize * DIGEST_LEN);
-        let Some(dir) = self.dirs.get(usize::from(job.dir)) else { return };
-        for zone in job.first..job.first + u64::from(job.count) {
-            match digest(&dir.backing, FileId(job.id), zone, buffer) {
-                Ok(digest) => digests.extend_from_slice(&digest),
-                Err(error) if error.raw_os_error() == Some(libc::ESTALE) => break,
-                Err(error) => {
-                    self.local_fault("reading for a comparison", &error);
-                    return;
-                }
+    fn answer(&self, job: &DigestJob) {
+        let digested = loop {
+            match job.pending.take(TICK) {
+                Some(digested) => break digested,
+                None if self.is_over() => return,
+                None => {}
             }
+        };
+        if let Some(error) = digested.error.filter(|error| error.raw_os_error() != Some(libc::ESTALE)) {
+            self.local_fault("reading for a comparison", &error);
+            return;
         }
-        self.out.direct(&self.ring, &Body::Digests { id: job.id, first: job.first, digests: &digests });
+        self.out.direct(&self.ring, &Body::Digests { id: job.id, first: job.first, digests: &digested.digests });
     }
 }
 

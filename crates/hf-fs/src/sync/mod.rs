@@ -41,17 +41,28 @@
 //! already costs reading only.
 
 mod bound;
+mod changed;
+mod check;
 mod digest;
 mod keep;
 mod meta;
 mod mirror;
+mod pool;
 mod walk;
 
 pub use bound::{Bound, Plan};
+pub use changed::changed;
+pub use check::{CheckRefused, Checks, Comparison, Report, verify};
 pub use digest::{DigestJob, Replies};
 pub use keep::{KeepError, Kept, keep};
 pub use mirror::Mirror;
+pub use pool::Pool;
 pub use walk::{SyncOptions, start};
+
+/// The file was removed meanwhile.
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ESTALE | libc::ENOENT))
+}
 
 #[cfg(test)]
 mod tests;

@@ -28,7 +28,7 @@ impl Dice {
 }
 
 /// Does what an application might do at random; errors (a name that is there, a directory that is full...) are its own.
-struct Mutator {
+pub(super) struct Mutator {
     hands: Hands,
     dice: Dice,
     dirs: Vec<FileId>,
@@ -36,7 +36,7 @@ struct Mutator {
 }
 
 impl Mutator {
-    fn new(hands: Hands, seed: u64) -> Mutator {
+    pub(super) fn new(hands: Hands, seed: u64) -> Mutator {
         Mutator { hands, dice: Dice(seed | 1), dirs: vec![FileId::ROOT], files: Vec::new() }
     }
 
@@ -55,7 +55,7 @@ impl Mutator {
         format!("n{}", self.dice.roll(12))
     }
 
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         let (dir, file, name) = (self.dir(), self.file(), self.name());
         let hands = self.hands.clone();
         let attrs = Attrs {

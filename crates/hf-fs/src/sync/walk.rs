@@ -9,8 +9,8 @@ use hf_replica::engine::{EngineEvent, SyncCount};
 use hf_types::Seq;
 use hf_wire::frame::{Body, DATA_MAX, DIGEST_LEN, Entries, Entry, PAYLOAD_MAX, push_entry};
 
-use super::digest::digest;
-use super::meta;
+use super::pool::{Pending, Zones};
+use super::{is_gone, meta};
 use crate::backing::{Backing, Name};
 use crate::link::Link;
 use crate::pipeline::FileId;
@@ -77,6 +77,7 @@ struct Asked {
     first: u64,
     count: u64,
     last: bool,
+    ours: Pending,
 }
 
 struct Walk<'a> {
@@ -233,7 +234,8 @@ impl Walk<'_> {
                 self.take_answer(dir)?;
             }
             self.append(dir, &Body::AskDigests { id: id.0, first, count: count as u32 })?;
-            self.asked.push_back(Asked { id, first, count, last: first + count == zones });
+            let ours = self.link.pool.ask(Zones { dir, id, first, count });
+            self.asked.push_back(Asked { id, first, count, last: first + count == zones, ours });
             self.awaited += count;
         }
         Ok(())
@@ -279,20 +281,26 @@ impl Walk<'_> {
                 Some(_) => Err(SyncError::Lost(id)),
             };
         }
-        for (zone, theirs) in (asked.first..).zip(digests.chunks(DIGEST_LEN)) {
-            let mut buffer = std::mem::take(&mut self.buffer);
-            let ours = digest(self.backing(dir), asked.id, zone, &mut buffer);
-            self.buffer = buffer;
-            match ours {
-                Ok(ours) if ours == theirs => {}
-                Ok(_) => self.copy(dir, asked.id, zone)?,
-                Err(error) if is_gone(&error) => return Ok(()),
-                Err(error) => return Err(at("reading a file")(error)),
+        let ours = loop {
+            match asked.ours.take(PROGRESS) {
+                Some(ours) => break ours,
+                None => self.check()?,
+            }
+        };
+        let both = ours.digests.chunks(DIGEST_LEN).zip(digests.chunks(DIGEST_LEN));
+        for (zone, (ours, theirs)) in (asked.first..).zip(both) {
+            if ours != theirs {
+                self.copy(dir, asked.id, zone)?;
             }
             self.count.bytes_done += ZONE;
             self.check()?;
         }
         self.count.bytes_done = self.count.bytes_done.min(self.count.bytes_total);
+        match ours.error {
+            Some(error) if is_gone(&error) => return Ok(()),
+            Some(error) => return Err(at("reading a file")(error)),
+            None => {}
+        }
         if asked.last { self.finish(dir, asked.id) } else { Ok(()) }
     }
 
@@ -373,8 +381,4 @@ impl Walk<'_> {
 
 fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ESTALE | libc::ENOENT))
 }

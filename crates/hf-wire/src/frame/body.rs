@@ -197,6 +197,30 @@ pub enum Body<'a> {
     /// Everything was sent: what was kept aside goes.
     Synced,
 
+    /// A verification: part of the listing of directory `id`. Compare; other names are too many. Nothing is changed.
+    CheckList {
+        id: u64,
+        first: bool,
+        last: bool,
+        entries: Entries<'a>,
+    },
+    /// These are the size (of regular files, else 0) and all attributes of `id`: compare. Without `times` the time of the last change is not
+    /// to be compared, because it will be told later.
+    CheckMeta {
+        id: u64,
+        size: u64,
+        times: bool,
+        meta: Meta<'a>,
+    },
+    /// At this place of the stream zone `zone` of `id` has this digest ([`DIGEST_LEN`] bytes): compare.
+    CheckZone {
+        id: u64,
+        zone: u64,
+        digest: &'a [u8],
+    },
+    /// Say that everything before was compared.
+    CheckMark,
+
     Hello(Hello),
     Ack(Ack),
     /// A message of the core, as JSON.
@@ -214,6 +238,10 @@ pub enum Body<'a> {
         seq: u64,
         errno: i32,
         text: &'a str,
+    },
+    /// What the two ends of a verification say to each other, as JSON ([`crate::check::CheckMessage`]).
+    Check {
+        json: &'a [u8],
     },
     /// I'm alive.
     Heartbeat,
@@ -242,12 +270,17 @@ mod kind {
     pub const META: u8 = 36;
     pub const ASK_DIGESTS: u8 = 37;
     pub const SYNCED: u8 = 38;
+    pub const CHECK_LIST: u8 = 39;
+    pub const CHECK_META: u8 = 40;
+    pub const CHECK_ZONE: u8 = 41;
+    pub const CHECK_MARK: u8 = 42;
     pub const HELLO: u8 = 64;
     pub const ACK: u8 = 65;
     pub const CONTROL: u8 = 66;
     pub const DIGESTS: u8 = 67;
     pub const FAULT: u8 = 68;
     pub const HEARTBEAT: u8 = 69;
+    pub const CHECK: u8 = 70;
 }
 
 /// A frame ready to be copied out: everything but its place is settled.
@@ -310,6 +343,7 @@ impl<'a> Body<'a> {
                 | Body::Control { .. }
                 | Body::Digests { .. }
                 | Body::Fault { .. }
+                | Body::Check { .. }
                 | Body::Heartbeat
         )
     }
@@ -438,6 +472,10 @@ impl<'a> Body<'a> {
                 f.u32(count);
                 (kind::ASK_DIGESTS, id, first, [NONE; 2])
             }
+            Body::CheckList { .. } | Body::CheckMeta { .. } | Body::CheckZone { .. } | Body::CheckMark => {
+                self.lay_out_check(f)
+            }
+            Body::Check { json } => (kind::CHECK, 0, 0, [json, NONE]),
             Body::Hello(hello) => {
                 f.u64(hello.stream).u64(hello.last).u64(hello.applied_stream).u64(hello.applied);
                 (kind::HELLO, 0, 0, [NONE; 2])
@@ -451,6 +489,24 @@ impl<'a> Body<'a> {
             Body::Fault { seq, errno, text } => (kind::FAULT, seq, errno as u32 as u64, [text.as_bytes(), NONE]),
             Body::Heartbeat => (kind::HEARTBEAT, 0, 0, [NONE; 2]),
             _ => (kind::SYNCED, 0, 0, [NONE; 2]),
+        }
+    }
+
+    fn lay_out_check(&self, f: &mut Fixed) -> (u8, u64, u64, [&'a [u8]; 2]) {
+        match *self {
+            Body::CheckList { id, first, last, entries } => {
+                let arg = u64::from(first) | u64::from(last) << 1;
+                (kind::CHECK_LIST, id, arg, [entries.as_bytes(), NONE])
+            }
+            Body::CheckMeta { id, size, times, meta } => {
+                f.u8(times.into());
+                put_attrs(f, meta.attrs);
+                put_stamp(f, meta.atime);
+                put_stamp(f, meta.mtime);
+                (kind::CHECK_META, id, size, [meta.xattrs.as_bytes(), NONE])
+            }
+            Body::CheckZone { id, zone, digest } => (kind::CHECK_ZONE, id, zone, [digest, NONE]),
+            _ => (kind::CHECK_MARK, 0, 0, [NONE; 2]),
         }
     }
 
@@ -489,8 +545,13 @@ impl<'a> Body<'a> {
                 Err("the extended attribute is not valid")
             }
             Body::RemoveXattr { name, .. } if !is_attribute(name) => Err("the extended attribute is not valid"),
-            Body::List { entries, .. } => Entries::check(entries.as_bytes()).map(|_| ()),
-            Body::Meta { meta, .. } => Pairs::check(meta.xattrs.as_bytes()).map(|_| ()),
+            Body::List { entries, .. } | Body::CheckList { entries, .. } => {
+                Entries::check(entries.as_bytes()).map(|_| ())
+            }
+            Body::CheckZone { zone, digest, .. } if digest.len() != DIGEST_LEN || zone > MAX_ZONE => {
+                Err("the digest is not one")
+            }
+            Body::Meta { meta, .. } | Body::CheckMeta { meta, .. } => Pairs::check(meta.xattrs.as_bytes()).map(|_| ()),
             Body::AskDigests { count, .. } if count as usize > PAYLOAD_MAX / DIGEST_LEN => {
                 Err("too many digests are asked for")
             }
@@ -515,6 +576,9 @@ impl<'a> Body<'a> {
         }
     }
 }
+
+/// The last zone that a file can have.
+const MAX_ZONE: u64 = i64::MAX as u64 / DATA_MAX as u64;
 
 /// Offsets are `off_t` on the other side.
 fn check_range(offset: u64, len: u64) -> Result<(), &'static str> {
@@ -628,6 +692,19 @@ fn read_other<'a>(header: &Header, r: &mut Reader<'a>) -> Result<Option<Body<'a>
             Body::Meta { id, meta: Meta { attrs, atime, mtime, xattrs } }
         }
         kind::ASK_DIGESTS => Body::AskDigests { id, first: arg, count: r.u32()? },
+        kind::CHECK_LIST => {
+            let entries = Entries::check(r.rest()).map_err(|_| Short)?;
+            Body::CheckList { id, first: arg & 1 != 0, last: arg & 2 != 0, entries }
+        }
+        kind::CHECK_META => {
+            let times = r.u8()? != 0;
+            let (attrs, atime, mtime) = (get_attrs(r)?, get_stamp(r)?, get_stamp(r)?);
+            let xattrs = Pairs::check(r.rest()).map_err(|_| Short)?;
+            Body::CheckMeta { id, size: arg, times, meta: Meta { attrs, atime, mtime, xattrs } }
+        }
+        kind::CHECK_ZONE => Body::CheckZone { id, zone: arg, digest: r.rest() },
+        kind::CHECK_MARK => Body::CheckMark,
+        kind::CHECK => Body::Check { json: r.rest() },
         kind::SYNCED => Body::Synced,
         kind::HELLO => {
             Body::Hello(Hello { stream: r.u64()?, last: r.u64()?, applied_stream: r.u64()?, applied: r.u64()? })

@@ -2,7 +2,6 @@
 //!
 //! `linkbench DIR ROUNDS [second|none]`: works below DIR (2 GiB for each pair), prints medians, plain and sealed. "alone" is the same path with nobody at the other end.
 
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,93 +11,13 @@ use std::time::{Duration, Instant};
 use hf_fs::backing::{Backing, Inherited, Name, New};
 use hf_fs::link::acks::Mode;
 use hf_fs::link::ring::Ring;
-use hf_fs::link::sealed::{Open, Protection, Seal};
-use hf_fs::link::{Authenticate, DirPipeline, Flow, LaneSource, Limited, Link, LinkOptions, Wanted};
+use hf_fs::link::{DirPipeline, Flow, LaneSource, Link, LinkOptions, Wanted};
 use hf_fs::pipeline::{Attrs, FileId, GateState, Op, Pipeline};
 use hf_fs::sync::{self, SyncOptions};
 use hf_fs::table::Table;
 use hf_replica::engine::EngineEvent;
-use hf_seal::{
-    ClusterKey, Initiator, LINK_ANSWER_LEN, LINK_HELLO_LEN, LINK_PROOF_LEN, LinkEnd, LinkKey, LinkStep, RecordOpener,
-    RecordSealer, Responder, os_rng,
-};
-
-/// As rfs does it; without encryption both ends say a word.
-struct Proof {
-    sealed: bool,
-    first: bool,
-}
-
-impl Proof {
-    fn key() -> Result<ClusterKey, String> {
-        ClusterKey::from_bytes(&[7; 32]).map_err(|error| error.to_string())
-    }
-
-    fn names(&self) -> (&str, &str) {
-        if self.first { ("a", "b") } else { ("b", "a") }
-    }
-
-    fn word(stream: &mut Limited<'_>) -> Result<(), String> {
-        stream.write_all(b"bench").map_err(|error| error.to_string())?;
-        stream.read_exact(&mut [0; 5]).map_err(|error| error.to_string())
-    }
-
-    fn protection(key: &LinkKey, me: LinkEnd) -> Option<Protection> {
-        let (seal, open) = (RecordSealer::new(key, me), RecordOpener::new(key, me));
-        Some(Protection { seal: Box::new(Records(seal)), open: Box::new(Records(open)) })
-    }
-}
-
-fn read<const N: usize>(stream: &mut Limited<'_>) -> Result<[u8; N], String> {
-    let mut bytes = [0; N];
-    stream.read_exact(&mut bytes).map_err(|error| error.to_string())?;
-    Ok(bytes)
-}
-
-impl Authenticate for Proof {
-    fn initiate(&self, stream: &mut Limited<'_>) -> Result<Option<Protection>, String> {
-        if !self.sealed {
-            return Proof::word(stream).map(|()| None);
-        }
-        let (me, peer) = self.names();
-        let (initiator, hello) = Initiator::start(&Proof::key()?, "bench", me, peer, &mut os_rng());
-        stream.write_all(&hello).map_err(|error| error.to_string())?;
-        let answer = read::<LINK_ANSWER_LEN>(stream)?;
-        let (proof, key) = initiator.next(&answer).map_err(|error| error.to_string())?;
-        stream.write_all(&proof).map_err(|error| error.to_string())?;
-        Ok(Proof::protection(&key, LinkEnd::Initiator))
-    }
-
-    fn respond(&self, stream: &mut Limited<'_>) -> Result<Option<Protection>, String> {
-        if !self.sealed {
-            return Proof::word(stream).map(|()| None);
-        }
-        let (me, peer) = self.names();
-        let mut responder = Responder::new(&Proof::key()?, "bench", me, peer, &mut os_rng());
-        let hello = read::<LINK_HELLO_LEN>(stream)?;
-        if let LinkStep::Send(answer) = responder.next(&hello).map_err(|error| error.to_string())? {
-            stream.write_all(&answer).map_err(|error| error.to_string())?;
-        }
-        match responder.next(&read::<LINK_PROOF_LEN>(stream)?).map_err(|error| error.to_string())? {
-            LinkStep::Done(key) => Ok(Proof::protection(&key, LinkEnd::Responder)),
-            LinkStep::Send(_) => Err("not the last step".into()),
-        }
-    }
-}
-
-struct Records<T>(T);
-
-impl Seal for Records<RecordSealer> {
-    fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) {
-        self.0.seal(plain, out);
-    }
-}
-
-impl Open for Records<RecordOpener> {
-    fn open(&mut self, sealed: &[u8], plain: &mut [u8]) -> Result<Option<(usize, usize)>, String> {
-        self.0.open(sealed, plain).map_err(|error| error.to_string())
-    }
-}
+use hf_rfs::ByClusterKey;
+use hf_seal::ClusterKey;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -127,16 +46,25 @@ fn node(
         silence: Duration::from_secs(5),
         accepted_durable: hf_fs::link::ACCEPTED,
         disk: Default::default(),
+        readers: 3,
+        check_bandwidth: None,
     };
     let report = Arc::new(move |event| sender.send(event).unwrap_or_default());
     let link = Link::start(
         options,
         Ring::create(64 << 20)?,
         vec![backing.clone()],
-        Arc::new(Proof { sealed, first: range == 1 }),
+        Arc::new(proof(sealed, range == 1)?),
         report,
     )?;
     Ok(Node { link, backing, events })
+}
+
+/// As rfs does it.
+fn proof(sealed: bool, first: bool) -> Result<ByClusterKey, Failure> {
+    let (me, peer) = if first { ("a", "b") } else { ("b", "a") };
+    let (purpose, me, peer) = ("bench".to_owned(), me.to_owned(), peer.to_owned());
+    Ok(ByClusterKey { key: ClusterKey::from_bytes(&[7; 32])?, purpose, me, peer, sealed })
 }
 
 fn wait(node: &Node, wanted: impl Fn(&EngineEvent) -> bool) -> Result<(), Failure> {

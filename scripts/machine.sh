@@ -5,6 +5,9 @@
 BUILD_PACKAGES="gcc libc6-dev pkg-config binutils dpkg-dev"
 LAB_PACKAGES="iproute2 nftables e2fsprogs util-linux mount kmod iputils-ping systemd dbus"
 POSTGRES_PACKAGES="postgresql postgresql-contrib"
+# The programs of MariaDB alone: Debian's mariadb-server would make a data directory and enable a unit.
+MARIADB_PACKAGES="mariadb-server-core mariadb-client-core"
+REDIS_PACKAGES="redis-server redis-tools"
 RUST_NEEDED=1.95
 
 say() { printf '%s\n' "$*"; }
@@ -36,9 +39,9 @@ missing_packages() {
     done
 }
 
-# Installs what is missing. A database server of Debian's own is neither created nor started.
+# Installs what is missing. A database server of Debian's own is neither created, nor started, nor enabled.
 install_packages() {
-    local missing
+    local missing policy=
     missing=$(missing_packages "$@")
     if [ -z "$missing" ]; then
         say "  all there"
@@ -47,10 +50,35 @@ install_packages() {
     say "  installing: $missing"
     no_cluster_of_debians_own
     export DEBIAN_FRONTEND=noninteractive
-    local log=/var/log/holdfast-apt.log
+    local log=/var/log/holdfast-apt.log failed=
+    no_start_by_installation
     # shellcheck disable=SC2086 # a list of words
-    { apt-get -q update && apt-get -q install -y --no-install-recommends $missing; } >"$log" 2>&1 ||
-        { tail -n 5 "$log" >&2; fail "apt-get failed; all of what it said is in $log."; }
+    { apt-get -q update && apt-get -q install -y --no-install-recommends $missing; } >"$log" 2>&1 || failed=yes
+    [ -z "$policy" ] || rm -f "$policy"
+    [ -z "$failed" ] || { tail -n 5 "$log" >&2; fail "apt-get failed; all of what it said is in $log."; }
+    # Its installation enables it. Only what was installed here: a server that was in use before stays as it was.
+    case " $missing" in
+    *" redis-server "*)
+        systemctl --quiet disable redis-server.service >>"$log" 2>&1 ||
+            fail "Debian's own Redis can't be kept from starting at boot: run 'systemctl disable redis-server'."
+        ;;
+    esac
+    case " $missing" in *" mariadb-server-core "*) user_of_mariadb ;; esac
+}
+
+# While packages are installed nothing starts (Debian policy, 9.3.3.2). Sets `policy` to the file that is to be removed.
+no_start_by_installation() {
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        policy=/usr/sbin/policy-rc.d
+        printf '#!/bin/sh\n# Written by Holdfast for the time of an installation.\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+}
+
+# As the installation of mariadb-server makes it.
+user_of_mariadb() {
+    getent passwd mysql >/dev/null ||
+        useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /bin/false mysql
 }
 
 no_cluster_of_debians_own() {

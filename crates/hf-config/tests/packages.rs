@@ -43,3 +43,18 @@ fn postgresql() {
     let variables = config.user.expect("it has scripts").variables;
     assert!(variables.iter().any(|variable| variable.name == "PGDATA" && variable.value == rfs.replicated[0].dir));
 }
+
+#[test]
+fn mariadb_and_redis() {
+    let packages = [
+        ("mariadb", include_str!("../../../packages/mariadb/conf/userconfig.xml"), "10.90.1.11"),
+        ("redis", include_str!("../../../packages/redis/conf/userconfig.xml"), "10.90.1.12"),
+    ];
+    for (name, text, address) in packages {
+        let config = accepted(name, text);
+        assert_eq!(config.virtual_addresses().map(|(_, found)| found.addr.to_string()).collect::<Vec<_>>(), [address]);
+        let rfs = config.rfs.as_ref().expect("it replicates");
+        let variables = config.user.expect("it has scripts").variables;
+        assert!(variables.iter().any(|variable| variable.name == "DATADIR" && variable.value == rfs.replicated[0].dir));
+    }
+}

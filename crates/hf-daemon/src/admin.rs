@@ -240,16 +240,14 @@ impl Admin {
     async fn confcheck(&self, module: ModuleName) -> Replies {
         let (paths, given) = (self.paths.clone(), self.given.clone());
         let name = module.clone();
-        let diagnostics = blocking(move || {
+        let (config, diagnostics) = blocking(move || {
             // Without a cluster the networks can't be checked; everything else can.
             let cluster = cluster_of(&paths, given).ok();
-            installed::confcheck(&paths, &name, cluster.as_ref())
+            installed::edited(&paths, &name, cluster.as_ref())
         })
         .await??;
         let mut replies = unless_empty(&diagnostics);
-        // The script that is checked is the edited one, as all that is checked.
-        let bin = self.paths.edited(&module).join("bin");
-        replies.extend(self.follow_with_script(&module, Script::Confcheck, &bin, "").await?);
+        replies.extend(self.edited_confcheck(&module, config.user.as_ref()).await?);
         Ok(replies)
     }
 

@@ -203,11 +203,20 @@ fn install_directory(
 
 /// Checks `SAFE/modules/AM/conf/userconfig.xml`; warnings and notes of a good one.
 pub fn confcheck(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> Result<Diagnostics, ModuleError> {
+    Ok(edited(paths, module, cluster)?.1)
+}
+
+/// The same, with the configuration as it would be applied.
+pub fn edited(
+    paths: &Paths,
+    module: &ModuleName,
+    cluster: Option<&Cluster>,
+) -> Result<(ModuleConfig, Diagnostics), ModuleError> {
     let dir = paths.edited(module);
     if !dir.is_dir() {
         return Err(ModuleError::NotInstalled { module: module.clone() });
     }
-    Ok(check(&dir, module, cluster)?.1)
+    check(&dir, module, cluster)
 }
 
 /// Reads and checks the configuration in a module's directory.

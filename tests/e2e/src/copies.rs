@@ -1,5 +1,6 @@
 //! Both nodes' copies, compared file by file behind the mounts.
 
+use crate::lab::Lab;
 use crate::pair::{MODULE, PGDATA, Pair};
 use anyhow::{Context, ensure};
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ const SHOWN: usize = 20;
 const INTO_BACKING: &str = r#"
 rfs=$(cut -d' ' -f1 "$SAFEVAR/run/$MODULE/rfs.pid") || exit 1
 for fd in /proc/$rfs/fd/*; do
-    if [ "$(readlink "$fd")" = "${PGDATA}_For_SafeKit_Replication" ]; then backing=$fd; fi
+    if [ "$(readlink "$fd")" = "${DATA}_For_SafeKit_Replication" ]; then backing=$fd; fi
 done
 [ -n "${backing:-}" ] && cd "$backing/" || { echo "rfs has no descriptor of the backing directory"; exit 1; }
 "#;
@@ -38,51 +39,56 @@ impl Pair {
     pub fn compare_copies(&self) -> anyhow::Result<()> {
         let (primary, secondary) = self.roles()?;
         self.script(primary, STOP).context("stopping PostgreSQL by hand")?;
-        let compared = self.until_equal(primary, secondary);
+        let compared = until_equal(&self.lab, MODULE, PGDATA, [primary, secondary], 100);
         self.script(primary, START).context("starting PostgreSQL by hand")?;
         compared
     }
 
-    fn until_equal(&self, primary: &str, secondary: &str) -> anyhow::Result<()> {
-        let began = Instant::now();
-        loop {
-            let difference = self.difference(primary, secondary)?;
-            if difference.is_empty() {
-                return Ok(());
-            }
-            ensure!(
-                began.elapsed() < SETTLE,
-                "the copies differ in {} lines (< {primary}, > {secondary}):\n{}",
-                difference.len(),
-                difference.into_iter().take(SHOWN).collect::<Vec<_>>().join("\n")
-            );
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    }
-
-    fn difference(&self, primary: &str, secondary: &str) -> anyhow::Result<Vec<String>> {
-        let (one, other) = (self.tree(primary)?, self.tree(secondary)?);
-        ensure!(one.len() > 100, "the copy of {primary} is empty: {one:?}");
-        let gone = one.difference(&other).map(|line| format!("< {line}"));
-        let come = other.difference(&one).map(|line| format!("> {line}"));
-        Ok(gone.chain(come).collect())
-    }
-
-    fn tree(&self, node: &str) -> anyhow::Result<BTreeSet<String>> {
-        let program = tree_program()?;
-        let text = self.in_backing(node, &format!("'{}' .", program.display()))?;
-        Ok(text.lines().map(str::to_owned).collect())
-    }
-
     /// A shell command in a node's backing directory, behind the module's back.
     pub fn in_backing(&self, node: &str, command: &str) -> anyhow::Result<String> {
-        self.script(node, &format!("{INTO_BACKING}\n{command}"))
+        in_backing(&self.lab, MODULE, PGDATA, node, command)
     }
 
     fn script(&self, node: &str, script: &str) -> anyhow::Result<String> {
         let script = format!("set -u; MODULE={MODULE}; PGDATA={PGDATA}; VIP={}\n{script}", self.settings.vip());
         self.lab.exec(node, &["bash", "-c", &script])
     }
+}
+
+/// Both nodes have the same behind the mount `data`, at least so many files; within some seconds, because something may still be on its way.
+pub fn until_equal(lab: &Lab, module: &str, data: &str, nodes: [&str; 2], least: usize) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let tree = |node| tree(lab, module, data, node);
+    loop {
+        let (one, other) = (tree(nodes[0])?, tree(nodes[1])?);
+        ensure!(one.len() > least, "the copy of {} is empty: {one:?}", nodes[0]);
+        let gone = one.difference(&other).map(|line| format!("< {line}"));
+        let come = other.difference(&one).map(|line| format!("> {line}"));
+        let difference: Vec<String> = gone.chain(come).collect();
+        if difference.is_empty() {
+            return Ok(());
+        }
+        ensure!(
+            began.elapsed() < SETTLE,
+            "the copies differ in {} lines (< {}, > {}):\n{}",
+            difference.len(),
+            nodes[0],
+            nodes[1],
+            difference.into_iter().take(SHOWN).collect::<Vec<_>>().join("\n")
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn tree(lab: &Lab, module: &str, data: &str, node: &str) -> anyhow::Result<BTreeSet<String>> {
+    let program = tree_program()?;
+    let text = in_backing(lab, module, data, node, &format!("'{}' .", program.display()))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+fn in_backing(lab: &Lab, module: &str, data: &str, node: &str, command: &str) -> anyhow::Result<String> {
+    let script = format!("set -u; MODULE={module}; DATA={data}\n{INTO_BACKING}\n{command}");
+    lab.exec(node, &["bash", "-c", &script])
 }
 
 /// Beside this very test: cargo builds all binaries of a package for its tests.

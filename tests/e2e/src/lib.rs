@@ -5,6 +5,7 @@
 //! runs every scenario twice, `cargo xtask soak` twenty times with a table. Every run prints its seed; `E2E_SEED=n` repeats it.
 
 mod copies;
+mod databases;
 mod lab;
 mod pair;
 mod random;
@@ -12,6 +13,7 @@ mod recorder;
 pub mod scenarios;
 mod small;
 
+pub use databases::{Database, Databases, MARIADB, REDIS};
 pub use lab::{Lab, binary};
 pub use pair::{MODULE, PGDATA, Pair, Settings};
 pub use random::Random;

@@ -1,10 +1,7 @@
-use crate::lab::binary;
+use crate::lab::{Lab, binary};
 use crate::pair::Pair;
 use anyhow::Context;
 use std::process::{Child, Stdio};
-
-const JOURNAL: &str = "/tmp/e2e.journal";
-const STOP: &str = "/tmp/e2e.stop";
 
 /// What the load saw.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -17,34 +14,69 @@ pub struct Summary {
 }
 
 /// A load that runs in the lab's client.
-pub struct Recorder(Child);
+pub struct Recorder {
+    child: Child,
+    name: &'static str,
+}
 
 impl Recorder {
     pub fn start(pair: &Pair) -> anyhow::Result<Recorder> {
-        pair.lab.exec("client", &["rm", "-f", STOP])?;
-        let program = binary("holdfast-recorder").canonicalize()?;
-        let program = program.to_str().context("the path of the recorder is not UTF-8")?;
-        let vip = pair.settings.vip();
-        let run =
-            ["client", "--", program, "run", "--host", vip, "--journal", JOURNAL, "--stop", STOP, "--seconds", "600"];
-        let child = pair.lab.command("exec", &run).stdout(Stdio::piped()).spawn().context("starting the recorder")?;
-        Ok(Recorder(child))
+        Recorder::start_for(&pair.lab, "e2e", &["--host", pair.settings.vip()])
+    }
+
+    /// A load on the server that `server` (options of the recorder) names; journal and stop file are called after `name`.
+    pub fn start_for(lab: &Lab, name: &'static str, server: &[&str]) -> anyhow::Result<Recorder> {
+        lab.exec("client", &["rm", "-f", &stop_file(name)])?;
+        let (journal, stop) = (journal(name), stop_file(name));
+        let run = [&["run"], server, &["--journal", &journal, "--stop", &stop, "--seconds", "600"]].concat();
+        let program = program()?;
+        let args = [&["client", "--", &program], &run[..]].concat();
+        let child = lab.command("exec", &args).stdout(Stdio::piped()).spawn().context("starting the recorder")?;
+        Ok(Recorder { child, name })
     }
 
     pub fn stop(self, pair: &Pair) -> anyhow::Result<Summary> {
-        pair.lab.exec("client", &["touch", STOP])?;
-        let output = self.0.wait_with_output()?;
+        self.stop_in(&pair.lab)
+    }
+
+    pub fn stop_in(self, lab: &Lab) -> anyhow::Result<Summary> {
+        lab.exec("client", &["touch", &stop_file(self.name)])?;
+        let output = self.child.wait_with_output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         serde_json::from_str(&text).with_context(|| format!("the recorder's summary: {text:?} ({})", output.status))
     }
 
+    /// How many numbers were acknowledged so far.
+    pub fn acknowledged(&self, lab: &Lab) -> anyhow::Result<u64> {
+        let count = format!("grep -c '^a' {} || true", journal(self.name));
+        let text = lab.exec("client", &["sh", "-c", &count])?;
+        text.trim().parse().with_context(|| format!("counting what was acknowledged: {text:?}"))
+    }
+
     /// How many acknowledged numbers the database holds: all of them, or an error that lists what is wrong.
     pub fn verify(pair: &Pair) -> anyhow::Result<u64> {
-        let program = binary("holdfast-recorder").canonicalize()?;
-        let program = program.to_str().context("the path of the recorder is not UTF-8")?;
-        let vip = pair.settings.vip();
-        let verdict = pair.lab.exec("client", &[program, "verify", "--host", vip, "--journal", JOURNAL])?;
+        Recorder::verify_for(&pair.lab, "e2e", &["--host", pair.settings.vip()])
+    }
+
+    /// The same of a load that was started with [`Recorder::start_for`].
+    pub fn verify_for(lab: &Lab, name: &str, server: &[&str]) -> anyhow::Result<u64> {
+        let (program, journal) = (program()?, journal(name));
+        let verdict =
+            lab.exec("client", &[&[program.as_str(), "verify"], server, &["--journal", &journal]].concat())?;
         let verdict: serde_json::Value = serde_json::from_str(&verdict)?;
         verdict["acknowledged"].as_u64().context("the verdict has no count")
     }
+}
+
+fn program() -> anyhow::Result<String> {
+    let program = binary("holdfast-recorder").canonicalize()?;
+    program.into_os_string().into_string().ok().context("the path of the recorder is not UTF-8")
+}
+
+fn journal(name: &str) -> String {
+    format!("/tmp/{name}.journal")
+}
+
+fn stop_file(name: &str) -> String {
+    format!("/tmp/{name}.stop")
 }

@@ -140,7 +140,7 @@ impl Small {
     /// Waits until the module is there on all of these nodes.
     pub fn wait(&self, module: &str, wanted: &[(&str, &str, &str)]) -> anyhow::Result<()> {
         let began = Instant::now();
-        let limit = Duration::from_secs(30);
+        let limit = Duration::from_secs(60);
         loop {
             let there = |(node, state, colour): &(&str, &str, &str)| {
                 self.state(module, node).is_some_and(|now| now.0 == *state && now.1 == *colour)

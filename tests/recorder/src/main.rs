@@ -1,13 +1,15 @@
-//! Commits numbers to a PostgreSQL server that may lose its machine at any moment, and keeps, on the client's own disk, each
-//! number for which COMMIT returned. Afterwards `verify` proves from that journal that the database lost nothing.
+//! Commits numbers to a server (PostgreSQL, MariaDB, Redis) that may lose its machine at any moment, and keeps, on the client's own disk, each
+//! number that the server has acknowledged. Afterwards `verify` proves from that journal that the database lost nothing.
 //!
 //! A number is sent once and never again: after an error its fate is unknown ("in doubt"), and the next number is taken. So a
 //! correct database holds every acknowledged number exactly once, possibly some that are in doubt, and no other.
 
+mod client;
 mod journal;
 mod run;
 mod verify;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,17 +29,33 @@ enum Verb {
     Verify(VerifyArgs),
 }
 
+/// What the server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    Postgresql,
+    Mariadb,
+    Redis,
+}
+
 #[derive(clap::Args, Clone)]
 struct Server {
+    #[arg(long, value_enum, default_value_t = Kind::Postgresql)]
+    kind: Kind,
     /// Address of the server, normally the virtual IP.
     #[arg(long, default_value = "10.90.1.10")]
     host: String,
-    #[arg(long, default_value_t = 5432)]
-    port: u16,
-    #[arg(long, default_value = "postgres")]
-    user: String,
-    #[arg(long, default_value = "postgres")]
-    dbname: String,
+    /// The kind's own if not given.
+    #[arg(long)]
+    port: Option<u16>,
+    /// `postgres` or `recorder` if not given; has no password.
+    #[arg(long)]
+    user: Option<String>,
+    /// `postgres` or `recorder` if not given.
+    #[arg(long)]
+    dbname: Option<String>,
+    /// The file with the password of Redis.
+    #[arg(long)]
+    password_file: Option<PathBuf>,
 }
 
 #[derive(clap::Args, Clone)]
@@ -70,13 +88,41 @@ struct VerifyArgs {
 }
 
 impl Server {
+    fn port(&self) -> u16 {
+        self.port.unwrap_or(match self.kind {
+            Kind::Postgresql => 5432,
+            Kind::Mariadb => 3306,
+            Kind::Redis => 6379,
+        })
+    }
+
+    fn user(&self) -> String {
+        self.user.clone().unwrap_or_else(|| self.name().to_owned())
+    }
+
+    fn dbname(&self) -> String {
+        self.dbname.clone().unwrap_or_else(|| self.name().to_owned())
+    }
+
+    fn name(&self) -> &'static str {
+        if self.kind == Kind::Postgresql { "postgres" } else { "recorder" }
+    }
+
+    fn password(&self) -> anyhow::Result<Option<String>> {
+        let Some(file) = &self.password_file else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(file).with_context(|| format!("reading the password {}", file.display()))?;
+        Ok(Some(text.trim().to_owned()))
+    }
+
     fn config(&self) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
         config
             .host(&self.host)
-            .port(self.port)
-            .user(&self.user)
-            .dbname(&self.dbname)
+            .port(self.port())
+            .user(self.user())
+            .dbname(self.dbname())
             .connect_timeout(Duration::from_millis(500))
             .keepalives_idle(Duration::from_secs(1))
             .keepalives_interval(Duration::from_secs(1));

@@ -3,6 +3,7 @@
 //! A worker whose commit takes long doesn't give it up; it tries a fresh connection beside it, and goes on with whichever
 //! answers first. So a pause is measured as a pause, and a server that came back elsewhere is found at once.
 
+use crate::client::Client;
 use crate::journal::{Entries, Journal, now_us};
 use crate::{RunArgs, Server};
 use anyhow::Context;
@@ -12,7 +13,6 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio_postgres::{Client, NoTls};
 
 /// A commit slower than this gets a fresh connection beside it.
 const HEDGE_AFTER: Duration = Duration::from_millis(250);
@@ -60,28 +60,15 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 async fn prepare(server: &Server) -> anyhow::Result<()> {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     loop {
-        let error = match connect(server).await {
-            Ok(client) => {
-                let made = client.batch_execute("CREATE TABLE IF NOT EXISTS recorder (n bigint NOT NULL)").await;
-                return made.context("making the table");
-            }
+        let error = match Client::connect(server).await {
+            Ok(mut client) => return client.prepare().await,
             Err(error) => error,
         };
         if tokio::time::Instant::now() > deadline {
-            return Err(error).with_context(|| format!("no database answers at {}:{}", server.host, server.port));
+            return Err(error).with_context(|| format!("no server answers at {}:{}", server.host, server.port()));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-async fn connect(server: &Server) -> anyhow::Result<Client> {
-    let (client, connection) =
-        tokio::time::timeout(Duration::from_millis(1500), server.config().connect(NoTls)).await??;
-    tokio::spawn(async move {
-        // An error here reaches the worker as the error of its statement.
-        connection.await.ok();
-    });
-    Ok(client)
 }
 
 async fn wait_for_end(args: &RunArgs) {
@@ -96,7 +83,7 @@ async fn worker(shared: Rc<Shared>, args: RunArgs) -> anyhow::Result<()> {
     while !shared.stop.get() {
         client = match client {
             Some(client) => committed(&shared, &args.server, client).await?,
-            None => match connect(&args.server).await {
+            None => match Client::connect(&args.server).await {
                 Ok(client) => Some(client),
                 Err(_) => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -124,12 +111,12 @@ async fn committed(shared: &Rc<Shared>, server: &Server, client: Client) -> anyh
     }
 }
 
-async fn commit(shared: Rc<Shared>, client: Client) -> anyhow::Result<Option<Client>> {
+async fn commit(shared: Rc<Shared>, mut client: Client) -> anyhow::Result<Option<Client>> {
     let number = shared.next.get();
     shared.next.set(number + 1);
     let sent_us = shared.journal.borrow_mut().sent(number)?;
-    match client.execute("INSERT INTO recorder (n) VALUES ($1)", &[&number]).await {
-        Ok(_) => {
+    match client.insert(number).await {
+        Ok(()) => {
             let at_us = shared.journal.borrow_mut().acknowledged(number)?;
             shared.longest_us.set(shared.longest_us.get().max(at_us - sent_us));
             Ok(Some(client))
@@ -140,7 +127,7 @@ async fn commit(shared: Rc<Shared>, client: Client) -> anyhow::Result<Option<Cli
 
 async fn fresh_commit(shared: Rc<Shared>, server: Server) -> anyhow::Result<Option<Client>> {
     loop {
-        match connect(&server).await {
+        match Client::connect(&server).await {
             Ok(client) => match commit(shared.clone(), client).await? {
                 Some(client) => return Ok(Some(client)),
                 None => tokio::time::sleep(Duration::from_millis(20)).await,

@@ -1,22 +1,18 @@
 //! The proof: every acknowledged number once, none twice, none that was never sent.
 
 use crate::VerifyArgs;
+use crate::client::Client;
 use crate::journal::Entries;
 use anyhow::Context;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use tokio_postgres::NoTls;
 
 pub async fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let entries = Entries::read(&args.journal)?;
-    let (client, connection) = args.server.config().connect(NoTls).await.context("connecting to verify")?;
-    tokio::spawn(async move {
-        // An error here reaches the query below.
-        connection.await.ok();
-    });
+    let mut client = Client::connect(&args.server).await.context("connecting to verify")?;
     let mut found: BTreeMap<i64, u64> = BTreeMap::new();
-    for row in client.query("SELECT n FROM recorder", &[]).await.context("reading the table")? {
-        *found.entry(row.get(0)).or_default() += 1;
+    for number in client.all().await.context("reading what the server has")? {
+        *found.entry(number).or_default() += 1;
     }
     let lost: Vec<i64> = entries.acknowledged.iter().copied().filter(|n| !found.contains_key(n)).collect();
     let twice: Vec<i64> = found.iter().filter(|(_, count)| **count > 1).map(|(n, _)| *n).collect();

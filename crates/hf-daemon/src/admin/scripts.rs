@@ -51,12 +51,28 @@ impl Admin {
         finish(script, said, done)
     }
 
+    /// `confcheck`: script and variables are the edited ones, as all that is checked.
+    pub(super) async fn edited_confcheck(&self, module: &ModuleName, user: Option<&User>) -> Replies {
+        let bin = self.paths.edited(module).join("bin");
+        finish(Script::Confcheck, self.run_script_for(module, Script::Confcheck, &bin, user).await?, "")
+    }
+
     async fn run_script(&self, module: &ModuleName, script: Script, bin: &Path) -> Result<Said, Failure> {
+        let user = self.user_of(module).await?;
+        self.run_script_for(module, script, bin, user.as_ref()).await
+    }
+
+    async fn run_script_for(
+        &self,
+        module: &ModuleName,
+        script: Script,
+        bin: &Path,
+        user: Option<&User>,
+    ) -> Result<Said, Failure> {
         let look = self.look().await?;
         let own = look.status.modules.iter().find(|status| status.module == *module);
         let state = own.map_or(ModuleState::Stop, |status| status.state).as_str().to_owned();
-        let user = self.user_of(module).await?;
-        let mut env = environment::of_scripts(&self.paths, module, user.as_ref());
+        let mut env = environment::of_scripts(&self.paths, module, user);
         for (name, value) in &mut env {
             if name == "SAFEUSERBIN" {
                 *value = bin.to_string_lossy().into_owned();

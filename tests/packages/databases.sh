@@ -46,7 +46,11 @@ redis)
 esac
 running() { pgrep --runstates R,S,D,T,I --exact "$program" || true; }
 signal_all() { running | xargs --no-run-if-empty kill "-$1" 2>/dev/null || true; }
-crash() { signal_all KILL; until [ -z "$(running)" ]; do sleep 0.05; done; }
+crash() {
+    signal_all KILL
+    for _ in $(seq 600); do [ -z "$(running)" ] && return; sleep 0.1; done
+    die "a killed server is still there"
+}
 
 step "the check of the configuration finds what it needs, and says what it lacks"
 script confcheck STOP STOP confcheck
@@ -113,9 +117,9 @@ done
 [ ! -e "$place/safekit.calls" ] || die "the module was told to stop: $(cat "$place/safekit.calls")"
 
 step "another server has the port: the module stops, with the reason"
-python3 -c "import socket,time; s=socket.socket(); s.bind(('0.0.0.0',$PORT)); s.listen(); print(flush=True); time.sleep(600)" >"$place/bound" &
+(cd / && exec redis-server --port "$PORT" --bind 0.0.0.0 --save "" --protected-mode no) >"$place/holder" 2>&1 &
 holder=$!
-until [ -s "$place/bound" ]; do sleep 0.05; done
+for _ in $(seq 600); do redis-cli -p "$PORT" PING >/dev/null 2>&1 && break; sleep 0.1; done
 ! script start_prim WAIT ALONE start >"$place/said" || die "it started"
 grep -qi 'address already in use\|bind' "$place/said" || die "no reason: $(cat "$place/said")"
 grep -q "ended while it was starting" "$place/said" || die "no sentence: $(cat "$place/said")"

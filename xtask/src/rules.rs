@@ -44,7 +44,7 @@ pub const LAYERS: &[(&str, Layer)] = &[
     ("hf-store", Shell { core: &["hf-types"] }),
     ("hf-package", Shell { core: &["hf-types"] }),
     ("hf-bus", Shell { core: &["hf-types", "hf-wire"] }),
-    ("hf-fs", Shell { core: &["hf-types", "hf-wire", "hf-replica"] }),
+    ("hf-fs", Shell { core: &["hf-types", "hf-wire", "hf-config", "hf-replica"] }),
     ("hf-lab", Shell { core: &["hf-types", "hf-config"] }),
     ("hf-vhost", Shell { core: &[] }),
     ("hf-host", Common),

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! engine_node keeper SOCKET                        holds the mounts until SIGTERM
-//! engine_node run DIR OWN PEER first|other ASYNC   replicates DIR/mnt, data in DIR/data; keeper at DIR/keeper.sock
+//! engine_node run DIR OWN PEER first|other ASYNC [PATTERN]...
+//!                                                  replicates DIR/mnt, data in DIR/data; keeper at DIR/keeper.sock; what matches isn't replicated
 //! ```
 
 use std::io::{BufRead, Read, Write};
@@ -11,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hf_config::NotReplicated;
 use hf_fs::engine::{Directory, Engine, EngineConfig};
 use hf_fs::front::protect;
 use hf_fs::keeper;
@@ -47,17 +49,24 @@ fn main() -> Result<(), Failure> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["keeper", socket] => Ok(keeper::run(Path::new(socket))?),
-        ["run", dir, own, peer, order, kind] => run(Path::new(dir), own, peer, *order == "first", *kind == "second"),
-        _ => Err("usage: engine_node keeper SOCKET | run DIR OWN PEER first|other none|second".into()),
+        ["run", dir, own, peer, order, kind, left_out @ ..] => {
+            run(Path::new(dir), own, peer, *order == "first", *kind == "second", left_out)
+        }
+        _ => Err("usage: engine_node keeper SOCKET | run DIR OWN PEER first|other none|second [PATTERN]...".into()),
     }
 }
 
-fn run(dir: &Path, own: &str, peer: &str, first: bool, async_second: bool) -> Result<(), Failure> {
+fn run(dir: &Path, own: &str, peer: &str, first: bool, async_second: bool, left_out: &[&str]) -> Result<(), Failure> {
     for failed in protect::protect_process() {
         tracing::warn!("{failed}: {}", failed.source);
     }
     let config = EngineConfig {
-        directories: vec![Directory { dir: dir.join("mnt"), backing: dir.join("data"), to_check: Vec::new() }],
+        directories: vec![Directory {
+            dir: dir.join("mnt"),
+            backing: dir.join("data"),
+            to_check: Vec::new(),
+            left_out: left_out.iter().map(|text| NotReplicated::Pattern((*text).to_owned())).collect(),
+        }],
         keeper: dir.join("keeper.sock"),
         lanes: LaneSource::fixed(own.parse()?, peer.parse()?),
         first,

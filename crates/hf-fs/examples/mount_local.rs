@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
+use hf_config::Exclusions;
 use hf_fs::backing::Backing;
 use hf_fs::front::{Directory, Front, Opened, Role, protect};
 use hf_fs::keeper::{self, Client};
@@ -49,6 +50,7 @@ fn serve(socket: &Path, backing: &str, mountpoint: &str) -> Outcome {
         mountpoint: PathBuf::from(mountpoint),
         backing: PathBuf::from(backing),
         control: PathBuf::from(format!("{backing}.hold")),
+        left_out: Exclusions::default(),
         range: 2,
         role: if secondary { Role::Secondary } else { Role::Primary },
         threads,
@@ -154,6 +156,18 @@ impl Pipeline for Mirroring {
             std::process::exit(3);
         }
         Ok(seq)
+    }
+
+    fn note(&self, admission: &Admission<'_>, mark: Option<&AtomicU64>) -> Result<(), Refusal> {
+        self.local.note(admission, mark)
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.local.has_room(bytes)
+    }
+
+    fn compare_again(&self, why: &str) {
+        self.local.compare_again(why);
     }
 
     fn last(&self) -> Seq {

@@ -215,6 +215,15 @@ pub trait Pipeline: Send + Sync + 'static {
     /// `Err` when the admission's epoch is over: the operation isn't acknowledged, and both copies must be compared.
     fn append(&self, admission: &Admission<'_>, op: &Op<'_>, mark: Option<&AtomicU64>) -> Result<Seq, Refusal>;
 
+    /// The same for an operation that is this node's own matter (a file that isn't replicated): nobody is told, but `mark` says that it was carried out.
+    fn note(&self, admission: &Admission<'_>, mark: Option<&AtomicU64>) -> Result<(), Refusal>;
+
+    /// Is there room to append so many bytes at once without throttling others? Asked with no lock held.
+    fn has_room(&self, bytes: usize) -> bool;
+
+    /// What was appended can't be completed: the other copy must be compared.
+    fn compare_again(&self, why: &str);
+
     /// The last sequence that was given out (kept over a death of this process).
     fn last(&self) -> Seq;
 

@@ -130,6 +130,7 @@ fn directories(rfs: &Rfs) -> Vec<Directory> {
             dir: replicated.dir.clone().into(),
             backing: rfs.backing_dir(replicated).into(),
             to_check: replicated.to_check.iter().map(PathBuf::from).collect(),
+            left_out: replicated.not_replicated.clone(),
         })
         .collect()
 }

@@ -73,8 +73,13 @@ impl Exclusions {
     /// What `replicated` leaves out. A pattern that doesn't compile (no validated configuration has one) is an error
     /// that says why.
     pub fn new(replicated: &Replicated) -> Result<Exclusions, String> {
+        Exclusions::of(&replicated.not_replicated)
+    }
+
+    /// The same from the list alone.
+    pub fn of(list: &[NotReplicated]) -> Result<Exclusions, String> {
         let mut all = Exclusions::default();
-        for left_out in &replicated.not_replicated {
+        for left_out in list {
             match left_out {
                 NotReplicated::Path(path) => all.paths.push(path.clone()),
                 NotReplicated::Pattern(text) => all.patterns.push(compile(text)?),
@@ -87,6 +92,13 @@ impl Exclusions {
     /// Whether nothing is left out.
     pub fn is_empty(&self) -> bool {
         self.paths.is_empty() && self.patterns.is_empty() && self.only.is_empty()
+    }
+
+    /// Whether it can make a difference for what lies below a directory that it moves from one path to another.
+    pub fn may_differ(&self, from: &str, to: &str) -> bool {
+        let inside = |path: &String, dir: &str| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
+        let named = self.paths.iter().any(|path| inside(path, from) || inside(path, to));
+        named || !self.patterns.is_empty() || !self.only.is_empty()
     }
 
     /// Whether a file or directory is left out, given its path below the replicated directory (no slash at either end).

@@ -199,7 +199,7 @@ pub(crate) static REPLICATED: Spec = Spec {
         Attribute::served("dir", Form::text("absolute path of a directory", REQUIRED)),
         Attribute::served("mode", Form::words(&["read_only"], "read_only")),
     ],
-    children: &[("tocheck", Served), ("notreplicated", NotYet("leaving files out of the replication"))],
+    children: &[("tocheck", Served), ("notreplicated", Served)],
 };
 
 pub(crate) static NOTREPLICATED: Spec = Spec {

@@ -82,8 +82,9 @@ impl Backing {
         attrs: &Attrs,
         stamp: Stamp,
     ) -> io::Result<()> {
-        let wanted = Inherited { attrs: *attrs, acl: false };
-        self.make(parent, &Name::new(name)?, id, new, &wanted)?;
+        let (wanted, name) = (Inherited { attrs: *attrs, acl: false }, Name::new(name)?);
+        self.make_way(parent, &name)?;
+        self.make(parent, &name, id, new, &wanted)?;
         self.stamp_new(id, stamp)?;
         self.restamp(parent, stamp)
     }
@@ -91,7 +92,9 @@ impl Backing {
     fn apply_names(&self, op: &Op<'_>) -> io::Result<()> {
         match op {
             Op::Link { id, parent, name, stamp } => {
-                self.link(*id, *parent, &Name::new(name)?)?;
+                let name = Name::new(name)?;
+                self.make_way(*parent, &name)?;
+                self.link(*id, *parent, &name)?;
                 self.restamp(*parent, *stamp)
             }
             Op::Unlink { parent, name, id, stamp } => {
@@ -103,11 +106,13 @@ impl Backing {
             Op::Rmdir { parent, name, id, stamp } => {
                 let name = Name::new(name)?;
                 let found = self.expect(*parent, &name, *id)?;
+                self.rescue_below(*parent, &name)?;
                 self.rmdir(*parent, &name, &found)?;
                 self.restamp(*parent, *stamp)
             }
             Op::Rename { parent, name, new_parent, new_name, id, replaced, exchange, stamp } => {
                 let (name, new_name) = (Name::new(name)?, Name::new(new_name)?);
+                self.make_way(*new_parent, &new_name)?;
                 let source = self.expect(*parent, &name, *id)?;
                 let target = match replaced {
                     Some(target) => Some(self.expect(*new_parent, &new_name, *target)?),
@@ -119,12 +124,37 @@ impl Backing {
                     (false, Some(_)) => RenameFlags::empty(),
                 };
                 let from = (*parent, &name, &source);
-                self.rename(from, (*new_parent, &new_name, target.as_ref()), flags)?;
+                let to = (*new_parent, &new_name, target.as_ref());
+                self.rename_keeping_own(from, to, flags)?;
                 self.restamp(*parent, *stamp)?;
                 self.restamp(*new_parent, *stamp)
             }
             _ => Ok(()),
         }
+    }
+
+    /// What isn't replicated stays where it is, or goes aside.
+    fn rename_keeping_own(
+        &self,
+        from: (FileId, &Name, &Found),
+        to: (FileId, &Name, Option<&Found>),
+        flags: RenameFlags,
+    ) -> io::Result<()> {
+        let exchanged = to.2.filter(|_| flags.contains(RenameFlags::EXCHANGE));
+        if let (None, Some(target)) = (exchanged, to.2)
+            && target.is_dir()
+        {
+            self.rescue_below(to.0, to.1)?;
+        }
+        let (old, new) = (self.path_at(from.0, from.1.as_c_str())?, self.path_at(to.0, to.1.as_c_str())?);
+        self.rename(from, to, flags)?;
+        if let Some(old) = old.filter(|_| from.2.is_dir()) {
+            self.rescue_moved(to.0, to.1, &old)?;
+        }
+        if let Some(new) = new.filter(|_| exchanged.is_some_and(Found::is_dir)) {
+            self.rescue_moved(from.0, from.1, &new)?;
+        }
+        Ok(())
     }
 
     /// The entry's file, which must be this one.

@@ -38,8 +38,25 @@ impl Backing {
         Ok(ReadDir { fd, buffer: vec![MaybeUninit::uninit(); 32 * 1024] })
     }
 
-    /// All entries but `.` and `..`.
+    /// All entries that are replicated, without `.` and `..`.
     pub fn list(&self, id: FileId) -> io::Result<Vec<DirEntry>> {
+        let all = self.list_all(id)?;
+        if self.is_own(id) {
+            return Ok(Vec::new());
+        }
+        let dir = self.node(id)?;
+        let Some(path) = self.path_within(&dir)? else { return Ok(all) };
+        let mut replicated = Vec::with_capacity(all.len());
+        for entry in all {
+            if !self.is_entry_own(&dir, &path, &entry.name, entry.kind)? {
+                replicated.push(entry);
+            }
+        }
+        Ok(replicated)
+    }
+
+    /// All entries but `.` and `..`, also those that are left out of the replication.
+    pub fn list_all(&self, id: FileId) -> io::Result<Vec<DirEntry>> {
         let mut all = Vec::new();
         self.read_dir(id, 0)?.for_each(|entry| {
             if entry.name != b"." && entry.name != b".." {

@@ -15,6 +15,7 @@ mod dir;
 mod durable;
 pub mod handle;
 mod hold;
+mod leftout;
 mod name;
 mod names;
 mod node;
@@ -27,6 +28,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hf_config::Exclusions;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::pipeline::FileId;
@@ -74,6 +76,7 @@ pub struct Backing {
     names: Names,
     unsynced: Unsynced,
     calls: DiskCalls,
+    left_out: Exclusions,
 }
 
 impl Backing {
@@ -101,6 +104,7 @@ impl Backing {
             names: Names::default(),
             unsynced: Unsynced::default(),
             calls: DiskCalls::default(),
+            left_out: Exclusions::default(),
         })
     }
 

@@ -90,7 +90,9 @@ impl Backing {
         let fd = open_entry(parent.dir()?, name, OFlags::PATH, 0)?;
         let stat = rustix::fs::fstat(&fd)?;
         let handle = Handle::of(fd.as_fd())?;
+        let known = self.table.find(&handle).is_some();
         let id = self.table.id_of(&handle, stat.st_mode & libc::S_IFMT).map_err(no_memory)?;
+        self.note_side(parent, name, (id, known), &stat)?;
         Ok(Found { id, stat })
     }
 

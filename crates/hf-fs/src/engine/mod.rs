@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hf_config::NotReplicated;
 use hf_replica::engine::{EngineCommand, EngineEvent, Gate, PeerMessage};
 use hf_types::{Epoch, GenerationId, Record, RfsFault, Seq};
 use hf_wire::frame::Body;
@@ -38,6 +39,8 @@ pub struct Directory {
     pub backing: PathBuf,
     /// `<tocheck>`: what must be there before it is replicated, relative.
     pub to_check: Vec<PathBuf>,
+    /// `<notreplicated>`: what of it is this node's own.
+    pub left_out: Vec<NotReplicated>,
 }
 
 impl Directory {

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hf_config::{Exclusions, NotReplicated};
+
 use super::{EngineConfig, with_causes};
 use crate::backing::Backing;
 use crate::front::mountpoint::{Place, Watch, abort_connection};
@@ -45,6 +47,8 @@ pub trait Shown: Send + Sync {
 pub struct FuseStage {
     keeper: PathBuf,
     places: Vec<Place>,
+    /// A directory each.
+    left_out: Vec<Vec<NotReplicated>>,
     takeover: bool,
     client: Option<Client>,
     opened: Vec<Opened>,
@@ -69,6 +73,7 @@ impl FuseStage {
         FuseStage {
             keeper: config.keeper.clone(),
             places,
+            left_out: config.directories.iter().map(|directory| directory.left_out.clone()).collect(),
             takeover,
             client: None,
             opened: Vec::new(),
@@ -84,7 +89,8 @@ impl FuseStage {
         self.client.as_mut().ok_or_else(|| "the keeper's connection is gone".into())
     }
 
-    fn open_one(&mut self, place: &Place, role: Role, range: u16) -> Result<Arc<Backing>, String> {
+    fn open_one(&mut self, n: usize, role: Role, range: u16) -> Result<Arc<Backing>, String> {
+        let place = &self.places[n].clone();
         let causes = |error: &dyn std::error::Error| with_causes(error);
         if !place.is_mounted().map_err(|error| causes(&error))? {
             place.uncover().map_err(|error| causes(&error))?;
@@ -95,6 +101,7 @@ impl FuseStage {
             mountpoint: place.dir.clone(),
             backing: place.backing.clone(),
             control: place.control.clone(),
+            left_out: Exclusions::of(&self.left_out[n]).map_err(|why| format!("<notreplicated>: {why}"))?,
             range,
             role,
             threads: THREADS,
@@ -149,7 +156,7 @@ impl Stage for FuseStage {
     }
 
     fn open(&mut self, role: Role, range: u16) -> Result<Vec<Arc<Backing>>, String> {
-        self.places.clone().iter().map(|place| self.open_one(place, role, range)).collect()
+        (0..self.places.len()).map(|n| self.open_one(n, role, range)).collect()
     }
 
     fn ring(&mut self, capacity: usize) -> Result<Ring, String> {

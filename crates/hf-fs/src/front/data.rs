@@ -52,7 +52,7 @@ impl Front {
         }
     }
 
-    fn write_and_append(
+    pub(super) fn write_and_append(
         &self,
         admission: &Admission<'_>,
         writing: Writing,
@@ -69,7 +69,7 @@ impl Front {
         Ok(self.append(admission, &node, &op).map(|()| n))
     }
 
-    /// Appends a change of content, unless the file has no name: then nobody will ever see it on the other node.
+    /// Appends a change of content, unless the file has no name (then nobody will ever see it on the other node), or isn't replicated.
     pub(super) fn append(&self, admission: &Admission<'_>, node: &Node, op: &Op<'_>) -> Result<(), Refusal> {
         self.append_marked(admission, node, op, None)
     }
@@ -83,7 +83,7 @@ impl Front {
         mark: Option<&AtomicU64>,
     ) -> Result<(), Refusal> {
         let id = node.id();
-        if self.backing.is_held(id) {
+        if self.backing.is_only_here(id) {
             return Ok(());
         }
         let seq = self.pipeline.append(admission, op, mark)?;
@@ -163,14 +163,14 @@ impl Front {
         }
     }
 
-    /// `None` for a file without a name: it is this node's own matter.
+    /// `None` for a file without a name, or that isn't replicated: it is this node's own matter.
     fn announce_barrier(
         &self,
         admission: &Admission<'_>,
         id: FileId,
         data_only: bool,
     ) -> io::Result<Result<Option<Seq>, Refusal>> {
-        if self.backing.is_held(id) {
+        if self.backing.is_only_here(id) {
             return Ok(Ok(None));
         }
         if !data_only && let Err(refusal) = self.tell_times(admission, id)? {
@@ -181,8 +181,8 @@ impl Front {
 
     /// Tells the secondary the time of the last modification, if writes changed it since it was told. (Each write alone would cost
     /// a system call on both sides.)
-    fn tell_times(&self, admission: &Admission<'_>, id: FileId) -> io::Result<Result<(), Refusal>> {
-        if self.backing.table().flags(id) & TIMES == 0 || self.backing.is_held(id) {
+    pub(super) fn tell_times(&self, admission: &Admission<'_>, id: FileId) -> io::Result<Result<(), Refusal>> {
+        if self.backing.table().flags(id) & TIMES == 0 || self.backing.is_only_here(id) {
             return Ok(Ok(()));
         }
         let node = self.backing.node(id)?;

@@ -229,10 +229,7 @@ impl Filesystem for Fuse {
             new_name: newname.as_bytes().to_vec(),
             flags: flags.bits(),
         };
-        self.0.admit(reply, move |front, admission, reply| {
-            let done = front.rename(admission, &asker, moving);
-            front.when_received(done, reply, |_, _, reply| reply.ok());
-        });
+        self.0.rename_when_there_is_room(asker, moving, reply);
     }
 
     fn link(&self, req: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {

@@ -28,6 +28,27 @@ impl What {
     }
 }
 
+/// Whose the names are (see [`super::border`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Side {
+    /// Both copies'.
+    #[default]
+    Both = 0,
+    /// This node's own.
+    Own,
+    /// A replicated file gets a name that isn't replicated.
+    Leaves,
+    /// A file that wasn't replicated gets a name that is.
+    Comes,
+}
+
+impl Side {
+    fn from_u64(number: u64) -> Option<Side> {
+        [Side::Both, Side::Own, Side::Leaves, Side::Comes].into_iter().find(|side| *side as u64 == number)
+    }
+}
+
 /// See the module. Fields that an operation doesn't need are zero or empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Intent {
@@ -35,6 +56,7 @@ pub(crate) struct Intent {
     /// `u32::MAX` without one.
     pub slot: u32,
     pub what: What,
+    pub side: Side,
     pub parent: FileId,
     pub name: Vec<u8>,
     pub new_parent: FileId,
@@ -56,6 +78,7 @@ impl Intent {
             request,
             slot: NO_SLOT,
             what,
+            side: Side::Both,
             parent,
             name: name.to_vec(),
             new_parent: FileId(0),
@@ -125,6 +148,7 @@ impl Intent {
             u64::from(self.wanted.attrs.uid),
             u64::from(self.wanted.attrs.gid),
             u64::from(self.wanted.acl),
+            self.side as u64,
         ];
         let mut bytes = Vec::with_capacity(700);
         numbers.iter().for_each(|n| bytes.extend_from_slice(&n.to_le_bytes()));
@@ -145,9 +169,11 @@ impl Intent {
         let (kind, rdev) = (reader.number()? as u32, reader.number()?);
         let attrs = Attrs { mode: reader.number()? as u32, uid: reader.number()? as u32, gid: reader.number()? as u32 };
         let wanted = Inherited { attrs, acl: reader.number()? != 0 };
+        let side = Side::from_u64(reader.number()?)?;
         let (name, new_name, target) = (reader.text()?, reader.text()?, reader.text()?);
         let slot = slot as u32;
-        Some(Intent { request, slot, what, parent, name, new_parent, new_name, id, other, kind, rdev, target, wanted })
+        let names = Intent { name, new_parent, new_name, ..Intent::new(request, what, parent, b"", id) };
+        Some(Intent { slot, side, other, kind, rdev, target, wanted, ..names })
     }
 }
 
@@ -184,6 +210,7 @@ mod tests {
             intent.other = other.filter(|n| *n != 0).map(FileId);
             intent.target = target;
             intent.wanted = Inherited { attrs: Attrs { mode, uid: 1, gid: 2 }, acl };
+            intent.side = Side::Comes;
             prop_assert_eq!(Intent::decode(&intent.encode()), Some(intent));
         }
 

@@ -91,7 +91,7 @@ impl Front {
         let table = self.backing.table();
         let is_dir = |id: &&FileId| table.get(**id).is_some_and(|k| k.kind == libc::S_IFDIR);
         for dir in known.iter().filter(is_dir) {
-            let entries = self.backing.list(*dir).unwrap_or_default();
+            let entries = self.backing.list_all(*dir).unwrap_or_default();
             entries.iter().for_each(|entry| self.forget_entry(*dir, &entry.name));
         }
         Ok(())

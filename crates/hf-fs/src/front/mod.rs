@@ -9,6 +9,7 @@
 
 mod answer;
 mod attr;
+mod border;
 mod data;
 mod fuse;
 mod intent;
@@ -16,6 +17,8 @@ mod invalidate;
 mod listing;
 mod memory;
 mod metadata;
+#[cfg(test)]
+mod mirrored;
 pub mod mountpoint;
 mod names;
 pub mod protect;

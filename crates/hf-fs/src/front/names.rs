@@ -8,7 +8,7 @@ use fuser::{FopenFlags, Generation};
 use rustix::fs::RenameFlags;
 
 use super::answer::{Answer, Asker};
-use super::intent::{Intent, NO_SLOT, What};
+use super::intent::{Intent, NO_SLOT, Side, What};
 use super::memory::SlotNo;
 use super::{Front, Role};
 use crate::backing::{Found, Name, New, Requested};
@@ -16,10 +16,12 @@ use crate::pipeline::{Admission, Attrs, FileId, Op, Refusal, Seq, was_published}
 
 /// A name operation that is done here and in the stream.
 pub(super) struct Done {
-    seq: Seq,
-    slot: Option<SlotNo>,
+    pub(super) seq: Seq,
+    pub(super) slot: Option<SlotNo>,
     /// The file that it was about.
-    id: FileId,
+    pub(super) id: FileId,
+    /// The barrier behind what came with it: the answer waits for that, too.
+    pub(super) barrier: Option<Seq>,
 }
 
 /// Why it wasn't.
@@ -28,6 +30,8 @@ pub(super) enum Failure {
     Errno(i32),
     /// A local call failed.
     Local(FileId, io::Error),
+    /// The link has no room for it now.
+    NoRoom,
 }
 
 impl From<io::Error> for Failure {
@@ -70,6 +74,7 @@ impl Front {
             }
             let id = front.backing.table().new_id();
             let mut intent = Intent::new(asker.request, What::Make, making.parent, &making.name, id);
+            intent.side = front.side_of(making.parent, &name, making.kind)?;
             (intent.kind, intent.rdev, intent.target) = (making.kind, making.rdev, making.target);
             let parent = front.backing.node(making.parent)?;
             intent.wanted = front.backing.inherit(&parent, &intent.new_file(), &making.requested)?;
@@ -97,6 +102,7 @@ impl Front {
             }
             let mut intent = Intent::new(asker.request, What::Link, FileId(0), b"", id);
             (intent.new_parent, intent.new_name) = (parent, name.to_vec());
+            intent.side = front.side_of_link(id, parent, &Name::new(name)?)?;
             Ok(Some(intent))
         })
     }
@@ -110,16 +116,20 @@ impl Front {
         name: &[u8],
     ) -> Result<Done, Failure> {
         self.change_names(admission, asker, |front| {
-            let found = front.backing.lookup(parent, &Name::new(name)?)?;
+            let full_name = Name::new(name)?;
+            let found = front.backing.lookup(parent, &full_name)?;
             match (what, found.is_dir()) {
-                (What::Unlink, true) => Err(Failure::Errno(libc::EISDIR)),
-                (What::Rmdir, false) => Err(Failure::Errno(libc::ENOTDIR)),
-                _ => Ok(Some(Intent::new(asker.request, what, parent, name, found.id))),
+                (What::Unlink, true) => return Err(Failure::Errno(libc::EISDIR)),
+                (What::Rmdir, false) => return Err(Failure::Errno(libc::ENOTDIR)),
+                _ => {}
             }
+            let mut intent = Intent::new(asker.request, what, parent, name, found.id);
+            intent.side = front.side_of(parent, &full_name, found.kind())?;
+            Ok(Some(intent))
         })
     }
 
-    pub(super) fn rename(&self, admission: Admission<'_>, asker: &Asker, moving: Moving) -> Result<Done, Failure> {
+    pub(super) fn rename(&self, admission: Admission<'_>, asker: &Asker, moving: &Moving) -> Result<Done, Failure> {
         let flags = RenameFlags::from_bits_retain(moving.flags);
         if !(RenameFlags::NOREPLACE | RenameFlags::EXCHANGE).contains(flags) {
             return Err(Failure::Errno(libc::EINVAL));
@@ -142,6 +152,7 @@ impl Front {
             let mut intent = Intent::new(asker.request, what, moving.parent, &moving.name, source.id);
             (intent.new_parent, intent.new_name) = (moving.new_parent, moving.new_name.clone());
             intent.other = target.map(|target| target.id);
+            intent.side = front.side_of_move(&intent, &source, target.as_ref())?;
             Ok(Some(intent))
         })
     }
@@ -159,14 +170,14 @@ impl Front {
             return Ok(done);
         }
         let Some(mut intent) = plan(self)? else {
-            return Ok(Done { seq: Seq(0), slot: None, id: FileId(0) });
+            return Ok(Done { seq: Seq(0), slot: None, id: FileId(0), barrier: None });
         };
         let slot = self.memory.take(asker.request, intent.id);
         intent.slot = slot.unwrap_or(NO_SLOT);
         let result = self.run(&admission, &intent);
         self.memory.clear_intent();
         match result {
-            Ok(seq) => Ok(Done { seq, slot, id: intent.id }),
+            Ok((seq, barrier)) => Ok(Done { seq, slot, id: intent.id, barrier }),
             Err(failure) => {
                 slot.into_iter().for_each(|no| self.memory.free(no));
                 Err(failure)
@@ -179,7 +190,7 @@ impl Front {
         match self.begun_by_predecessor(asker)? {
             (slot, true) => {
                 let seq = Seq(self.memory.mark(slot).load(Ordering::Acquire));
-                Some(Done { seq, slot: Some(slot), id: self.memory.id(slot) })
+                Some(Done { seq, slot: Some(slot), id: self.memory.id(slot), barrier: None })
             }
             (slot, false) => {
                 self.memory.free(slot);
@@ -194,10 +205,20 @@ impl Front {
         Some((slot, was_published(self.memory.mark(slot), &*self.pipeline).is_some()))
     }
 
-    pub(super) fn run(&self, admission: &Admission<'_>, intent: &Intent) -> Result<Seq, Failure> {
+    /// The operation's place in the stream, and that of a barrier that it must wait for.
+    pub(super) fn run(&self, admission: &Admission<'_>, intent: &Intent) -> Result<(Seq, Option<Seq>), Failure> {
         self.memory.set_intent(intent)?;
+        if intent.side == Side::Comes {
+            return self.run_coming(admission, intent);
+        }
+        Ok((self.run_published(admission, intent)?, None))
+    }
+
+    /// Executes and appends.
+    pub(super) fn run_published(&self, admission: &Admission<'_>, intent: &Intent) -> Result<Seq, Failure> {
         // Writes to a file that loses its name are in the stream before that or not at all.
         let loses_name = match intent.what {
+            What::Rename if intent.side == Side::Leaves => Some(intent.id),
             What::Unlink => Some(intent.id),
             What::Rename => intent.other,
             What::Make | What::Link | What::Rmdir | What::Exchange => None,
@@ -249,6 +270,9 @@ impl Front {
         intent: &Intent,
         made: Option<&Found>,
     ) -> Result<Seq, Failure> {
+        if intent.side != Side::Both {
+            return self.publish_at_border(admission, intent);
+        }
         let stamp = self.backing.stamp(intent.stamped_dir())?;
         if made.is_some() {
             self.backing.stamp_new(intent.id, stamp)?;
@@ -291,6 +315,7 @@ impl Front {
             Ok(done) => done,
             Err(Failure::Errno(errno)) => return reply.fail(errno),
             Err(Failure::Local(id, error)) => return self.failed("name operation", id, &error, reply),
+            Err(Failure::NoRoom) => return reply.fail(libc::EAGAIN),
         };
         let front = self.clone();
         let complete = move |received: Result<(), Refusal>| {
@@ -300,7 +325,15 @@ impl Front {
             }
             done.slot.into_iter().for_each(|no| front.memory.free(no));
         };
-        self.pipeline.when_received(done.seq, Box::new(complete));
+        let Some(barrier) = done.barrier else {
+            return self.pipeline.when_received(done.seq, Box::new(complete));
+        };
+        let (front, seq) = (self.clone(), done.seq);
+        let then = move |durable: Result<(), Refusal>| match durable {
+            Ok(()) => front.pipeline.when_received(seq, Box::new(complete)),
+            Err(_) => complete(durable),
+        };
+        self.pipeline.when_durable(barrier, Box::new(then));
     }
 
     /// Answers with the entry of a file that was made or linked.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Front;
-use super::intent::{Intent, NO_SLOT, What};
+use super::intent::{Intent, NO_SLOT, Side, What};
 use super::names::Failure;
 use crate::backing::{Found, Name};
 use crate::pipeline::{Admission, FileId, Refusal, was_published};
@@ -59,11 +59,20 @@ impl Front {
             }
             return Ok(true);
         }
-        if !self.was_executed(intent)? {
+        let executed = self.was_executed(intent)?;
+        if intent.side == Side::Comes {
+            self.give_up_coming(intent, executed);
+        }
+        if !executed {
             intent.other.map_or(Ok(()), |id| self.backing.unhold(id))?;
             return Ok(false);
         }
         let made = self.complete(intent)?;
+        if intent.side == Side::Comes {
+            let mark = (intent.slot != NO_SLOT).then(|| self.memory.mark(intent.slot));
+            self.pipeline.note(admission, mark)?;
+            return Ok(true);
+        }
         self.publish(admission, intent, made.as_ref())?;
         Ok(true)
     }

@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use hf_config::Exclusions;
+
 use super::{Front, RESULT_MEMORY_BYTES, ResultMemory, Role, ServeError, Server, serve};
 use crate::backing::{Backing, BackingError};
 use crate::keeper::{Client, KeeperError, Options};
@@ -20,6 +22,8 @@ pub struct Directory {
     pub backing: PathBuf,
     /// Its control directory.
     pub control: PathBuf,
+    /// What of it isn't replicated.
+    pub left_out: Exclusions,
     /// The range of new ids (see [`Table`]).
     pub range: u16,
     /// How it begins.
@@ -77,6 +81,7 @@ impl Opened {
                 backing
             }
         };
+        let backing = backing.leaving_out(directory.left_out.clone());
         Ok(Opened { directory, backing: Arc::new(backing), results, takeover })
     }
 

@@ -101,6 +101,31 @@ impl Pipeline for DirPipeline {
         }
     }
 
+    fn note(&self, admission: &Admission<'_>, mark: Option<&AtomicU64>) -> Result<(), Refusal> {
+        if !self.gate().is_open_for(admission.epoch()) {
+            return Err(Refusal::ReadOnly);
+        }
+        match self.link.flow() {
+            Flow::Following => return Err(Refusal::ReadOnly),
+            Flow::Alone => self.link.ring.skip(mark),
+            Flow::InStep | Flow::Syncing => self.link.ring.unnumbered(mark),
+        };
+        Ok(())
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        let link = &self.link;
+        !matches!(link.flow(), Flow::InStep | Flow::Syncing) || link.ring.free() >= link.reserve() + bytes
+    }
+
+    fn compare_again(&self, why: &str) {
+        let link = &self.link;
+        if matches!(link.flow(), Flow::InStep | Flow::Syncing) {
+            link.bound.fail(why);
+            link.report(EngineEvent::Fault(RfsFault::Diverged(why.to_owned())));
+        }
+    }
+
     fn last(&self) -> Seq {
         Seq(self.link.ring.last())
     }

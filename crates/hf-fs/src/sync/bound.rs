@@ -183,8 +183,14 @@ impl Bound {
             State::Complete => return Ok(Plan::Operation),
             State::Syncing => {}
         }
-        let known = self.dir(dir);
+        let mut known = self.dir(dir);
         let whole = |sent: bool| if sent { Plan::Operation } else { Plan::Nothing };
+        if let Op::Create { parent, id, .. } = *op
+            && !known.has(parent)
+        {
+            // Known before, if at all, as a file that was left out meanwhile and comes back: the other copy has none.
+            known.known.remove(&id.0);
+        }
         Ok(match *op {
             Op::Create { parent, .. }
             | Op::Mkdir { parent, .. }

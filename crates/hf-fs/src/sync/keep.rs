@@ -88,8 +88,8 @@ fn copy(backing: &Backing, conflicts: BorrowedFd<'_>, part: &str) -> Result<Kept
     let from = open_dir(backing.root(), c".").map_err(failed("opening the copy for"))?;
     let into = make_dir(conflicts, part).map_err(failed("making"))?;
     let data = make_dir(into.as_fd(), "data").map_err(failed("making"))?;
-    let mut keeper = Keeper { kept: Kept::default(), links: HashMap::new(), root: data.as_fd(), shares: None };
-    let needed = size(from.as_fd()).map_err(failed("measuring the copy for"))?;
+    let mut keeper = Keeper { kept: Kept::default(), links: HashMap::new(), root: data.as_fd(), backing, shares: None };
+    let needed = size(from.as_fd(), backing, "").map_err(failed("measuring the copy for"))?;
     keeper.needs(needed)?;
     keeper.directory(from.as_fd(), data.as_fd(), PathBuf::new())?;
     let at = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
@@ -106,6 +106,8 @@ struct Keeper<'a> {
     /// Files with several names, by inode: where the first one is.
     links: HashMap<u64, PathBuf>,
     root: BorrowedFd<'a>,
+    /// Knows what isn't part of the copy.
+    backing: &'a Backing,
     /// Whether the file system shares blocks, once that was tried.
     shares: Option<bool>,
 }
@@ -143,6 +145,9 @@ impl Keeper<'_> {
         };
         let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|e| at("reading")(e.into()))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
+        if self.backing.leaves_out(&path.to_string_lossy(), kind == FileType::Directory) {
+            return Ok(());
+        }
         if kind == FileType::Directory {
             let inside = open_dir(from, name).map_err(at("opening"))?;
             let made = rustix::fs::mkdirat(into, name, Mode::RWXU).map_err(io::Error::from);
@@ -246,13 +251,18 @@ fn times(stat: &Stat) -> Timestamps {
 }
 
 /// What a copy would take, in bytes: blocks as they are.
-fn size(dir: BorrowedFd<'_>) -> io::Result<u64> {
+fn size(dir: BorrowedFd<'_>, backing: &Backing, path: &str) -> io::Result<u64> {
     let mut sum = 0;
     for name in names(dir)? {
         let stat = rustix::fs::statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let below = format!("{path}{}", name.to_string_lossy());
+        if backing.leaves_out(&below, is_dir) {
+            continue;
+        }
         sum += stat.st_blocks as u64 * 512;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            sum += size(open_dir(dir, &name)?.as_fd())?;
+        if is_dir {
+            sum += size(open_dir(dir, &name)?.as_fd(), backing, &format!("{below}/"))?;
         }
     }
     Ok(sum)
@@ -431,7 +441,8 @@ mod tests {
         let root = dir.path().join("data");
         let backing = backing(&root);
         let from = open_dir(backing.root(), c".").unwrap();
-        let mut keeper = Keeper { kept: Kept::default(), links: HashMap::new(), root: from.as_fd(), shares: None };
+        let (links, root, backing) = (HashMap::new(), from.as_fd(), &backing);
+        let mut keeper = Keeper { kept: Kept::default(), links, root, backing, shares: None };
         match keeper.needs(1 << 60) {
             Err(KeepError::NoRoom { needed, .. }) => assert_eq!(needed, 1 << 60),
             Ok(()) => assert_eq!(keeper.shares, Some(true), "only shared blocks need no room"),

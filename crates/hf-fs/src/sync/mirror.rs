@@ -134,6 +134,7 @@ impl Side {
     /// Sees to it that this name is this file.
     fn place(&mut self, backing: &Backing, dir: FileId, entry: &Entry<'_>) -> io::Result<()> {
         let (name, id) = (Name::new(entry.name)?, FileId(entry.id));
+        backing.make_way(dir, &name)?;
         let local = look(backing, dir, &name)?;
         let known = if self.is_fresh(backing, id) { backing.table().get(id) } else { None };
         match (local, known) {
@@ -213,12 +214,17 @@ impl Side {
             return Ok(moved?);
         }
         let (parent, old) = whereabouts(backing, id)?;
-        Ok(rustix::fs::renameat_with(parent, old.as_c_str(), &*to, name.as_c_str(), RenameFlags::NOREPLACE)?)
+        let from = backing.path_below(parent.as_fd(), &old)?;
+        rustix::fs::renameat_with(parent, old.as_c_str(), &*to, name.as_c_str(), RenameFlags::NOREPLACE)?;
+        from.map_or(Ok(()), |from| backing.rescue_moved(dir, name, &from))
     }
 
     /// Takes a name away: what is fresh is put aside, what is old goes.
     fn evict(&mut self, backing: &Backing, dir: FileId, name: &Name, local: &Local) -> io::Result<()> {
         let parent = backing.node(dir)?;
+        if local.kind() == libc::S_IFDIR {
+            backing.rescue_below(dir, name)?;
+        }
         let fresh = backing.table().find(&local.handle).filter(|id| self.fresh.contains(&id.0));
         let Some(id) = fresh else {
             return remove(backing, parent.as_fd(), name.as_c_str());

@@ -45,7 +45,7 @@ mod changed;
 mod check;
 mod digest;
 mod keep;
-mod meta;
+pub(crate) mod meta;
 mod mirror;
 mod pool;
 mod walk;
@@ -64,5 +64,7 @@ fn is_gone(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ESTALE | libc::ENOENT))
 }
 
+#[cfg(test)]
+mod own_tests;
 #[cfg(test)]
 mod tests;

@@ -244,7 +244,7 @@ impl Walk<'_> {
     /// The file's attributes; none when it has no name any more.
     fn present(&self, dir: u16, id: FileId) -> Result<Option<crate::backing::Stat>, SyncError> {
         let backing = self.backing(dir);
-        if backing.is_held(id) {
+        if backing.is_only_here(id) {
             return Ok(None);
         }
         match backing.stat(id) {

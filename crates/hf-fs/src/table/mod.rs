@@ -29,6 +29,8 @@ use memory::Memory;
 pub const HELD: u32 = 2;
 /// Set on an entry whose times were changed by writes and not yet told to the secondary.
 pub const TIMES: u32 = 4;
+/// Set on an entry whose file is left out of the replication: it is this node's own.
+pub const OWN: u32 = 8;
 
 /// What the table knows of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub struct Known {
     pub handle: Handle,
     /// The `S_IFMT` part of its mode, which never changes.
     pub kind: u32,
-    /// [`HELD`], [`TIMES`].
+    /// [`HELD`], [`TIMES`], [`OWN`].
     pub flags: u32,
     /// How often the kernel was told of it and didn't forget yet; too high after a death of ours, never too low.
     pub lookups: u32,

@@ -67,13 +67,14 @@ fn spawn(dir: &Path, arguments: &[String]) -> (Child, ChildStdin, Receiver<E>) {
 }
 
 impl Node {
-    fn start(own: SocketAddr, peer: SocketAddr, order: &str, kind: &str) -> Node {
+    fn start(own: SocketAddr, peer: SocketAddr, order: &str, kind: &str, left_out: &[&str]) -> Node {
         let dir = tempfile::Builder::new().prefix("hf-pair-").tempdir().unwrap();
         std::fs::create_dir(dir.path().join("mnt")).unwrap();
         let socket = dir.path().join("keeper.sock");
         let keeper = Command::new(example("engine_node")).arg("keeper").arg(&socket).spawn().unwrap();
         wait_until("the keeper listens", || socket.exists());
-        let arguments = [own.to_string(), peer.to_string(), order.into(), kind.into()].to_vec();
+        let mut arguments = [own.to_string(), peer.to_string(), order.into(), kind.into()].to_vec();
+        arguments.extend(left_out.iter().map(|pattern| (*pattern).to_owned()));
         let (process, commands, events) = spawn(dir.path(), &arguments);
         let mut node = Node { dir, keeper, process, commands, events, arguments };
         node.wait("Started", |event| matches!(event, E::Started { takeover: false, .. }).then_some(()));
@@ -82,6 +83,11 @@ impl Node {
 
     pub fn mount(&self) -> PathBuf {
         self.dir.path().join("mnt")
+    }
+
+    /// Where the data is; only while it isn't mounted.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
     }
 
     pub fn order(&mut self, commands: impl IntoIterator<Item = C>) {
@@ -155,9 +161,15 @@ impl Drop for Node {
 impl Pair {
     /// Both mounted and in step.
     pub fn start(kind: &str) -> Pair {
+        Pair::leaving_out(kind, &[])
+    }
+
+    /// What matches one of these patterns isn't replicated.
+    pub fn leaving_out(kind: &str, left_out: &[&str]) -> Pair {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (a, b) = (free(), free());
-        let (primary, secondary) = (Node::start(a, b, "first", kind), Node::start(b, a, "other", kind));
+        let (primary, secondary) =
+            (Node::start(a, b, "first", kind, left_out), Node::start(b, a, "other", kind, left_out));
         let mut pair = Pair { primary, secondary, epoch: 3 };
         pair.primary.order([C::SetGate(Gate::Closed), C::Mount]);
         pair.secondary.order([C::SetGate(Gate::ReadOnly), C::Mount]);
@@ -256,12 +268,17 @@ impl Pair {
         assert_same(&self.primary.mount(), &self.secondary.mount());
     }
 
+    /// Both give their mounts back.
+    pub fn stop(&mut self) {
+        self.primary.stop();
+        self.secondary.stop();
+    }
+
     /// So do both directories below the mounts.
     pub fn stop_and_compare(mut self) {
         self.primary.drain();
         self.secondary.drain();
-        self.primary.stop();
-        self.secondary.stop();
+        self.stop();
         assert_same(&self.primary.dir.path().join("data"), &self.secondary.dir.path().join("data"));
     }
 }

@@ -1,5 +1,6 @@
 //! What differs between two trees, by content.
 
+use hf_config::Exclusions;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
@@ -20,24 +21,36 @@ pub struct Difference {
 
 type Failed = (PathBuf, io::Error);
 
-/// In the order of the paths; below something that is only on one side nothing is listed.
-pub fn differences(kept: &Path, now: &Path) -> Result<Vec<Difference>, Failed> {
+/// In the order of the paths; below something that is only on one side nothing is listed. What isn't replicated was neither kept nor overwritten.
+pub fn differences(kept: &Path, now: &Path, left_out: &Exclusions) -> Result<Vec<Difference>, Failed> {
     let mut found = Vec::new();
-    below(kept, now, Path::new(""), &mut found)?;
+    below(kept, now, Path::new(""), left_out, &mut found)?;
     Ok(found)
 }
 
-fn below(kept: &Path, now: &Path, path: &Path, found: &mut Vec<Difference>) -> Result<(), Failed> {
+fn below(
+    kept: &Path,
+    now: &Path,
+    path: &Path,
+    left_out: &Exclusions,
+    found: &mut Vec<Difference>,
+) -> Result<(), Failed> {
     let (ours, theirs) = (names(&kept.join(path))?, names(&now.join(path))?);
     for name in ours.union(&theirs) {
         let path = path.join(name);
+        if !left_out.is_empty() {
+            let one = if theirs.contains(name) { now } else { kept };
+            if left_out.leaves_out(&path.to_string_lossy(), look(&one.join(&path))?.is_dir()) {
+                continue;
+            }
+        }
         let what = match (ours.contains(name), theirs.contains(name)) {
             (true, false) => "only kept",
             (false, _) => "only now",
             (true, true) => {
                 let (one, other) = (look(&kept.join(&path))?, look(&now.join(&path))?);
                 if one.is_dir() && other.is_dir() {
-                    below(kept, now, &path, found)?;
+                    below(kept, now, &path, left_out, found)?;
                     continue;
                 }
                 if same(kept, now, &path, (&one, &other))? {
@@ -97,6 +110,7 @@ fn same_content(one: &Path, other: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hf_config::NotReplicated;
 
     #[test]
     fn every_kind_of_difference_is_found_and_nothing_else() {
@@ -112,8 +126,13 @@ mod tests {
         std::fs::write(now.join("byte"), bytes).unwrap();
         std::fs::write(kept.join("sub/gone"), b"x").unwrap();
         std::fs::create_dir(now.join("new")).unwrap();
-        let found = differences(&kept, &now).unwrap();
-        let found: Vec<(&str, &str)> = found.iter().map(|d| (d.path.to_str().unwrap(), d.what)).collect();
-        assert_eq!(found, [("byte", "differs"), ("new", "only now"), ("sub/gone", "only kept")]);
+        std::fs::write(now.join("sub/x.tmp"), b"never kept").unwrap();
+        let left_out = Exclusions::of(&[NotReplicated::Pattern(r".*\.tmp".into())]).unwrap();
+        let seen = |left_out: &Exclusions| {
+            let found = differences(&kept, &now, left_out).unwrap();
+            found.iter().map(|d| format!("{} {}", d.path.display(), d.what)).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(&left_out), ["byte differs", "new only now", "sub/gone only kept"]);
+        assert!(seen(&Exclusions::default()).contains(&"sub/x.tmp only now".to_owned()));
     }
 }

@@ -4,7 +4,7 @@
 mod compare;
 
 use compare::{Difference, differences};
-use hf_config::Rfs;
+use hf_config::{Exclusions, Rfs};
 use hf_host::cluster::Identity;
 use hf_host::files::with_causes;
 use hf_host::{Paths, cluster, module};
@@ -76,6 +76,8 @@ enum ConflictError {
     NoSuchPath(PathBuf),
     #[error("can't {what} {}", path.display())]
     Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("a pattern of <notreplicated> can't be used: {0}")]
+    Pattern(String),
     #[error("can't write the answer as JSON")]
     Json(#[from] serde_json::Error),
     #[error("cp ended with {0}; what is in the new directory is not complete")]
@@ -166,6 +168,11 @@ impl Conflicts {
         if found.is_empty() { Err(ConflictError::Unknown(name)) } else { Ok(found) }
     }
 
+    fn left_out(&self, directory: &str) -> Result<Exclusions, ConflictError> {
+        let replicated = self.rfs.replicated.iter().find(|replicated| replicated.dir == directory);
+        replicated.map_or(Ok(Exclusions::default()), |found| Exclusions::new(found).map_err(ConflictError::Pattern))
+    }
+
     fn list(&self) -> Result<(), ConflictError> {
         let all = self.all()?;
         if self.json {
@@ -190,7 +197,7 @@ impl Conflicts {
         let mut found = Vec::new();
         for copy in self.named(name)? {
             let now = PathBuf::from(&copy.directory);
-            let differing = differences(&copy.place.join("data"), &now);
+            let differing = differences(&copy.place.join("data"), &now, &self.left_out(&copy.directory)?);
             found.extend(differing.map_err(|(path, source)| ConflictError::Io { what: "compare", path, source })?);
         }
         if self.json {

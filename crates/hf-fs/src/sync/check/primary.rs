@@ -328,7 +328,7 @@ impl<'a> Walk<'a> {
     /// The file's attributes; none when it has no name any more.
     fn present(&self, dir: u16, id: FileId) -> Result<Option<Stat>, CheckError> {
         let backing = self.backing(dir);
-        if backing.is_held(id) {
+        if backing.is_only_here(id) {
             return Ok(None);
         }
         match backing.stat(id) {

@@ -19,6 +19,7 @@
 //!
 //! **Hostile text** can cost time in proportion to its size, bounded by [`MAX_TEXT_BYTES`], and never a panic.
 
+mod change;
 mod check_model;
 mod cluster;
 mod context;
@@ -31,6 +32,7 @@ mod spec;
 mod values;
 mod xml;
 
+pub use change::{Change, changes};
 pub use check_model::{
     Check, CheckAction, CustomCheck, Errd, Failover, IntfCheck, IpCheck, ModuleCheck, PingCheck, Proc, ProcAction,
     Reaction, SCRIPT_CLASSES, SplitbrainCheck, Target, TcpCheck, When,

@@ -92,6 +92,17 @@ fn of_modules() -> impl Iterator<Item = &'static Spec> {
     module::TAGS.into_iter().chain(check::TAGS)
 }
 
+/// The table of a tag of userconfig.xml.
+pub(crate) fn spec_of(tag: &str) -> Option<&'static Spec> {
+    module::TAGS.into_iter().find(|spec| spec.tag == tag)
+}
+
+/// The tables of userconfig.xml without checkers, watched processes and rules.
+#[cfg(test)]
+pub(crate) fn module_specs() -> impl Iterator<Item = &'static Spec> {
+    module::TAGS.into_iter()
+}
+
 /// The tag that a child with this name belongs into, seen from the file that `near` is of.
 pub(crate) fn proper_parent(child: &str, near: &Spec) -> Option<&'static str> {
     let in_cluster = cluster::TAGS.iter().any(|spec| std::ptr::eq(*spec, near));

@@ -1,6 +1,7 @@
 //! `admin.sock`: the commands of administrators.
 
 mod cluster_orders;
+mod config;
 mod logs;
 mod modules;
 mod record;
@@ -13,14 +14,14 @@ use crate::boot;
 use crate::credentials::{self, Client};
 use crate::event::{Ask, Event, Events, Loaded, Snapshot};
 use crate::load::load;
-use crate::modules::{self as installed, Installing, ModuleError};
+use crate::modules::{Installing, ModuleError};
 use hf_bus::{BusError, Connection, accept};
 use hf_config::{Cluster, Diagnostics};
 use hf_host::Paths;
 use hf_host::cluster::{self, ClusterError, Identity};
 use hf_host::files::with_causes;
 use hf_store::Store;
-use hf_types::{ModuleName, NodeName, Script};
+use hf_types::{ModuleName, NodeName};
 use hf_wire::bus::{Reply, Request, Role};
 use std::sync::Arc;
 use std::time::Duration;
@@ -195,7 +196,7 @@ impl Admin {
             Request::Modules => self.modules().await,
             Request::Ports { module } => self.ports(module).await,
             Request::ModuleInfo { module } => self.module_info(module).await,
-            Request::Config { module } => self.config(module).await,
+            Request::Config { module, dry_run } => self.config(module, dry_run).await,
             Request::Confcheck { module } => self.confcheck(module).await,
             Request::Control { module, command, by } => self.ask(Ask::Control { module, command, by }).await,
             Request::Set { module, assignment } => self.ask(Ask::Set { module, assignment }).await,
@@ -214,41 +215,6 @@ impl Admin {
             Request::Dump { module } => self.dump(module).await,
             Request::Clean { module, what } => self.clean(module, what).await,
         }
-    }
-
-    async fn config(&self, module: ModuleName) -> Replies {
-        let _one_at_a_time = self.changing.lock().await;
-        if self.look().await?.running.contains(&module) {
-            let message = format!("the module {module} runs; its configuration can be changed while it is stopped");
-            return Err(Failure::hinted(message, &format!("holdfast stop -m {module}")));
-        }
-        let (paths, given, name) = (self.paths.clone(), self.given.clone(), module.clone());
-        let (diagnostics, loaded) = blocking(move || {
-            let cluster = cluster_of(&paths, given.clone())?;
-            let diagnostics = installed::config(&paths, &name, Some(&cluster))?;
-            Ok::<_, Failure>((diagnostics, load(&paths, given)))
-        })
-        .await??;
-        self.reload(loaded).await?;
-        let mut replies = unless_empty(&diagnostics);
-        let bin = self.paths.user_bin(&module);
-        let done = "the configuration is applied, but: ";
-        replies.extend(self.follow_with_script(&module, Script::Config, &bin, done).await?);
-        Ok(replies)
-    }
-
-    async fn confcheck(&self, module: ModuleName) -> Replies {
-        let (paths, given) = (self.paths.clone(), self.given.clone());
-        let name = module.clone();
-        let (config, diagnostics) = blocking(move || {
-            // Without a cluster the networks can't be checked; everything else can.
-            let cluster = cluster_of(&paths, given).ok();
-            installed::edited(&paths, &name, cluster.as_ref())
-        })
-        .await??;
-        let mut replies = unless_empty(&diagnostics);
-        replies.extend(self.edited_confcheck(&module, config.user.as_ref()).await?);
-        Ok(replies)
     }
 
     async fn boot(&self, module: Option<ModuleName>, set: Option<bool>) -> Replies {
@@ -326,7 +292,7 @@ fn about(request: &Request) -> Option<&ModuleName> {
         | Request::ModuleScript { module, .. }
         | Request::Ports { module }
         | Request::ModuleInfo { module }
-        | Request::Config { module }
+        | Request::Config { module, .. }
         | Request::Confcheck { module }
         | Request::Control { module, .. }
         | Request::Set { module, .. }

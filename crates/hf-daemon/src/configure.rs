@@ -5,9 +5,11 @@ use crate::lanes::{Lanes, Refused};
 use crate::load::{Stamp, load};
 use crate::modules::Configured;
 use crate::shell::Shell;
-use hf_host::cluster::Member;
+use hf_host::cluster::{self, Member};
+use hf_host::files::with_causes;
 use hf_node::daemon::{DaemonConfig, DaemonInput};
 use hf_types::{LanName, ModuleName, NodeName};
+use hf_wire::bus::DaemonToHeart;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -24,7 +26,10 @@ impl Shell {
     }
 
     /// Opens what the configuration asks for; what the actor is to decide by.
-    pub(crate) fn take_over(&mut self, loaded: Loaded) -> DaemonConfig {
+    pub(crate) fn take_over(&mut self, mut loaded: Loaded) -> DaemonConfig {
+        if let Some(member) = &mut loaded.member {
+            self.keep_key_before(member);
+        }
         for problem in &loaded.problems {
             self.tell(problem);
         }
@@ -41,6 +46,7 @@ impl Shell {
                 problems.iter().for_each(|problem| self.tell(problem));
             }
             self.applied = applied;
+            self.hearts.send_all(&DaemonToHeart::Reread { ticket: None });
         }
         if let Some(member) = &loaded.member {
             self.me = member.me.clone();
@@ -50,6 +56,38 @@ impl Shell {
         let silence = config.pulse * config.mlost_count.min(config.slost_count);
         self.stall_limit = (silence / 3).max(STALL_MIN);
         config
+    }
+
+    /// A key that was copied here while hearts run: the other nodes may still use the one before.
+    fn keep_key_before(&mut self, member: &mut Member) {
+        let before = self.key.replace(member.key.clone()).filter(|before| *before != member.key);
+        if let Some(before) = before.filter(|_| member.key_before.is_none() && !self.hearts.living().is_empty()) {
+            if let Err(error) = cluster::hand_over(&self.paths, &before) {
+                self.tell(&with_causes(&error));
+            }
+            member.key_before = Some(before);
+        }
+        self.handing_over = member.key_before.is_some();
+        if self.handing_over {
+            self.tell(
+                "modules run while the cluster's key changes: the key before is good until every node has the new one",
+            );
+        }
+    }
+
+    /// Looked at every second: the key before goes once nobody needs it.
+    pub(crate) fn end_hand_over(&mut self) {
+        if !self.handing_over || !self.lanes.all_have_the_key() {
+            return;
+        }
+        self.handing_over = false;
+        match cluster::end_hand_over(&self.paths) {
+            Ok(()) => {
+                self.hearts.send_all(&DaemonToHeart::Reread { ticket: None });
+                self.tell("every node has the new key of the cluster: the one before is forgotten");
+            }
+            Err(error) => self.tell(&with_causes(&error)),
+        }
     }
 
     /// Reads the disk again, away from the loop.

@@ -36,6 +36,7 @@ impl Shell {
                     DaemonInput::ScriptEnded { module, run, script, outcome }
                 });
             }
+            DaemonEffect::AbortMounts { module } => self.abort_mounts(&module),
             DaemonEffect::KillModule { module } => {
                 let orphan = self.orphan(&module);
                 self.later(async move {
@@ -86,6 +87,12 @@ impl Shell {
             // The loop only goes away with the whole daemon.
             let _gone = events.blocking_send(Event::Input(DaemonInput::VipsCleared { module }));
         });
+    }
+
+    /// Beside the loop: reading the list of mounts may take a moment.
+    fn abort_mounts(&self, module: &ModuleName) {
+        let orphan = self.orphan(module);
+        tokio::task::spawn_blocking(move || orphan.abort_mounts());
     }
 
     fn orphan(&self, module: &ModuleName) -> Orphan {

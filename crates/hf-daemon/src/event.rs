@@ -57,6 +57,10 @@ pub enum Ask {
         module: ModuleName,
         assignment: Assignment,
     },
+    /// Its heart is to go by the configuration that is applied now.
+    Reread {
+        module: ModuleName,
+    },
 }
 
 impl Ask {
@@ -64,6 +68,7 @@ impl Ask {
         match self {
             Ask::Control { module, command, by } => DaemonInput::Control { ticket, module, command, by },
             Ask::Set { module, assignment } => DaemonInput::Set { ticket, module, assignment },
+            Ask::Reread { module } => DaemonInput::Reread { ticket, module },
             Ask::Shutdown => DaemonInput::ShutdownModules { ticket },
             Ask::Waitstart { module } => DaemonInput::Waitstart { ticket, module },
             Ask::Waitstate { module, state } => DaemonInput::Waitstate { ticket, module, state },

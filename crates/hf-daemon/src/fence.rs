@@ -130,11 +130,16 @@ impl Orphan {
         }
     }
 
-    /// Ends whatever is left of the module. First the FUSE connections are aborted: who waits in one can't be killed.
-    pub async fn kill_all(&self) {
+    /// Whoever waits in a mount of the module gets an error.
+    pub fn abort_mounts(&self) {
         for dir in self.replicated_dirs() {
             self.abort_fuse(&dir);
         }
+    }
+
+    /// Ends whatever is left of the module. First the FUSE connections are aborted: who waits in one can't be killed.
+    pub async fn kill_all(&self) {
+        self.abort_mounts();
         if let Some(cgroup) = self.app_cgroup()
             && let Err(error) = cgroup.kill_and_wait(KILL_PATIENCE).await
         {

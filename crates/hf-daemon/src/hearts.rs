@@ -25,6 +25,8 @@ pub struct Hearts {
 struct Living {
     run: u64,
     outbox: Option<Outbox>,
+    /// It was started by an earlier daemon: what changed since, nobody told it.
+    adopted: bool,
     pending: Vec<DaemonToHeart>,
 }
 
@@ -44,7 +46,7 @@ impl Hearts {
         let modules = modules.into_iter().filter(|module| self.paths.module_run(module).is_dir());
         for module in modules.collect::<Vec<_>>() {
             match heart::find(&self.paths, &module) {
-                Ok(Some(watch)) => self.watch(module, watch),
+                Ok(Some(watch)) => self.watch(module, watch, true),
                 Ok(None) => {}
                 Err(error) => tracing::error!(error = %with_causes(&error), %module, "its heart"),
             }
@@ -58,16 +60,16 @@ impl Hearts {
             return Ok(());
         }
         let watch = heart::spawn(&self.program, &self.paths, me, module, first, by)?;
-        self.watch(module.clone(), watch);
+        self.watch(module.clone(), watch, false);
         Ok(())
     }
 
-    fn watch(&mut self, module: ModuleName, watch: ProcessWatch) {
+    fn watch(&mut self, module: ModuleName, watch: ProcessWatch, adopted: bool) {
         self.runs += 1;
         let socket = self.paths.heart_socket(&module);
         let events = self.events.clone();
         tokio::spawn(heart::supervise(watch, socket, module.clone(), self.runs, events));
-        let living = Living { run: self.runs, outbox: None, pending: Vec::new() };
+        let living = Living { run: self.runs, outbox: None, adopted, pending: Vec::new() };
         self.living.insert(module, living);
     }
 
@@ -90,6 +92,9 @@ impl Hearts {
             return;
         };
         living.outbox = Some(outbox);
+        if std::mem::take(&mut living.adopted) {
+            living.pending.push(DaemonToHeart::Reread { ticket: None });
+        }
         for message in std::mem::take(&mut living.pending) {
             self.send(module, &message);
         }
@@ -108,6 +113,13 @@ impl Hearts {
             }
             None if living.pending.len() < PENDING_MAX => living.pending.push(message.clone()),
             None => tracing::warn!(%module, "message to the heart lost: it doesn't listen yet"),
+        }
+    }
+
+    /// Tells every heart.
+    pub fn send_all(&mut self, message: &DaemonToHeart) {
+        for module in self.living() {
+            self.send(&module, message);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use hf_host::cluster::Member;
 use hf_host::datagram;
-use hf_seal::{Channel, What, os_rng};
+use hf_seal::{Channels, KeyRing, What, os_rng};
 use hf_types::{LanName, NodeName};
 use std::collections::BTreeMap;
 use std::io;
@@ -59,7 +59,7 @@ struct Peer {
     address: SocketAddr,
     /// The peer's own view of its address, which it may send from where addresses are translated.
     local: IpAddr,
-    channel: Channel,
+    channels: Channels,
 }
 
 impl Drop for Lane {
@@ -107,6 +107,15 @@ impl Lanes {
         self.sockets.keys().cloned().collect()
     }
 
+    /// Whether every other node has been heard under the present key, on any network.
+    pub fn all_have_the_key(&self) -> bool {
+        let mut nodes: BTreeMap<&NodeName, bool> = BTreeMap::new();
+        for peer in self.sockets.values().flat_map(|lane| &lane.peers) {
+            *nodes.entry(&peer.node).or_default() |= !peer.channels.is_handing_over();
+        }
+        nodes.values().all(|has| *has)
+    }
+
     /// What was not believed.
     pub fn refused(&self) -> Refused {
         self.refused
@@ -120,7 +129,7 @@ impl Lanes {
         let Some(peer) = lane.peers.iter_mut().find(|peer| peer.node == *to) else {
             return;
         };
-        for datagram in peer.channel.seal(body) {
+        for datagram in peer.channels.seal(body) {
             send(&lane.socket, &datagram, peer.address);
         }
     }
@@ -132,7 +141,7 @@ impl Lanes {
             self.refused.strangers += 1;
             return None;
         };
-        let opened = peer.channel.open(&datagram.bytes);
+        let opened = peer.channels.open(&datagram.bytes);
         if let Some(reply) = &opened.reply {
             send(&lane.socket, reply, peer.address);
         }
@@ -169,6 +178,7 @@ impl Lane {
 
 fn peers_of(member: &Member, lan: &hf_config::Lan) -> Vec<Peer> {
     let purpose = format!("membership/{}", lan.name);
+    let keys = KeyRing { key: member.key.clone(), before: member.key_before.clone() };
     let others = lan.nodes.iter().filter(|node| node.name != member.me.as_str());
     others
         .filter_map(|node| {
@@ -178,7 +188,7 @@ fn peers_of(member: &Member, lan: &hf_config::Lan) -> Vec<Peer> {
                 // A name without an address yet: not heard there until it has one.
                 address: SocketAddr::from((node.ip?, member.cluster.port)),
                 local: node.local_ip()?,
-                channel: Channel::new(&member.key, &purpose, me, &node.name, os_rng()),
+                channels: Channels::new(&keys, &purpose, me, &node.name, os_rng),
             })
         })
         .collect()

@@ -13,6 +13,7 @@ mod dump;
 mod effects;
 mod event;
 mod fence;
+mod fits;
 mod heart;
 mod hearts;
 mod lanes;

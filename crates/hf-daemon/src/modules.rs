@@ -4,19 +4,22 @@ mod ids;
 mod inventory;
 
 use crate::vhost::{self, VhostError};
-use crate::{copy, lastconfig, wrappers};
+use crate::{copy, fits, lastconfig, wrappers};
 use hf_config::{Boot, Cluster, Diagnostics, ModuleConfig, check_module};
 use hf_host::Paths;
 use hf_host::clock::wall_us;
-use hf_host::cluster;
+use hf_host::cluster::{self, Member};
 use hf_host::files::{FileError, beside, failed, make_dir, names_in, read_if_there, sync_parent, write_durably};
+use hf_host::module::ADDED_BY_CONFIG;
 use hf_host::paths::LAST_CONFIGS;
-use hf_node::daemon::{InstalledModule, boot_word};
+use hf_node::daemon::{InstalledModule, Proposal, boot_word};
+use hf_node::heart::HeartConfig;
 use hf_package::{InstallError, Limits, PackError};
 use hf_types::ports::ID_MAX;
 use hf_types::{BadName, ModuleName};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -262,6 +265,58 @@ pub fn config(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> 
     clear(&fresh)?;
     lastconfig::keep(paths, module, wall_us())?;
     Ok(diagnostics)
+}
+
+/// What [`config`] would change, against what is applied; nothing is changed. Also what a good configuration is warned of.
+pub fn propose(paths: &Paths, module: &ModuleName, member: &Member) -> Result<(Proposal, Diagnostics), ModuleError> {
+    let (edited, applied) = (paths.edited(module), paths.applied(module));
+    if !edited.is_dir() {
+        return Err(ModuleError::NotInstalled { module: module.clone() });
+    }
+    let (next, diagnostics) = check(&edited, module, Some(&member.cluster))?;
+    let Ok((present, _)) = check(&applied, module, Some(&member.cluster)) else {
+        // Nothing is applied, or nothing that could run.
+        return Ok((Proposal::default(), diagnostics));
+    };
+    let heart = |config: &ModuleConfig| HeartConfig::from_config(config, &member.cluster, &member.me);
+    let unfit = match (heart(&present), heart(&next)) {
+        (Ok(old), Ok(new)) if old.peer != new.peer || old.me_first != new.me_first => old.needs_a_stop(&new),
+        (_, Err(why)) => vec![why.to_string()],
+        _ => Vec::new(),
+    };
+    let scripts = differing(&applied.join("bin"), &edited.join("bin"))?;
+    Ok((Proposal { changes: hf_config::changes(&present, &next), scripts, unfit }, diagnostics))
+}
+
+/// Why the module, which runs, can't go on with another cluster configuration. One that isn't configured on this node is judged where it is.
+pub fn why_not(paths: &Paths, module: &ModuleName, member: &Member, after: &Cluster) -> Vec<String> {
+    let applied = paths.applied(module);
+    let Ok((present, _)) = check(&applied, module, Some(&member.cluster)) else {
+        return Vec::new();
+    };
+    let next = check(&applied, module, Some(after)).map(|(config, _)| config).map_err(|error| match error {
+        ModuleError::Invalid { diagnostics, .. } => fits::errors(&diagnostics),
+        other => other.to_string(),
+    });
+    fits::why_not(&next, &present, (&member.cluster, after), &member.me)
+}
+
+/// The names of files that only one of two directories has, or that differ. What `config` itself added doesn't count.
+fn differing(applied: &Path, edited: &Path) -> Result<Vec<String>, FileError> {
+    let mut names = names_in(applied)?;
+    names.extend(names_in(edited)?);
+    names.sort();
+    names.dedup();
+    let look = |path: PathBuf| {
+        let mode = fs::metadata(&path).map(|data| data.permissions().mode() & 0o111).ok();
+        (fs::read(path).ok(), mode)
+    };
+    names.retain(|name| {
+        let (old, new) = (look(applied.join(name)), look(edited.join(name)));
+        let added = old.0.as_ref().is_some_and(|text| text.starts_with(ADDED_BY_CONFIG.as_bytes()));
+        old != new && !(added && new.0.is_none())
+    });
+    Ok(names)
 }
 
 fn clear(dir: &Path) -> Result<(), FileError> {

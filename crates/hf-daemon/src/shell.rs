@@ -13,6 +13,7 @@ use crate::watchdog::Watchdog;
 use hf_config::Cluster;
 use hf_host::{Paths, clock};
 use hf_node::daemon::{DaemonActor, DaemonInput, HeartExit};
+use hf_seal::ClusterKey;
 use hf_store::Store;
 use hf_types::{Instant, ModuleName, ModuleState, NodeName, Ticket};
 use hf_wire::bus::HeartToDaemon;
@@ -48,6 +49,9 @@ pub struct Shell {
     pub(crate) given: Option<NodeName>,
     /// Signature and networks of the cluster configuration that this daemon goes by.
     pub(crate) applied: Option<(String, Cluster)>,
+    /// The key that this daemon goes by, and whether the one before is still good.
+    pub(crate) key: Option<ClusterKey>,
+    pub(crate) handing_over: bool,
     /// A name in cluster.xml has no address yet; when it was looked up last.
     pub(crate) names_missing: bool,
     pub(crate) names_tried: Option<Instant>,
@@ -98,6 +102,8 @@ impl Shell {
             answers: BTreeMap::new(),
             exit: false,
             applied: None,
+            key: None,
+            handing_over: false,
             names_missing: false,
             names_tried: None,
             datagrams: mpsc::channel(EVENTS),
@@ -251,7 +257,7 @@ impl Shell {
 
     /// Whether the module is meant to run on.
     fn note(&mut self, module: &ModuleName, message: &HeartToDaemon) {
-        if matches!(message, HeartToDaemon::Stopped { restart: None }) {
+        if matches!(message, HeartToDaemon::Stopped { restart: None, .. }) {
             self.notes.mark(module, self.actor.is_closing().then_some(Marker::Halted));
         }
     }
@@ -283,6 +289,7 @@ impl Shell {
             self.reload();
         }
         self.look_up_missing_names(now);
+        self.end_hand_over();
         for module in self.hearts.living() {
             self.store.ingest(&module, &self.paths.module_run(&module));
         }

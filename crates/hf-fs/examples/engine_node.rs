@@ -70,7 +70,7 @@ fn run(dir: &Path, own: &str, peer: &str, first: bool, async_second: bool, left_
         keeper: dir.join("keeper.sock"),
         lanes: LaneSource::fixed(own.parse()?, peer.parse()?),
         first,
-        async_second,
+        async_second: async_second.into(),
         send_timeout: Duration::from_secs(30),
         lock_timeout: Duration::from_secs(100),
         silence: Duration::from_secs(5),

@@ -1,7 +1,8 @@
+use crate::load::Loaded;
 use hf_bus::Outbox;
 use hf_net::NetEvent;
 use hf_node::heart::HeartInput;
-use hf_types::{Assignment, Caller, Command, Level};
+use hf_types::{Assignment, Caller, Command, Level, Ticket};
 use hf_wire::bus::{DaemonToHeart, Reply, RfsToHeart};
 use std::net::IpAddr;
 use tokio::sync::{mpsc, oneshot};
@@ -57,6 +58,11 @@ pub enum Event {
     VipClaimed {
         address: IpAddr,
         by: String,
+    },
+    /// What was read of the disk again; the ticket of whoever waits for the answer.
+    Loaded {
+        ticket: Option<Ticket>,
+        loaded: Result<Box<Loaded>, String>,
     },
     /// An interface or an address changed.
     Network(NetEvent),

@@ -9,6 +9,7 @@ mod event;
 mod lanes;
 mod load;
 mod replication;
+mod reread;
 mod run;
 mod scripts;
 mod shell;

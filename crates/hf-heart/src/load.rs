@@ -22,14 +22,19 @@ pub enum LoadError {
     Config(String),
     #[error("the network {lan} of a heartbeat has no address of {node} in cluster.xml")]
     NoAddress { lan: String, node: String },
-    #[error("the name of {node} on the network {lan} was never looked up: run 'holdfast cluster resolve'")]
-    NoLookup { lan: String, node: String },
 }
 
-/// One lane's addresses, in the order of the heartbeats.
+/// One lane, in the order of the heartbeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneAddress {
     pub lan: String,
+    /// None: a name in cluster.xml has no address yet, so the lane isn't used until it has one.
+    pub ends: Option<Ends>,
+}
+
+/// One lane's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
     /// Where this node listens, and sends from.
     pub own: SocketAddr,
     /// Where the other node listens.
@@ -39,6 +44,7 @@ pub struct LaneAddress {
 }
 
 /// Everything read at the start.
+#[derive(Debug)]
 pub struct Loaded {
     pub member: Member,
     pub applied: Applied,
@@ -80,15 +86,14 @@ fn lanes(applied: &Applied, cluster: &Cluster, heart: &HeartConfig) -> Result<Ve
                     .ok_or_else(|| LoadError::NoAddress { lan: heartbeat.lan.clone(), node: name.to_owned() })
             };
             let (me, peer) = (node(heart.me.as_str())?, node(heart.peer.as_str())?);
-            let known = |address: Option<IpAddr>, node: &NodeName| {
-                address.ok_or_else(|| LoadError::NoLookup { lan: heartbeat.lan.clone(), node: node.to_string() })
+            let ends = || {
+                Some(Ends {
+                    own: SocketAddr::from((me.local_ip()?, port)),
+                    peer: SocketAddr::from((peer.ip?, port)),
+                    peer_local: peer.local_ip()?,
+                })
             };
-            Ok(LaneAddress {
-                lan: heartbeat.lan.clone(),
-                own: SocketAddr::from((known(me.local_ip(), &heart.me)?, port)),
-                peer: SocketAddr::from((known(peer.ip, &heart.peer)?, port)),
-                peer_local: known(peer.local_ip(), &heart.peer)?,
-            })
+            Ok(LaneAddress { lan: heartbeat.lan.clone(), ends: ends() })
         })
         .collect()
 }
@@ -102,4 +107,26 @@ fn vips(config: &ModuleConfig) -> Vec<VipSpec> {
             prefix_len: address.prefix,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: &str = r#"<cluster><lans>
+      <lan name="default"><node name="n1" addr="one.example"/><node name="n2" addr="two.example"/></lan>
+      <lan name="repli"><node name="n1" addr="10.1.0.1"/><node name="n2" addr="10.1.0.2"/></lan></lans></cluster>"#;
+    const MODULE: &str = r#"<safe><service mode="mirror"><heart>
+      <heartbeat name="default"/><heartbeat name="repli" ident="flow"/></heart></service></safe>"#;
+
+    #[test]
+    fn a_name_without_an_address_leaves_its_lane_out_and_nothing_else() {
+        let cluster = hf_config::parse_cluster(CLUSTER, "cluster.xml").expect("a cluster");
+        let config = hf_config::parse_module(MODULE, "u.xml", "m", Some(&cluster), &|_| None).expect("a module");
+        let heart = HeartConfig::from_config(&config, &cluster, &"n1".parse().expect("a name")).expect("a pair");
+        let lanes = lanes(&Applied { id: 3, config }, &cluster, &heart).expect("lanes");
+        assert_eq!(lanes[0], LaneAddress { lan: "default".to_owned(), ends: None });
+        let ends = lanes[1].ends.expect("addresses");
+        assert_eq!((ends.own.to_string(), ends.peer.to_string()), ("10.1.0.1:8890".into(), "10.1.0.2:8890".into()));
+    }
 }

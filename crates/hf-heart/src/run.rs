@@ -2,17 +2,19 @@
 
 use crate::application::Application;
 use crate::event::Event;
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, Names};
 use crate::load::{LoadError, Loaded, load};
 use crate::replication::Replication;
+use crate::reread::Sources;
 use crate::scripts::Scripts;
 use crate::shell::{OWN_TICKETS, Reported, Shell};
 use crate::vips::Vips;
 use crate::{boost, socket};
 use hf_exec::{CgroupError, PidFile, PidFileError};
 use hf_host::files::{FileError, make_dir, with_causes};
-use hf_host::{Paths, ProcessLog, random};
+use hf_host::{Paths, ProcessLog, clock, random, wake};
 use hf_node::heart::{HeartActor, HeartInput};
+use hf_seal::KeyRing;
 use hf_store::RingError;
 use hf_types::{Caller, Command, Incarnation, ModuleName, NodeName};
 use std::collections::{BTreeMap, VecDeque};
@@ -94,6 +96,7 @@ async fn live(args: &HeartArgs) -> Result<(), StartError> {
     for problem in boost::this_process() {
         tracing::warn!("{problem}");
     }
+    shell.tell_silent_lanes();
     shell.vips.clear_all();
     shell.vips.watch();
     let incarnation = Incarnation(random::number());
@@ -124,9 +127,14 @@ fn assemble(
     let tcp_reset = config.vip.as_ref().is_some_and(|vip| vip.tcp_reset);
     let dirs = config.rfs.iter().flat_map(|rfs| &rfs.replicated).map(|replicated| replicated.dir.clone()).collect();
     let permanent_arp = config.heart.permanent_arp;
-    let lanes = Lanes::open(lanes, &member.key, module, heart.me.as_str(), heart.peer.as_str(), permanent_arp);
+    let names = Names { module: module.clone(), me: heart.me.to_string(), peer: heart.peer.to_string() };
+    let keys = KeyRing { key: member.key.clone(), before: member.key_before.clone() };
+    let lanes = Lanes::open(lanes, &keys, names, permanent_arp);
     Ok(Shell {
         lanes: lanes.map_err(io("listen for heartbeats"))?,
+        insecure: member.insecure,
+        sources: Sources::new(paths, module, &member.me, events.clone()),
+        config: heart.clone(),
         // The loop only goes away with the whole process.
         log: ProcessLog::open(paths, module, "heart", move || drop(bell.send(Event::Bell)))?,
         scripts: Scripts::new(paths, module, config.user.as_ref(), application.clone(), events.clone()),
@@ -141,6 +149,7 @@ fn assemble(
         next_ticket: OWN_TICKETS,
         inputs: VecDeque::new(),
         leaving: false,
+        watch: wake::Watch::new(clock::now()),
         reported: Reported::default(),
         actor: HeartActor::new(heart),
     })

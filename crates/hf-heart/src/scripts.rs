@@ -35,18 +35,26 @@ impl Scripts {
         application: Application,
         events: Events,
     ) -> Scripts {
-        let log = paths.user_var(module).join("userlog.ulog");
-        let log_limit_kb = user.map_or(2048, |user| user.userlog_kb);
-        let logged = user.is_none_or(|user| user.logging == Logging::Userlog);
-        Scripts {
+        let mut scripts = Scripts {
             bin: paths.user_bin(module),
-            environment: environment::of_scripts(paths, module, user),
-            log_file: logged.then_some(log),
-            log_limit_kb,
+            environment: Vec::new(),
+            log_file: None,
+            log_limit_kb: 0,
             application,
             events,
             running: BTreeMap::new(),
-        }
+        };
+        scripts.configure(paths, module, user);
+        scripts
+    }
+
+    /// What the next script on gets.
+    pub fn configure(&mut self, paths: &Paths, module: &ModuleName, user: Option<&User>) {
+        let log = paths.user_var(module).join("userlog.ulog");
+        let logged = user.is_none_or(|user| user.logging == Logging::Userlog);
+        self.environment = environment::of_scripts(paths, module, user);
+        self.log_file = logged.then_some(log);
+        self.log_limit_kb = user.map_or(2048, |user| user.userlog_kb);
     }
 
     pub fn run(&mut self, run: RunId, script: Script, args: Vec<String>, timeout: Option<Duration>) {

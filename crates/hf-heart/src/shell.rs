@@ -4,13 +4,14 @@ use crate::application::Application;
 use crate::event::Event;
 use crate::lanes::{Lanes, Refused};
 use crate::replication::Replication;
+use crate::reread::Sources;
 use crate::scripts::Scripts;
 use crate::vips::Vips;
 use hf_bus::Outbox;
 use hf_host::{ProcessLog, clock, random, wake};
-use hf_node::heart::{HeartActor, HeartEffect, HeartInput};
+use hf_node::heart::{HeartActor, HeartConfig, HeartEffect, HeartInput};
 use hf_types::{Instant, Ticket};
-use hf_wire::bus::{HeartToDaemon, Reply};
+use hf_wire::bus::{DaemonToHeart, HeartToDaemon, Reply};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,11 @@ use tokio::sync::{mpsc, oneshot};
 pub struct Shell {
     pub actor: HeartActor,
     pub lanes: Lanes,
+    pub sources: Sources,
+    /// What the actor goes by.
+    pub config: HeartConfig,
+    /// There is no key.
+    pub insecure: bool,
     pub log: ProcessLog,
     pub scripts: Scripts,
     pub application: Application,
@@ -34,6 +40,7 @@ pub struct Shell {
     pub next_ticket: u64,
     pub inputs: VecDeque<HeartInput>,
     pub leaving: bool,
+    pub watch: wake::Watch,
     pub reported: Reported,
 }
 
@@ -53,19 +60,22 @@ pub const OWN_TICKETS: u64 = 1 << 63;
 impl Shell {
     /// Runs until the actor says that everything is stopped.
     pub async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) {
+        // What the start took is no stall.
+        self.watch = wake::Watch::new(clock::now());
         while !self.leaving {
             self.work();
             if self.leaving {
                 break;
             }
             let wake = self.wake_at();
+            self.watch.sleeps_until(wake);
             let event = tokio::select! {
                 biased;
                 event = events.recv() => event,
                 () = self.lanes.readable() => None,
                 () = tokio::time::sleep(wake.since(clock::now())) => None,
             };
-            self.notice_stall(wake);
+            self.notice_stall();
             if let Some(event) = event {
                 self.take(event);
             }
@@ -73,9 +83,7 @@ impl Shell {
             while let Ok(event) = events.try_recv() {
                 self.take(event);
             }
-            while let Some((lane, body)) = self.lanes.receive() {
-                self.inputs.push_back(HeartInput::Heartbeat { lane, body });
-            }
+            self.hear();
             self.report_refused();
         }
         self.replication.end_keeper();
@@ -86,8 +94,18 @@ impl Shell {
         wake::at(self.actor.next_deadline().map(|(deadline, _)| deadline))
     }
 
-    fn notice_stall(&mut self, wake: Instant) {
-        self.inputs.extend(wake::stalled_ms(wake).map(|for_ms| HeartInput::Stalled { for_ms }));
+    /// What stood still is told before anything else is decided.
+    fn notice_stall(&mut self) {
+        if let Some(for_ms) = self.watch.late_ms(clock::now(), self.actor.stall_limit()) {
+            self.inputs.push_front(HeartInput::Stalled { for_ms });
+        }
+    }
+
+    /// What lies in the sockets was heard.
+    fn hear(&mut self) {
+        while let Some((lane, body)) = self.lanes.receive() {
+            self.inputs.push_back(HeartInput::Heartbeat { lane, body });
+        }
     }
 
     fn report_refused(&mut self) {
@@ -104,6 +122,11 @@ impl Shell {
     /// Feeds all inputs, and the deadline if it came, until there is nothing more to do.
     fn work(&mut self) {
         loop {
+            self.notice_stall();
+            if self.inputs.is_empty() && self.is_due() {
+                // The work itself may have taken a while.
+                self.hear();
+            }
             let input = match self.inputs.pop_front() {
                 Some(input) => input,
                 None if self.is_due() => HeartInput::Timer,
@@ -137,6 +160,8 @@ impl Shell {
                 }
                 self.tell_daemon(&HeartToDaemon::Bell);
             }
+            Event::Daemon(DaemonToHeart::Reread { ticket }) => self.sources.reread(ticket),
+            Event::Loaded { ticket, loaded } => self.go_by(ticket, loaded),
             Event::Daemon(message) => self.inputs.push_back(HeartInput::Daemon(message)),
             Event::DaemonDown { link } => {
                 if self.daemon.as_ref().is_some_and(|(current, _)| *current == link) {
@@ -200,6 +225,7 @@ impl Shell {
             }
             HeartEffect::RunScript { run, script, args, timeout } => self.scripts.run(run, script, args, timeout),
             HeartEffect::KillScript { run } => self.scripts.kill(run),
+            HeartEffect::AskVip { address } => self.vips.ask_ahead(address),
             HeartEffect::SetVip { address, lifetime } => self.inputs.extend(self.vips.set(address, lifetime)),
             HeartEffect::RenewVip { address, lifetime } => self.inputs.extend(self.vips.renew(address, lifetime)),
             HeartEffect::AnnounceVip { address } => self.vips.announce(address),
@@ -214,13 +240,14 @@ impl Shell {
                 self.log.keep(&resource, history);
                 self.assigned.insert(resource.name, resource.at_us);
             }
+            HeartEffect::LookAtLanes => self.inputs.push_back(HeartInput::LanesSeen(self.lanes.sights())),
             HeartEffect::Random => self.inputs.push_back(HeartInput::Random { value: random::number() }),
             HeartEffect::KillApplication => self.application.kill(),
             HeartEffect::Exit => self.leaving = true,
         }
     }
 
-    fn tell_daemon(&mut self, message: &HeartToDaemon) {
+    pub(crate) fn tell_daemon(&mut self, message: &HeartToDaemon) {
         let Some((_, outbox)) = &self.daemon else { return };
         if let Err(error) = outbox.send(message) {
             tracing::warn!(%error, "the daemon can't be told; it connects again");

@@ -1,7 +1,10 @@
 //! Virtual addresses: short netlink calls in the loop itself, so that a loop that stands still lets them expire. Only the
 //! question whether somebody else has an address, and the ear for those who claim it later, are tasks beside it.
 
+mod ahead;
+
 use crate::event::{Event, Events};
+use ahead::{Ahead, hear};
 use hf_host::clock;
 use hf_host::files::with_causes;
 use hf_net::{Guard, LinuxVirtualIp, MacAddr, NetEvent, NetWatch, Placed, VipCause, VipError, VipSpec, VirtualIp};
@@ -29,12 +32,16 @@ pub struct Vips {
     /// Interfaces and whether they had a carrier when last seen.
     carriers: BTreeMap<u32, bool>,
     questions: u64,
+    /// What the LAN was asked before an address was wanted.
+    ahead: BTreeMap<IpAddr, Ahead>,
 }
 
 /// An address that is wanted here.
 struct Address {
     /// The question that has to be answered before it is set; 0: none.
     question: u64,
+    /// The question was asked before the address was wanted, and in this node's own name.
+    ahead: bool,
     asked: Instant,
     lifetime: Duration,
     /// Where it is, once it is set.
@@ -61,6 +68,7 @@ impl Vips {
             addresses: BTreeMap::new(),
             carriers: BTreeMap::new(),
             questions: 0,
+            ahead: BTreeMap::new(),
         })
     }
 
@@ -81,9 +89,12 @@ impl Vips {
 
     /// Asks the LAN first; [`Vips::probed`] sets the address. An input only if that can't even begin.
     pub fn set(&mut self, address: IpAddr, lifetime: Duration) -> Option<HeartInput> {
+        if let Some(ahead) = self.ahead.remove(&address).filter(Ahead::is_fresh) {
+            return self.set_asked(address, lifetime, &ahead);
+        }
         self.questions += 1;
         let question = self.questions;
-        let mut wanted = Address { question, asked: clock::now(), lifetime, placed: None, ear: None };
+        let mut wanted = Address { question, ahead: false, asked: clock::now(), lifetime, placed: None, ear: None };
         match self.network.guard(&self.spec(address)) {
             Ok(guard) => {
                 let ear = tokio::spawn(listen(guard, address, question, self.events.clone()));
@@ -109,9 +120,17 @@ impl Vips {
         question: u64,
         found: Result<Option<String>, String>,
     ) -> Option<HeartInput> {
+        if self.answered_ahead(address, question, matches!(found, Ok(None))) {
+            return None;
+        }
         let wanted = self.addresses.get_mut(&address).filter(|wanted| wanted.question == question)?;
         wanted.question = 0;
         let (late, lifetime) = (clock::now().since(wanted.asked) > PROBE_LATE, wanted.lifetime);
+        if wanted.ahead && !matches!(found, Ok(None)) {
+            // Perhaps a router that answers for all: only the question in nobody's name counts.
+            self.addresses.remove(&address);
+            return self.set(address, lifetime);
+        }
         let refused = match found {
             Ok(Some(by)) => {
                 Some(format!("{by} has it: two machines with one address would harm both, so it isn't set"))
@@ -138,6 +157,7 @@ impl Vips {
         match placed {
             Ok(placed) => {
                 if let Some(wanted) = self.addresses.get_mut(&address) {
+                    wanted.asked = clock::now();
                     wanted.placed = Some(placed);
                 }
                 HeartInput::VipSet { address, error: None }
@@ -150,7 +170,8 @@ impl Vips {
     }
 
     /// Another machine claims the address.
-    pub fn claimed(&self, address: IpAddr, by: String) -> Option<HeartInput> {
+    pub fn claimed(&mut self, address: IpAddr, by: String) -> Option<HeartInput> {
+        self.ahead.remove(&address);
         let here = self.addresses.get(&address).is_some_and(|wanted| wanted.placed.is_some());
         here.then_some(HeartInput::VipClaimed { address, by })
     }
@@ -276,22 +297,15 @@ impl Vips {
 /// Asks who has the address, then goes on listening. Ends with the heart, or when the address is no longer wanted.
 async fn listen(mut guard: Guard, address: IpAddr, question: u64, events: Events) {
     let interface = guard.interface().to_owned();
-    let named = |mac: MacAddr| format!("the machine with the Ethernet address {mac} on {interface}");
-    let found = guard.probe(PROBE).await.map(|found| found.map(&named)).map_err(|error| error.to_string());
-    if events.send(Event::VipProbed { address, question, found }).is_err() {
-        return;
+    let found = guard.probe(PROBE).await.map(|found| found.map(|mac| named(mac, &interface)));
+    let found = found.map_err(|error| error.to_string());
+    if events.send(Event::VipProbed { address, question, found }).is_ok() {
+        hear(guard, address, events).await;
     }
-    loop {
-        match guard.claim().await {
-            Ok(mac) if events.send(Event::VipClaimed { address, by: named(mac) }).is_err() => return,
-            Ok(_) => {}
-            // Such as an interface that was switched off: the socket stays good.
-            Err(error) => tracing::debug!(%error, %address, "listening for others who have the address"),
-        }
-        tokio::time::sleep(CLAIM_PAUSE).await;
-        // What was said during the pause: who goes on will be heard again.
-        while matches!(guard.read(), Ok(Some(_))) {}
-    }
+}
+
+fn named(mac: MacAddr, interface: &str) -> String {
+    format!("the machine with the Ethernet address {mac} on {interface}")
 }
 
 async fn watch_network(mut watch: NetWatch, events: Events) {

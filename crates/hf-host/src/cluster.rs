@@ -19,6 +19,8 @@ pub struct Member {
     /// Its names are resolved as far as that was possible.
     pub cluster: Cluster,
     pub key: ClusterKey,
+    /// The key before, while a node may still use that ([`hand_over`]).
+    pub key_before: Option<ClusterKey>,
     pub me: NodeName,
     /// Hex digest of configuration and key: equal on two nodes exactly if both are.
     pub signature: String,
@@ -133,7 +135,23 @@ pub fn load(paths: &Paths, identity: &Identity) -> Result<Member, ClusterError> 
     let key = read_if_there(&key_file)?.unwrap_or_default();
     let applied = std::fs::metadata(&key_file).and_then(|data| data.modified());
     let applied = applied.map_err(failed("read", &key_file))?;
-    member(checked(&xml, &file.to_string_lossy())?, &key, &addresses(paths), identity, applied, is_locked(paths))
+    let cluster = checked(&xml, &file.to_string_lossy())?;
+    let mut member = member(cluster, &key, &addresses(paths), identity, applied, is_locked(paths))?;
+    // What can't be read is no key: then only the present one is good.
+    let before = read_if_there(&paths.cluster_key_before()).ok().flatten();
+    member.key_before = before.and_then(|text| Some(key_of(&text).ok()?.0)).filter(|before| *before != member.key);
+    Ok(member)
+}
+
+/// Keeps a key that is being replaced while modules run: whoever has only that one is still understood.
+pub fn hand_over(paths: &Paths, key: &ClusterKey) -> Result<(), FileError> {
+    write_durably(&paths.cluster_key_before(), key.to_hex().as_bytes(), 0o600)
+}
+
+/// Every node has the new key.
+pub fn end_hand_over(paths: &Paths) -> Result<(), FileError> {
+    let file = paths.cluster_key_before();
+    remove_if_there(&file).map_err(failed("remove", &file))
 }
 
 /// Whether the configuration is locked.
@@ -154,7 +172,7 @@ pub fn lock(paths: &Paths, on: bool) -> Result<(), FileError> {
 /// Takes configuration, key and addresses away. What isn't there is fine.
 pub fn remove(paths: &Paths) -> Result<(), FileError> {
     // The key last: without a configuration it says nothing.
-    for file in [paths.cluster_xml(), paths.cluster_addresses(), paths.cluster_key()] {
+    for file in [paths.cluster_xml(), paths.cluster_addresses(), paths.cluster_key_before(), paths.cluster_key()] {
         remove_if_there(&file).map_err(failed("remove", &file))?;
     }
     Ok(())
@@ -218,6 +236,14 @@ pub fn apply(
     Ok(member)
 }
 
+/// What [`apply`] would apply, with the addresses that its names have now. Nothing is changed.
+pub fn preview(paths: &Paths, file: &str, xml: &str) -> Result<Cluster, ClusterError> {
+    let mut cluster = checked(xml, file)?;
+    let found = look_up(&cluster, &addresses(paths));
+    cluster.resolve(&found.addresses);
+    if found.unknown.is_empty() { Ok(cluster) } else { Err(ClusterError::Names(found.unknown)) }
+}
+
 /// Looks up every name of the applied configuration again and keeps what was found. What has no address now keeps the one it had.
 pub fn resolve(paths: &Paths) -> Result<LookedUp, ClusterError> {
     let file = paths.cluster_xml();
@@ -257,7 +283,7 @@ fn member(
         name.parse::<NodeName>()?;
     }
     let (signature, applied_us) = (signature(&cluster, &key), clock::since_epoch_us(applied));
-    Ok(Member { signature, cluster, key, me, applied_us, insecure, locked })
+    Ok(Member { signature, cluster, key, key_before: None, me, applied_us, insecure, locked })
 }
 
 /// Environment variables for `%NAME%` (reference 004, 13.1).

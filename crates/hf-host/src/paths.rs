@@ -93,6 +93,10 @@ impl Paths {
         self.cluster().join("cluster.xml")
     }
 
+    pub fn cluster_key_before(&self) -> PathBuf {
+        self.cluster().join("cluster.key.before")
+    }
+
     pub fn cluster_key(&self) -> PathBuf {
         self.cluster().join("cluster.key")
     }

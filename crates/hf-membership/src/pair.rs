@@ -92,6 +92,16 @@ impl Pair {
         }
     }
 
+    /// Goes on with other lanes: each with the place that it had before, if it is not new. What was heard stays heard.
+    pub fn reconfigure(&mut self, now: Instant, lanes: impl IntoIterator<Item = (LaneConfig, Option<usize>)>) {
+        let before = std::mem::take(&mut self.lanes);
+        let kept = |(config, place): (LaneConfig, Option<usize>)| match place.and_then(|place| before.get(place)) {
+            Some(lane) => Lane { next_pulse: lane.next_pulse.min(now + config.pulse), config, ..lane.clone() },
+            None => Lane { config, status: LaneStatus::Init, silent_since: now, heard: 0, next_pulse: now },
+        };
+        self.lanes = lanes.into_iter().map(kept).collect();
+    }
+
     /// Takes a datagram; none if it is of no use (an incarnation that is over, a lane that isn't there, heard before).
     pub fn receive(&mut self, now: Instant, lane: usize, heartbeat: &Heartbeat) -> Option<Receipt> {
         if lane >= self.lanes.len() || self.old.contains(&heartbeat.incarnation) {
@@ -354,6 +364,25 @@ mod tests {
         stranger.heard_incarnation = Incarnation(77);
         pair.receive(at(3), 0, &stranger);
         assert!(!pair.peer_has_heard(counter), "it speaks of our predecessor");
+    }
+
+    #[test]
+    fn lanes_that_stay_keep_what_they_know() {
+        let mut pair = pair();
+        pair.receive(at(100), 1, &beat(7, 3, vec![]));
+        let lane = |timeout| LaneConfig { pulse: Duration::from_millis(50), timeout: Duration::from_millis(timeout) };
+        pair.reconfigure(at(200), [(lane(500), None), (lane(4000), Some(1))]);
+        assert_eq!((pair.lane_status(0), pair.lane_status(1)), (Some(LaneStatus::Init), Some(LaneStatus::Up)));
+        assert!(pair.heard() && !pair.silent(at(4_000), Duration::ZERO), "the new time-out counts from what was heard");
+        assert_eq!(pair.silent_at(Duration::ZERO), Some(at(4_100)));
+        assert_eq!(pair.receive(at(201), 1, &beat(7, 3, vec![])), None, "heard before");
+        assert!(pair.receive(at(202), 0, &beat(7, 4, vec![])).is_some());
+        assert!(pair.next_pulse() <= Some(at(250)), "a shorter pulse doesn't wait for the longer one before");
+        let counter = pair.count();
+        pair.reconfigure(at(300), [(lane(500), Some(0))]);
+        pair.receive(at(301), 0, &beat(7, 5, vec![0, counter]));
+        assert!(pair.peer_has_heard(counter), "whatever lane the peer heard it on");
+        assert_eq!(pair.receive(at(302), 1, &beat(7, 6, vec![])), None, "a lane that is gone");
     }
 
     #[test]

@@ -74,6 +74,12 @@ pub(crate) fn probe(address: Ipv4Addr, mac: MacAddr) -> Vec<u8> {
         .broadcast_frame()
 }
 
+/// Asks who has `address` as any client does, in the name of `own`: whoever has the address takes it for no claim.
+pub(crate) fn question(address: Ipv4Addr, mac: MacAddr, own: Ipv4Addr) -> Vec<u8> {
+    ArpPacket { operation: REQUEST, sender_mac: mac, sender: own, target_mac: MacAddr::ZERO, target: address }
+        .broadcast_frame()
+}
+
 /// The MAC of somebody else who says in `frame` to have `address`, or to be about to take it.
 pub(crate) fn claimant(frame: &[u8], address: Ipv4Addr, my_mac: MacAddr) -> Option<MacAddr> {
     let packet = ArpPacket::parse(frame).filter(|packet| packet.claims(address, my_mac))?;

@@ -22,10 +22,27 @@ pub struct Guard {
     address: IpAddr,
     mac: MacAddr,
     interface: String,
+    /// An address of this node on the interface, of the same kind.
+    own: Option<IpAddr>,
+}
+
+/// In whose name the LAN is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    /// In nobody's: who is about to take the address asks so, and whoever has it takes that for a claim.
+    Nobodys,
+    /// In this node's, as any client asks.
+    Own(IpAddr),
 }
 
 impl Guard {
-    pub(crate) fn open(index: u32, interface: &str, mac: MacAddr, address: IpAddr) -> io::Result<Self> {
+    pub(crate) fn open(
+        index: u32,
+        interface: &str,
+        mac: MacAddr,
+        address: IpAddr,
+        own: Option<IpAddr>,
+    ) -> io::Result<Self> {
         let socket = match address {
             IpAddr::V4(address) => EthernetSocket::open(index, arp::ETHERTYPE, Some(&arp::claims_filter(address)))?,
             IpAddr::V6(address) => {
@@ -34,7 +51,7 @@ impl Guard {
                 socket
             }
         };
-        Ok(Self { socket, address, mac, interface: interface.to_owned() })
+        Ok(Self { socket, address, mac, interface: interface.to_owned(), own })
     }
 
     /// The interface that is watched.
@@ -46,10 +63,21 @@ impl Guard {
     /// it. RFC 5227 asks for seconds; an address that waits so long is no failover, so who answers later is found by
     /// [`Guard::claim`].
     pub async fn probe(&mut self, limit: Duration) -> io::Result<Option<MacAddr>> {
+        self.ask(Asking::Nobodys, limit).await
+    }
+
+    /// The same as a client would ask, so that who has the address isn't disturbed. (Unlike a probe, a router with proxy ARP answers it.)
+    /// An error of kind `AddrNotAvailable`: this node has no address there in whose name it could ask.
+    pub async fn inquire(&mut self, limit: Duration) -> io::Result<Option<MacAddr>> {
+        let own = self.own.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        self.ask(Asking::Own(own), limit).await
+    }
+
+    async fn ask(&mut self, asking: Asking, limit: Duration) -> io::Result<Option<MacAddr>> {
         let start = tokio::time::Instant::now();
         for step in 0..=PROBES {
             if step < PROBES {
-                self.socket.send(&self.question())?;
+                self.socket.send(&self.question(asking))?;
             }
             let until = start + limit * (step + 1) / (PROBES + 1);
             if let Ok(claim) = tokio::time::timeout_at(until, self.claim()).await {
@@ -85,10 +113,12 @@ impl Guard {
         Ok(None)
     }
 
-    fn question(&self) -> Vec<u8> {
-        match self.address {
-            IpAddr::V4(address) => arp::probe(address, self.mac),
-            IpAddr::V6(address) => ndp::probe(address, self.mac),
+    fn question(&self, asking: Asking) -> Vec<u8> {
+        match (self.address, asking) {
+            (IpAddr::V4(address), Asking::Own(IpAddr::V4(own))) => arp::question(address, self.mac, own),
+            (IpAddr::V6(address), Asking::Own(IpAddr::V6(own))) => ndp::question(address, self.mac, own),
+            (IpAddr::V4(address), _) => arp::probe(address, self.mac),
+            (IpAddr::V6(address), _) => ndp::probe(address, self.mac),
         }
     }
 }

@@ -125,7 +125,9 @@ impl LinuxVirtualIp {
     fn try_guard(&mut self, vip: &VipSpec) -> Result<Guard, VipCause> {
         let present = self.route.addresses().map_err(VipCause::kernel("list its addresses"))?;
         let link = self.find_link(vip, vip.address, &present)?;
-        Guard::open(link.index, &link.name, ethernet(&link)?, vip.address).map_err(VipCause::kernel("watch the LAN"))
+        let own = own_address(&present, link.index, vip.address);
+        Guard::open(link.index, &link.name, ethernet(&link)?, vip.address, own)
+            .map_err(VipCause::kernel("watch the LAN"))
     }
 
     /// Where the address is with a lifetime, that is: by our doing.
@@ -190,6 +192,20 @@ fn failed(operation: &'static str, address: IpAddr) -> impl Fn(VipCause) -> VipE
 fn prefix_len(vip: &VipSpec) -> u8 {
     let longest = if vip.address.is_ipv4() { 32 } else { 128 };
     vip.prefix_len.unwrap_or(longest).min(longest)
+}
+
+/// A virtual address lives for some seconds; what a DHCP server gave lives longer.
+const OWN_LIVES_S: u32 = 30;
+
+/// This node's own address on the interface: one in the virtual one's network, else any of its kind.
+fn own_address(present: &[AddressEntry], index: u32, address: IpAddr) -> Option<IpAddr> {
+    let of_kind = |entry: &&AddressEntry| {
+        entry.index == index
+            && entry.valid_s.is_none_or(|seconds| seconds > OWN_LIVES_S)
+            && entry.address.is_ipv4() == address.is_ipv4()
+            && entry.address != address
+    };
+    present.iter().filter(of_kind).max_by_key(|entry| entry.contains(address)).map(|entry| entry.address)
 }
 
 /// fe80::/10 is on every interface: it tells nothing about where an address belongs.

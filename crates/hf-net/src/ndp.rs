@@ -17,8 +17,9 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ROUTER: u8 = 0x80;
 /// "Forget the address that you know of."
 const OVERRIDE: u8 = 0x20;
-/// Options (RFC 4861, 4.6.1): the target's link-layer address, one unit of eight bytes.
+/// Options (RFC 4861, 4.6.1): the target's and the sender's link-layer address, one unit of eight bytes.
 const TARGET_LINK_ADDRESS: [u8; 2] = [2, 1];
+const SOURCE_LINK_ADDRESS: [u8; 2] = [1, 1];
 
 /// Offsets in a frame.
 const NEXT_HEADER: usize = HEADER_LEN + 6;
@@ -40,6 +41,13 @@ pub(crate) fn announcement(address: Ipv6Addr, mac: MacAddr, router: bool) -> Vec
 pub(crate) fn probe(address: Ipv6Addr, mac: MacAddr) -> Vec<u8> {
     let message = joined(&[&[SOLICITATION, 0, 0, 0, 0, 0, 0, 0], &address.octets()]);
     frame(mac, Ipv6Addr::UNSPECIFIED, solicited_node(address), message)
+}
+
+/// Asks who has `address` as any client does, in the name of `own` (RFC 4861, 4.3): whoever has the address takes it for no claim.
+pub(crate) fn question(address: Ipv6Addr, mac: MacAddr, own: Ipv6Addr) -> Vec<u8> {
+    let head = [SOLICITATION, 0, 0, 0, 0, 0, 0, 0];
+    let message = joined(&[&head, &address.octets(), &SOURCE_LINK_ADDRESS, &mac.0]);
+    frame(mac, own, solicited_node(address), message)
 }
 
 /// The MAC of somebody else who says in `frame` to have `address`, or to be about to take it.
@@ -141,7 +149,9 @@ mod tests {
     /// The sum over everything, the checksum included, is all ones.
     #[test]
     fn checksums_are_right() {
-        for frame in [announcement(VIP, ME, true), announcement(VIP, ME, false), probe(VIP, ME)] {
+        let own = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 7);
+        for frame in [announcement(VIP, ME, true), announcement(VIP, ME, false), probe(VIP, ME), question(VIP, ME, own)]
+        {
             let (source, to) = (address_at(&frame, SOURCE).unwrap(), address_at(&frame, SOURCE + 16).unwrap());
             assert_eq!(checksum(source, to, &frame[KIND..]), 0);
         }
@@ -155,9 +165,8 @@ mod tests {
         assert_eq!(claimant(&probe(VIP, ME), VIP, ME), None, "my own probe");
         let else_where = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
         assert_eq!(claimant(&announcement(else_where, OTHER, false), VIP, ME), None, "another address");
-        let mut question = probe(VIP, OTHER);
-        question[SOURCE] = 0xfd;
-        assert_eq!(claimant(&question, VIP, ME), None, "a client's question");
+        let own = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 7);
+        assert_eq!(claimant(&question(VIP, OTHER, own), VIP, ME), None, "a client's question");
         let mut routed = announcement(VIP, OTHER, false);
         routed[HOPS] = 64;
         assert_eq!(claimant(&routed, VIP, ME), None, "from beyond a router");

@@ -159,6 +159,33 @@ fn the_probe_finds_who_has_the_address() {
     }
 }
 
+/// A question in this node's own name finds the owner as a probe does, and the owner doesn't take it for a claim.
+#[test]
+fn an_inquiry_finds_the_owner_and_does_not_disturb_it() {
+    let lan = Lan::new(2);
+    let [owner, asker] = &lan.stations[..] else { unreachable!("two were made") };
+    let inquire = |address| {
+        asker.run(move || {
+            let mut guard = vips().guard(&VipSpec::new(address)).unwrap();
+            runtime().block_on(guard.inquire(SHORT)).unwrap()
+        })
+    };
+    for address in [VIP, VIP6] {
+        assert_eq!(inquire(address), None, "nobody has it");
+        set(owner, address);
+        let claims = watch(owner, address);
+        assert_eq!(inquire(address), Some(mac(owner)), "{address}");
+        assert_eq!(claims.recv_timeout(SHORT), Err(RecvTimeoutError::Timeout), "a client's question is no claim");
+    }
+    asker.ip("addr del 10.77.0.2/24 dev eth0");
+    let spec = VipSpec { interface: Some("eth0".to_owned()), ..VipSpec::new(VIP) };
+    let nameless = asker.run(move || {
+        let mut guard = vips().guard(&spec).unwrap();
+        runtime().block_on(guard.inquire(SHORT)).map_err(|error| error.kind())
+    });
+    assert_eq!(nameless, Err(std::io::ErrorKind::AddrNotAvailable));
+}
+
 /// Claims that reach a guard of the station.
 fn watch(station: &Station, address: IpAddr) -> Receiver<MacAddr> {
     let (tell, told) = channel();

@@ -553,8 +553,18 @@ fn a_primary_whose_disk_fails_hands_over_by_its_word() {
     lab.has_in_order(1, &["Reason of failover: remote copy not up to date", "Local state ALONE green"]);
     assert_eq!(lab.nodes[1].disk[0].standing, Standing::AloneUnconfirmed);
     assert_eq!(lab.nodes[0].disk[0].standing, Standing::Connected, "nothing was written there");
+    let why = lab.nodes[0].ended.clone().unwrap_or_default();
+    assert!(why.contains("local disk error: Input/output error"), "{why}");
+    assert!(why.contains("'holdfast start -m mirror'"), "the way back: {why}");
+    assert_eq!(lab.nodes[0].resources["rfs.disk"], "down");
     lab.command(0, Command::Start);
     lab.until(20_000, ["SECOND green", "PRIM green"]);
+    lab.run(1_000);
+    assert_eq!(lab.nodes[0].resources["rfs.disk"], "up");
+    lab.command(0, Command::Stop);
+    lab.until(20_000, ["STOP red", "ALONE green"]);
+    lab.run(2_000);
+    assert_eq!(lab.nodes[0].ended, None, "an administrator stopped it");
 }
 
 #[test]

@@ -128,3 +128,44 @@ fn connections_are_counted_where_the_address_is() {
     lab.run(11_000);
     assert_eq!((count(&lab, 0), count(&lab, 1)), ("0".to_owned(), "7".to_owned()));
 }
+
+#[test]
+fn the_lan_is_asked_while_the_silence_still_lasts() {
+    let mut lab = Lab::paired();
+    lab.run(3_000);
+    let begin = lab.now / MS;
+    lab.cut();
+    lab.until(20_000, ["ALONE green", "ALONE green"]);
+    let taken = lab.nodes[1].tried.last().expect("it was set") - begin;
+    let asked: Vec<u64> = lab.nodes[1].asked.iter().map(|at| at - begin).collect();
+    assert_eq!(asked.len(), 1, "once: {asked:?}");
+    assert!((taken - 250..=taken - 200).contains(&asked[0]), "asked at {asked:?}, taken over at {taken}");
+    assert!(lab.nodes[0].asked.is_empty(), "the one that has the address asks nobody");
+}
+
+#[test]
+fn a_question_changes_nothing_if_the_other_node_is_heard_again() {
+    let mut lab = Lab::paired();
+    lab.run(3_000);
+    for round in 1..=2 {
+        let tried = lab.nodes[1].tried.len();
+        lab.beats = false;
+        while lab.nodes[1].asked.len() < round {
+            lab.run(10);
+        }
+        lab.beats = true;
+        lab.run(10_000);
+        assert_eq!(lab.nodes[1].asked.len(), round, "each silence has its own question, and only one");
+        assert_eq!(lab.nodes[1].tried.len(), tried, "nothing is set");
+        assert_eq!(lab.places(), ["PRIM green", "SECOND green"], "{}", lab.logs());
+    }
+}
+
+#[test]
+fn nobody_asks_who_would_not_take_over() {
+    let mut lab = Lab::with(|config| config.failover = false).pair_up();
+    lab.run(3_000);
+    lab.power_off(0);
+    lab.run(10_000);
+    assert!(lab.nodes[1].asked.is_empty(), "{:?}", lab.nodes[1].asked);
+}

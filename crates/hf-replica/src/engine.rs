@@ -15,6 +15,8 @@ pub enum Gate {
     Closed,
     /// Every modification fails with EROFS (secondary).
     ReadOnly,
+    /// Every modification fails with EIO, who waits too: nothing is acknowledged by this process any more. Reads go on.
+    Released,
     /// Acknowledge when durable here (this node holds a grant to go alone).
     Alone { epoch: Epoch },
     /// Acknowledge when durable here and received (or durable) there.

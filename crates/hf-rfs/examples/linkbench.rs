@@ -40,7 +40,7 @@ fn node(
     let (sender, events) = mpsc::channel();
     let options = LinkOptions {
         lanes: LaneSource::fixed(local, peer),
-        async_second,
+        async_second: async_second.into(),
         send_timeout: Duration::from_secs(30),
         lock_timeout: Duration::from_secs(100),
         silence: Duration::from_secs(5),

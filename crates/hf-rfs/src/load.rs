@@ -3,7 +3,7 @@
 use crate::authenticate::ByClusterKey;
 use crate::places::{self, PlacesError};
 use hf_config::{Cluster, ModuleConfig, Replicated, Rfs};
-use hf_fs::engine::{Directory, EngineConfig};
+use hf_fs::engine::{AsyncSecond, Directory, EngineConfig};
 use hf_fs::front::mountpoint::Place;
 use hf_fs::link::{DiskCheck, LaneSource, LinkLane};
 use hf_host::cluster::{ClusterError, Identity, Member};
@@ -11,10 +11,12 @@ use hf_host::module::{Applied, ModuleError, rfs_port};
 use hf_host::{Paths, clock, cluster, module, random};
 use hf_node::heart::{HeartConfig, HeartConfigError};
 use hf_node::rfs::RfsConfig;
+use hf_seal::KeyRing;
 use hf_types::{ModuleName, NodeName};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 const LINK_SILENCE_MIN: Duration = Duration::from_secs(1);
@@ -41,35 +43,82 @@ pub enum LoadError {
 pub struct Loaded {
     pub rfs: RfsConfig,
     pub engine: EngineConfig,
+    pub live: Live,
 }
 
-/// Reads and checks the applied configuration.
-pub fn load(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<Loaded, LoadError> {
+/// What may change while the engine works; it holds clones of these.
+#[derive(Clone)]
+pub struct Live {
+    lanes: Arc<Mutex<Vec<LinkLane>>>,
+    keys: Arc<Mutex<KeyRing>>,
+    async_second: AsyncSecond,
+}
+
+impl Live {
+    /// Reads again and goes by it: lanes and key from the next connection on.
+    pub fn reread(&self, paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<RfsConfig, LoadError> {
+        let Read { member, applied, rfs, pair } = read(paths, name, node)?;
+        let next = lanes(&member.cluster, &applied, &pair)?;
+        *lock(&self.lanes) = next;
+        *lock(&self.keys) = ring(&member);
+        self.async_second.set(is_async_second(&rfs));
+        Ok(RfsConfig::from(&rfs))
+    }
+}
+
+/// What the files say.
+struct Read {
+    member: Member,
+    applied: Applied,
+    rfs: Rfs,
+    pair: HeartConfig,
+}
+
+fn read(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<Read, LoadError> {
     let member = cluster::load(paths, &Identity::of_this_machine(node))?;
     let applied = module::load(paths, name, &member.cluster)?;
     let rfs = applied.config.rfs.clone().ok_or_else(|| LoadError::NoRfs(name.clone()))?;
     let pair = HeartConfig::from_config(&applied.config, &member.cluster, &member.me)?;
+    Ok(Read { member, applied, rfs, pair })
+}
+
+fn ring(member: &Member) -> KeyRing {
+    KeyRing { key: member.key.clone(), before: member.key_before.clone() }
+}
+
+fn is_async_second(rfs: &Rfs) -> bool {
+    rfs.async_mode == hf_config::AsyncMode::Second
+}
+
+/// Nothing panics while it holds one of these.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Reads and checks the applied configuration.
+pub fn load(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<Loaded, LoadError> {
+    let read = read(paths, name, node)?;
+    let rfs = &read.rfs;
     let of = |replicated: &Replicated| Place::new(Path::new(&replicated.dir), &rfs.suffix);
     let places = rfs.replicated.iter().map(of).collect::<Result<Vec<Place>, _>>().map_err(PlacesError::from)?;
     places::prepare(paths, &places)?;
-    Ok(Loaded { rfs: RfsConfig::from(&rfs), engine: engine(paths, name, &member, &applied, &rfs, &pair)? })
+    let live = Live {
+        lanes: Arc::new(Mutex::new(lanes(&read.member.cluster, &read.applied, &read.pair)?)),
+        keys: Arc::new(Mutex::new(ring(&read.member))),
+        async_second: is_async_second(rfs).into(),
+    };
+    Ok(Loaded { rfs: RfsConfig::from(rfs), engine: engine(paths, name, &read, &live), live })
 }
 
-fn engine(
-    paths: &Paths,
-    name: &ModuleName,
-    member: &Member,
-    applied: &Applied,
-    rfs: &Rfs,
-    pair: &HeartConfig,
-) -> Result<EngineConfig, LoadError> {
-    let lanes = lanes(&member.cluster, applied, pair)?;
-    Ok(EngineConfig {
+fn engine(paths: &Paths, name: &ModuleName, read: &Read, live: &Live) -> EngineConfig {
+    let Read { member, rfs, pair, .. } = read;
+    let lanes = live.lanes.clone();
+    EngineConfig {
         directories: directories(rfs),
         keeper: paths.module_run(name).join("keeper.sock"),
-        lanes: LaneSource::new(move || lanes.clone()),
+        lanes: LaneSource::new(move || lock(&lanes).clone()),
         first: pair.me_first,
-        async_second: rfs.async_mode == hf_config::AsyncMode::Second,
+        async_second: live.async_second.clone(),
         send_timeout: Duration::from_millis(rfs.send_timeout_ms),
         lock_timeout: Duration::from_millis(rfs.lock_timeout_ms),
         silence: link_silence(pair),
@@ -82,13 +131,14 @@ fn engine(
         identity: random::number(),
         boot_id: clock::boot_id(),
         authenticate: Arc::new(ByClusterKey {
-            key: member.key.clone(),
+            keys: live.keys.clone(),
+            asks_before: AtomicBool::new(false),
             purpose: format!("link/{name}"),
             me: pair.me.as_str().to_owned(),
             peer: pair.peer.as_str().to_owned(),
             sealed: rfs.encryption && !member.insecure,
         }),
-    })
+    }
 }
 
 /// Silence after which the link counts as broken: no longer than the hearts would take to miss each other, and never so short that a busy

@@ -65,7 +65,8 @@ async fn live(module: &ModuleName) -> Result<(), StartError> {
     for problem in hf_fs::front::protect::protect_process() {
         tracing::warn!("{}", with_causes(&problem));
     }
-    let Loaded { rfs, engine } = load(&paths, module, node_name()?)?;
+    let node = node_name()?;
+    let Loaded { rfs, engine, live } = load(&paths, module, node.clone())?;
     let fence = Fence::new(&paths, module).map_err(|source| StartError::Io { what: "learn who I am", source })?;
     fence.take_back();
     let log = ProcessLog::open(&paths, module, "rfs", || {})?;
@@ -78,11 +79,23 @@ async fn live(module: &ModuleName) -> Result<(), StartError> {
         .map_err(|source| StartError::Io { what: "listen for commands", source })?;
     let orders = Orders { linked: engine.linked(), dirs, module: module.clone(), events: sender.clone() };
     tokio::spawn(orders::serve(listener, Arc::new(orders)));
-    tokio::spawn(keep_connected(paths.heart_socket(module), sender));
+    tokio::spawn(keep_connected(paths.heart_socket(module), sender.clone()));
     let incarnation = Incarnation(random::number());
     let inputs = VecDeque::from([RfsInput::Started { incarnation }]);
     let actor = RfsActor::new(rfs);
-    let shell = Shell { actor, engine, log, fence, heart: None, last_status: None, inputs, leaving: false };
+    let shell = Shell {
+        actor,
+        engine,
+        log,
+        fence,
+        heart: None,
+        last_status: None,
+        inputs,
+        leaving: false,
+        sources: (paths, module.clone(), node),
+        live,
+        events: sender,
+    };
     shell.run(events).await;
     Ok(())
 }

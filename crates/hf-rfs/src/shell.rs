@@ -1,13 +1,15 @@
 //! The loop.
 
-use crate::event::Event;
+use crate::event::{Event, Events};
 use crate::fence::Fence;
+use crate::load::Live;
 use hf_bus::Outbox;
 use hf_fs::engine::Engine;
-use hf_host::{ProcessLog, clock, wake};
+use hf_host::files::with_causes;
+use hf_host::{Paths, ProcessLog, clock, wake};
 use hf_node::rfs::{RfsActor, RfsEffect, RfsInput};
-use hf_types::Instant;
-use hf_wire::bus::RfsToHeart;
+use hf_types::{Instant, ModuleName, NodeName};
+use hf_wire::bus::{HeartToRfs, RfsToHeart};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -22,6 +24,10 @@ pub struct Shell {
     pub last_status: Option<RfsToHeart>,
     pub inputs: VecDeque<RfsInput>,
     pub leaving: bool,
+    /// What is read again, and what then changes.
+    pub sources: (Paths, ModuleName, Option<NodeName>),
+    pub live: Live,
+    pub events: Events,
 }
 
 impl Shell {
@@ -91,14 +97,29 @@ impl Shell {
                 }
                 self.inputs.push_back(RfsInput::HeartBack);
             }
+            Event::Heart(HeartToRfs::Reread) => self.reread(),
+            Event::Reread(Ok(config)) => self.inputs.push_back(RfsInput::Configured(config)),
+            Event::Reread(Err(error)) => tracing::warn!(error, "the changed configuration can't be used by rfs"),
             Event::Heart(message) => self.inputs.push_back(RfsInput::Heart(message)),
             Event::HeartDown => {
                 self.heart = None;
                 self.inputs.push_back(RfsInput::HeartGone);
             }
+            Event::HeartDead => self.inputs.push_back(RfsInput::HeartDead),
             Event::Engine(event) => self.inputs.push_back(RfsInput::Engine(event)),
             Event::Log(event) => self.log.write(&event),
         }
+    }
+
+    /// Away from the loop.
+    fn reread(&self) {
+        let (sources, live, events) = (self.sources.clone(), self.live.clone(), self.events.clone());
+        tokio::task::spawn_blocking(move || {
+            let (paths, module, node) = sources;
+            let read = live.reread(&paths, &module, node).map_err(|error| with_causes(&error));
+            // The loop only goes away with the whole process.
+            drop(events.send(Event::Reread(read)));
+        });
     }
 
     fn carry_out(&mut self, effect: RfsEffect) {

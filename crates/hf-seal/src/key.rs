@@ -31,7 +31,7 @@ pub enum KeyError {
 }
 
 /// The 32 bytes that all nodes of a cluster share. Wiped on drop, never printed.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct ClusterKey([u8; 32]);
 
 impl ClusterKey {

@@ -42,6 +42,7 @@
 
 mod channel;
 mod frame;
+mod hand_over;
 mod key;
 mod link_auth;
 mod record;
@@ -50,6 +51,7 @@ mod stats;
 mod window;
 
 pub use channel::{Channel, Opened, What};
+pub use hand_over::{Channels, KeyRing, RngSource};
 pub use key::{ClusterKey, KeyError, Rng, os_rng};
 pub use link_auth::{
     Initiator, LINK_ANSWER_LEN, LINK_HELLO_LEN, LINK_PROOF_LEN, LinkError, LinkKey, LinkStep, Responder,

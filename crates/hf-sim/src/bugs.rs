@@ -75,7 +75,7 @@ impl World {
             return Altered::As(Box::new(input));
         };
         match (bug, &input) {
-            (Bug::FenceIgnored, Input::Rfs(RfsInput::HeartGone))
+            (Bug::FenceIgnored, Input::Rfs(RfsInput::HeartGone | RfsInput::HeartDead))
             | (Bug::FenceIgnored, Input::Rfs(RfsInput::Heart(HeartToRfs::Fence { .. })))
             | (Bug::StallUnnoticed, Input::Heart(HeartInput::Stalled { .. }))
             | (Bug::StallUnnoticed, Input::Rfs(RfsInput::Stalled { .. })) => Altered::Dropped,

@@ -106,7 +106,7 @@ pub struct View<'a> {
 /// Whether a front end with this gate may acknowledge.
 pub fn acknowledges(gate: Gate) -> Option<Epoch> {
     match gate {
-        Gate::Closed | Gate::ReadOnly => None,
+        Gate::Closed | Gate::ReadOnly | Gate::Released => None,
         Gate::Alone { epoch } | Gate::InStep { epoch } | Gate::Syncing { epoch } => Some(epoch),
     }
 }

@@ -270,7 +270,9 @@ impl World {
             self.heart_gone(node, daemon, exit);
         }
         if let Some(rfs) = self.pid(node, Part::Rfs) {
-            self.send(node, Queue::HeartToRfs, rfs, Input::Rfs(RfsInput::HeartGone));
+            for input in [RfsInput::HeartGone, RfsInput::HeartDead] {
+                self.send(node, Queue::HeartToRfs, rfs, Input::Rfs(input));
+            }
         }
     }
 

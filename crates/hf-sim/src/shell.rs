@@ -56,6 +56,8 @@ impl World {
             HeartEffect::Exit => self.heart_exits(node),
             HeartEffect::Answer { .. }
             | HeartEffect::AnnounceVip { .. }
+            | HeartEffect::AskVip { .. }
+            | HeartEffect::LookAtLanes
             | HeartEffect::CountConnections { .. }
             | HeartEffect::SetResource { .. } => {}
         }
@@ -107,6 +109,7 @@ impl World {
                 self.fact(Fact::Granted { node, epoch, generation, why });
             }
             HeartToRfs::Deny { .. }
+            | HeartToRfs::Reread
             | HeartToRfs::Wish(_)
             | HeartToRfs::Awake { .. }
             | HeartToRfs::Fence { .. }
@@ -206,7 +209,11 @@ impl World {
                 }
             }
             DaemonEffect::Exit => self.nodes[node].daemon = None,
-            DaemonEffect::Answer { .. } | DaemonEffect::Log { .. } | DaemonEffect::Publish { .. } => {}
+            // What waits in the mounts is dropped when the module is killed, which comes soon.
+            DaemonEffect::AbortMounts { .. }
+            | DaemonEffect::Answer { .. }
+            | DaemonEffect::Log { .. }
+            | DaemonEffect::Publish { .. } => {}
         }
     }
 

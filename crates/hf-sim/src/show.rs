@@ -141,6 +141,7 @@ pub fn heart_effect(effect: &HeartEffect) -> Option<String> {
         HeartEffect::SendHeartbeat { .. }
         | HeartEffect::RenewVip { .. }
         | HeartEffect::AnnounceVip { .. }
+        | HeartEffect::LookAtLanes
         | HeartEffect::CountConnections { .. }
         | HeartEffect::SetResource { .. }
         | HeartEffect::ToDaemon(hf_wire::bus::HeartToDaemon::Bell) => None,

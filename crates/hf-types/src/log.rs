@@ -122,6 +122,10 @@ pub enum Event {
     Text(String),
     /// What became of the copy of a node that had gone on by itself.
     CopyKept(String),
+    /// The module stops by itself and isn't started again by itself; the text says why, and the way back.
+    StaysStopped(String),
+    /// Why nothing may be heard of the other node, and what to do.
+    Advice(String),
 }
 
 impl Event {
@@ -135,6 +139,7 @@ impl Event {
             | Event::ProcessDied { .. }
             | Event::MaybeInconsistent
             | Event::StoppingLoop
+            | Event::StaysStopped(_)
             | Event::VirtualIpFailed { .. }
             | Event::VirtualIpClaimed { .. }
             | Event::ReintegrationFailed(_) => Level::C,
@@ -200,7 +205,9 @@ impl fmt::Display for Event {
             Event::Stalled { ms } => {
                 write!(f, "This process stood still for {ms} ms: listening before deciding anything")
             }
-            Event::Text(text) | Event::CopyKept(text) => f.write_str(text),
+            Event::Text(text) | Event::CopyKept(text) | Event::StaysStopped(text) | Event::Advice(text) => {
+                f.write_str(text)
+            }
         }
     }
 }

@@ -83,6 +83,9 @@ pub enum Request {
     },
     Config {
         module: ModuleName,
+        /// `--dry-run`: only what it would do.
+        #[serde(default)]
+        dry_run: bool,
     },
     Confcheck {
         module: ModuleName,
@@ -317,6 +320,27 @@ pub enum DaemonToHeart {
     },
     /// What the daemon of the other node says of this module there, or that it is not heard.
     Peer(PeerModule),
+    /// What this node's daemon knows of another node itself; said at the beginning and when it changes.
+    Node {
+        name: NodeName,
+        node: OtherNode,
+    },
+    /// cluster.xml, its key or its names' addresses changed on the disk, or, with a ticket, the module's configuration: the heart goes by
+    /// them from now on, as far as it can while it runs. With a ticket it answers.
+    Reread {
+        ticket: Option<Ticket>,
+    },
+}
+
+/// Another node, as this node's daemon hears it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherNode {
+    /// Its daemon is heard.
+    pub heard: bool,
+    /// It goes by the same cluster configuration and key.
+    pub same_configuration: bool,
+    /// The module is configured there.
+    pub has_module: bool,
 }
 
 /// What a node's daemon says of one module there, carried by the membership protocol.
@@ -358,6 +382,9 @@ pub enum HeartToDaemon {
     /// The heart is about to exit with everything stopped; the module is to be started again if `restart`.
     Stopped {
         restart: Option<Command>,
+        /// Why it stopped though nobody asked for that, with the way back: a sentence.
+        #[serde(default)]
+        why: Option<String>,
     },
 }
 
@@ -383,6 +410,8 @@ pub enum HeartToRfs {
     Drain,
     /// Answer to [`RfsToHeart::StoodStill`]: every permission from before it is over unless it is in force already.
     Awake { id: u64 },
+    /// The configuration on the disk changed: go by it, as far as that is possible without a start.
+    Reread,
     /// Leave the mount in good order; `orderly` goes into the record.
     Stop { orderly: bool },
 }

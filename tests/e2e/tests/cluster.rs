@@ -54,7 +54,7 @@ fn one_lane_of_two_is_enough_also_with_ipv6_and_names() {
     let pair = Pair::start("cluster-lanes", Settings::default()).expect("a pair in step");
     unplug_each(&pair);
 
-    let refused = pair.holdfast("node1", &["cluster", "genkey"]).expect_err("modules run");
+    let refused = pair.holdfast("node1", &["cluster", "delkey", "--insecure-plaintext"]).expect_err("modules run");
     assert!(format!("{refused:#}").contains(&format!("holdfast stop -m {MODULE}")), "{refused:#}");
     for node in ["node2", "node1"] {
         pair.holdfast(node, &["stop", "-m", MODULE]).expect("a stop");

@@ -30,7 +30,7 @@ pub(crate) enum Cluster {
 /// Applies a cluster.xml on this node and makes a new key
 ///
 /// Every node of the cluster needs the same configuration and the same key: copy SAFEVAR/cluster to the others, or a zip file with
-/// cluster.xml and cluster.key, which this command takes too. Refused while modules run.
+/// cluster.xml and cluster.key, which this command takes too. Modules that run go on; what can't is named, and nothing is changed then.
 #[derive(Debug, Args)]
 pub(crate) struct ClusterConfig {
     /// The new cluster.xml, or a cluster.zip with cluster.xml and cluster.key; without it the present configuration stays, and only the
@@ -73,7 +73,7 @@ pub(crate) struct ClusterState {}
 
 /// Makes a new key for the present configuration
 ///
-/// The other nodes need it too. Refused while modules run.
+/// The other nodes need it too. Modules that run go on: the key before is good until every node has the new one.
 #[derive(Debug, Args)]
 pub(crate) struct Genkey {}
 

@@ -12,11 +12,15 @@ use crate::print;
 
 /// Applies SAFE/modules/AM: userconfig.xml and scripts, as they are now
 ///
-/// All mistakes are shown at once, each with its place; nothing is applied if there is one.
+/// All mistakes are shown at once, each with its place; nothing is applied if there is one. A module that runs here takes a new configuration where
+/// it is ALONE (green) or WAIT (red), if everything that changed may change while it runs; else the command names what needs a stop.
 #[derive(Debug, Args)]
 pub(crate) struct Config {
     #[command(flatten)]
     module: ModuleArg,
+    /// Only says what would change, whether the module can go on running, and what it does to the application
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Checks SAFE/modules/AM without applying it
@@ -43,7 +47,7 @@ pub(crate) async fn remove(verb: Deconfig, output: Output) -> Result<ExitCode, C
 
 pub(crate) async fn apply(verb: Config, output: Output) -> Result<ExitCode, CliError> {
     let module = verb.module.required()?;
-    admin::order(Request::Config { module }, output).await?;
+    admin::order(Request::Config { module, dry_run: verb.dry_run }, output).await?;
     Ok(ExitCode::SUCCESS)
 }
 

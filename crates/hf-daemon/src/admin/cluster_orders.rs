@@ -2,7 +2,9 @@
 
 use super::{Admin, Failure, Replies, blocking, unless_empty};
 use crate::load::load;
+use crate::modules;
 use hf_config::check_cluster;
+use hf_host::Paths;
 use hf_host::cluster::{self, ClusterError, Identity, LookedUp, NewKey};
 use hf_types::ModuleState;
 use hf_wire::bus::{ClusterKeySource, ClusterOrder, Reply};
@@ -58,9 +60,13 @@ impl Admin {
         let _one_at_a_time = self.changing.lock().await;
         self.check_unlocked(lock)?;
         let only_lock = xml.is_none() && key == ClusterKeySource::Keep;
-        if !only_lock {
-            self.check_stopped("the cluster's configuration or key can't be changed").await?;
+        let mut goes_on = Vec::new();
+        if key == ClusterKeySource::InsecurePlaintext {
+            self.check_stopped("the cluster's key can't be taken away").await?;
+        } else if !only_lock {
+            goes_on = self.check_fits(&file, xml.as_deref()).await?;
         }
+        let running = !goes_on.is_empty();
         let (paths, given) = (self.paths.clone(), self.given.clone());
         let key = match key {
             ClusterKeySource::Fresh => NewKey::Fresh,
@@ -71,6 +77,7 @@ impl Admin {
         let loaded = blocking(move || {
             let identity = Identity::of_this_machine(given.clone());
             if !only_lock {
+                hand_over(&paths, &identity, running)?;
                 cluster::apply(&paths, &identity, &file, xml.as_deref(), &key)?;
             }
             if let Some(on) = lock {
@@ -84,6 +91,7 @@ impl Admin {
         if !only_lock {
             let text = format!("The cluster configuration is applied on this node. {CARRY}");
             replies = self.warned(vec![Reply::Progress { text }]);
+            replies.extend(running.then(|| Reply::Progress { text: going_on(&goes_on) }));
         }
         replies.extend(lock.map(|on| Reply::Progress { text: locked(on).to_owned() }));
         Ok(replies)
@@ -118,7 +126,7 @@ impl Admin {
         if found.is_news() && !running.is_empty() {
             let names = running.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let text =
-                format!("The daemon uses the new addresses now; what runs ({names}) uses them from its next start on.");
+                format!("The daemon uses the new addresses now, and so does what runs ({names}): its log says which.");
             replies.push(Reply::Progress { text });
         }
         if found.unknown.is_empty() {
@@ -138,6 +146,36 @@ impl Admin {
             "the cluster's configuration is locked on this node",
             "holdfast cluster config [FILE] unlock",
         ))
+    }
+
+    /// Modules that run, here or where this node's word reaches, and that go on with the new configuration. Refused if one of them can't.
+    async fn check_fits(&self, file: &str, xml: Option<&str>) -> Result<Vec<String>, Failure> {
+        let (running, leaving) = self.running().await?;
+        if running.is_empty() || leaving {
+            self.check_stopped("the cluster's configuration or key can't be changed").await?;
+            return Ok(Vec::new());
+        }
+        let (paths, given) = (self.paths.clone(), self.given.clone());
+        let (file, xml) = (file.to_owned(), xml.map(str::to_owned));
+        let names: Vec<String> = running.keys().cloned().collect();
+        let unfit = blocking(move || {
+            let member = cluster::load(&paths, &Identity::of_this_machine(given))?;
+            let Some(xml) = xml else {
+                return Ok(Vec::new()); // the same configuration under another key
+            };
+            let after = cluster::preview(&paths, &file, &xml)?;
+            let why =
+                |name: &String| Some((name.clone(), modules::why_not(&paths, &name.parse().ok()?, &member, &after)));
+            Ok::<_, ClusterError>(names.iter().filter_map(why).filter(|(_, why)| !why.is_empty()).collect::<Vec<_>>())
+        })
+        .await??;
+        if unfit.is_empty() {
+            return Ok(running.into_keys().collect());
+        }
+        let told = |(name, why): &(String, Vec<String>)| format!("{name} has to be stopped first: {}", why.join("; "));
+        let message = unfit.iter().map(told).collect::<Vec<_>>().join(". ");
+        let hint: Vec<String> = unfit.iter().map(|(name, _)| format!("holdfast stop -m {name}")).collect();
+        Err(Failure::hinted(message, &format!("on both nodes, the secondary first: {}", hint.join("; "))))
     }
 
     /// Hearts would go on with the configuration of their start, and nodes with different keys don't hear each other: both could end up as
@@ -174,6 +212,24 @@ impl Admin {
         }
         Ok((running, leaving))
     }
+}
+
+/// A key that is replaced while modules run stays good until every node has the new one. Of two changes in a row the first key counts: it is the
+/// one that the other nodes have.
+fn hand_over(paths: &Paths, identity: &Identity, running: bool) -> Result<(), ClusterError> {
+    match cluster::load(paths, identity) {
+        Ok(member) if running && member.key_before.is_none() => Ok(cluster::hand_over(paths, &member.key)?),
+        Ok(_) if !running => Ok(cluster::end_hand_over(paths)?),
+        _ => Ok(()),
+    }
+}
+
+fn going_on(modules: &[String]) -> String {
+    format!(
+        "What runs goes on ({}). The key before is good until every node has the new one, so carry the files over now: the log of safeadmin says \
+         when that is done.",
+        modules.join(", ")
+    )
 }
 
 fn locked(on: bool) -> &'static str {

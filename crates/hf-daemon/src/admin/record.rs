@@ -61,7 +61,8 @@ fn words(request: &Request) -> Option<(Option<&ModuleName>, String)> {
             (module.as_ref(), format!("module install {id}{again}{package}"))
         }
         Request::ModuleUninstall { module } => (Some(module), "module uninstall".to_owned()),
-        Request::Config { module } => (Some(module), "config".to_owned()),
+        Request::Config { module, dry_run: false } => (Some(module), "config".to_owned()),
+        Request::Config { module, dry_run: true } => (Some(module), "config --dry-run".to_owned()),
         Request::Deconfig { module } => (Some(module), "deconfig".to_owned()),
         Request::Control { module, command, by } if by.is_detector() => (Some(module), format!("{command} -i {by}")),
         Request::Control { module, command, .. } => (Some(module), command.to_string()),

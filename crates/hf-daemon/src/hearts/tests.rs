@@ -36,7 +36,7 @@ async fn beat(paths: &Paths, module: &ModuleName, arguments: &str) {
         while let Ok(Some(message)) = daemon.receive::<DaemonToHeart>().await {
             match message {
                 DaemonToHeart::Control { command: Command::Stop, .. } => {
-                    daemon.send(&HeartToDaemon::Stopped { restart: None }).await.unwrap();
+                    daemon.send(&HeartToDaemon::Stopped { restart: None, why: None }).await.unwrap();
                     std::fs::remove_file(&socket).unwrap();
                     return;
                 }
@@ -45,7 +45,10 @@ async fn beat(paths: &Paths, module: &ModuleName, arguments: &str) {
                     let answer = HeartToDaemon::Answer { ticket, result: Ok(()) };
                     daemon.send(&answer).await.unwrap();
                 }
-                DaemonToHeart::Peer(_) | DaemonToHeart::Set { .. } => {}
+                DaemonToHeart::Peer(_)
+                | DaemonToHeart::Node { .. }
+                | DaemonToHeart::Reread { .. }
+                | DaemonToHeart::Set { .. } => {}
             }
         }
     }
@@ -178,7 +181,7 @@ async fn an_end_that_was_announced_is_told_from_a_death() {
     daemon.meet().await;
     daemon.order(Command::Stop);
     let said = daemon.next().await;
-    assert!(matches!(said, HeartEvent::Message(HeartToDaemon::Stopped { restart: None })));
+    assert!(matches!(said, HeartEvent::Message(HeartToDaemon::Stopped { restart: None, .. })));
     assert!(daemon.end().await);
     assert!(!node.paths.heart_socket(&module()).exists());
 }

@@ -25,6 +25,7 @@ use crate::pipeline::{FileId, GateState};
 use crate::record::{RecordError, RecordFile};
 use crate::sync::{self, SyncOptions};
 
+pub use crate::link::AsyncSecond;
 pub use stage::{FuseStage, Shown, Stage};
 
 /// Frames that the other node hasn't acknowledged are kept in so many bytes.
@@ -70,7 +71,7 @@ pub struct EngineConfig {
     /// First of the pair in cluster.xml: the nodes' new file ids differ by this.
     pub first: bool,
     /// `async="second"`.
-    pub async_second: bool,
+    pub async_second: AsyncSecond,
     pub send_timeout: Duration,
     pub lock_timeout: Duration,
     /// After so long without a sign of life a connection is given up.
@@ -293,6 +294,7 @@ impl Inner {
         let (mode, state, flow) = match gate {
             Gate::Closed => (Mode::Hold, GateState::Closed, None),
             Gate::ReadOnly => (Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following)),
+            Gate::Released => (Mode::Stopped, GateState::Stopped, None),
             Gate::Alone { epoch } => (Mode::Pass, open(epoch), Some(Flow::Alone)),
             Gate::InStep { epoch } => (Mode::Wait, open(epoch), Some(Flow::InStep)),
             Gate::Syncing { epoch } => (Mode::Pass, open(epoch), Some(Flow::Syncing)),
@@ -389,7 +391,7 @@ impl Inner {
             Gate::Alone { epoch } | Gate::InStep { epoch } | Gate::Syncing { epoch } => {
                 range(epoch.0, self.config.first)
             }
-            Gate::Closed | Gate::ReadOnly => range(0, self.config.first),
+            Gate::Closed | Gate::ReadOnly | Gate::Released => range(0, self.config.first),
         };
         self.check_content(role, stage.is_takeover())?;
         let backings = stage.open(role, range)?;
@@ -397,7 +399,7 @@ impl Inner {
         let config = &self.config;
         let options = LinkOptions {
             lanes: config.lanes.clone(),
-            async_second: config.async_second,
+            async_second: config.async_second.clone(),
             send_timeout: config.send_timeout,
             lock_timeout: config.lock_timeout,
             silence: config.silence.min(config.send_timeout),

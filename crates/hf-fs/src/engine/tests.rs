@@ -72,7 +72,7 @@ fn config(dir: &Path, own: SocketAddr, peer: SocketAddr, first: bool) -> EngineC
         keeper: dir.join("keeper.sock"),
         lanes: LaneSource::fixed(own, peer),
         first,
-        async_second: false,
+        async_second: false.into(),
         send_timeout: Duration::from_secs(30),
         lock_timeout: Duration::from_secs(100),
         silence: Duration::from_secs(5),
@@ -267,6 +267,25 @@ fn a_drain_without_the_other_copy_ends_when_the_primary_may_go_alone() {
     }
     primary.order([C::SetGate(Gate::Closed), C::SetGate(Gate::Alone { epoch: Epoch(4) })]);
     primary.wait("Drained", early);
+}
+
+#[test]
+fn a_released_gate_ends_what_waits_with_an_error_and_still_lets_read() {
+    let (primary, _secondary) = in_step();
+    let file = primary.hands(0).create(FileId::ROOT, "file").unwrap();
+    primary.hands(0).write(file, 0, b"before").unwrap();
+    primary.hands(0).sync(file).unwrap();
+    primary.order([C::SetGate(Gate::Closed)]);
+    let (sender, ended) = mpsc::channel();
+    let hands = primary.hands(0);
+    std::thread::spawn(move || sender.send(hands.sync(file).map(drop).map_err(|error| error.raw_os_error())));
+    assert!(ended.recv_timeout(Duration::from_millis(200)).is_err(), "a closed gate holds it");
+    primary.order([C::SetGate(Gate::Released)]);
+    let end = ended.recv_timeout(Duration::from_secs(60)).expect("it ends");
+    assert_eq!(end, Err(Some(libc::EIO)));
+    let refused = primary.hands(0).create(FileId::ROOT, "another").map_err(|error| error.raw_os_error());
+    assert_eq!(refused.err(), Some(Some(libc::EIO)));
+    assert_eq!(std::fs::read(primary.config.directories[0].backing.join("file")).unwrap(), b"before");
 }
 
 #[test]

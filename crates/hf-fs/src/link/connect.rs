@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use hf_replica::engine::EngineEvent;
@@ -18,6 +18,9 @@ use super::{Link, Wanted, lock};
 
 /// How long between two attempts.
 const RETRY: Duration = Duration::from_millis(100);
+/// So long after another wish the other node is about to follow it too (the turn of a swap), and is tried more often.
+const FRESH: Duration = Duration::from_millis(500);
+const FRESH_RETRY: Duration = Duration::from_millis(10);
 /// How many connections may be proving themselves at once; when another comes, the oldest goes.
 const HALF_OPEN: usize = 4;
 
@@ -59,14 +62,19 @@ impl Link {
     /// The thread that owns the connection.
     pub(super) fn connections(self: &Arc<Link>) {
         let mut returning = Returning::default();
+        let mut last = (Wanted::Nothing, Instant::now());
         loop {
             let wanted = self.wait_for_wish();
+            if wanted != last.0 {
+                last = (wanted, Instant::now());
+            }
             match wanted {
                 Wanted::Exit => return,
                 Wanted::Listen => self.listen(),
                 _ => self.serve_connected(&mut returning),
             }
-            self.pause();
+            let time = if last.1.elapsed() < FRESH { FRESH_RETRY } else { RETRY };
+            pause_while(&self.wanted, &self.wanted_changed, wanted, time);
         }
     }
 
@@ -80,13 +88,6 @@ impl Link {
 
     fn is_wanted(&self, wanted: Wanted) -> bool {
         *lock(&self.wanted) == wanted
-    }
-
-    fn pause(&self) {
-        let guard = lock(&self.wanted);
-        let before = *guard;
-        // Only a pause: whether it was ended early doesn't matter.
-        let _ = self.wanted_changed.wait_timeout_while(guard, RETRY, |wanted| *wanted == before);
     }
 
     /// Connects, and serves that connection. One that isn't on the best lane is given up for a better one as soon as that works again.
@@ -145,7 +146,10 @@ impl Link {
 
     /// Listens as long as it is wanted; a proven connection is served here, a newer one replaces it (the old one is dead then).
     fn listen(self: &Arc<Link>) {
-        let mut listeners = Listeners::new(self.options.lanes.clone());
+        let (mut listeners, bell) = match Listeners::new(self.options.lanes.clone()) {
+            Ok(both) => both,
+            Err(error) => return tracing::warn!(%error, "can't listen for the other node"),
+        };
         let arrivals = Arc::new(Mutex::new(Arrivals::default()));
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -160,6 +164,7 @@ impl Link {
                 }
             }
             over.store(true, Ordering::SeqCst);
+            bell.ring();
             if accepting.join().is_err() {
                 tracing::error!("the thread that accepts replication connections panicked");
             }
@@ -240,7 +245,7 @@ impl Link {
             self.out.open(stream.clone(), seal.map(Sealing::new), resume);
         }
         self.report(EngineEvent::LinkUp);
-        if self.options.async_second {
+        if self.options.async_second.get() {
             let counters = self.ring.counters();
             counters.own_fulfilled.fetch_max(counters.applied.load(Ordering::SeqCst), Ordering::SeqCst);
         }
@@ -300,6 +305,12 @@ impl Link {
     }
 }
 
+/// Before `served` is tried again; another wish is followed at once.
+fn pause_while(wanted: &Mutex<Wanted>, changed: &Condvar, served: Wanted, time: Duration) {
+    // Only a pause: whether it was ended early doesn't matter.
+    let _ = changed.wait_timeout_while(lock(wanted), time, |wanted| *wanted == served);
+}
+
 fn read_hello(stream: &mut Limited<'_>, bytes: &mut Incoming) -> io::Result<Hello> {
     let bad = |error: hf_wire::frame::FrameError| io::Error::new(io::ErrorKind::InvalidData, error);
     let sealed = bytes.first(stream)?;
@@ -317,5 +328,27 @@ fn read_hello(stream: &mut Limited<'_>, bytes: &mut Incoming) -> io::Result<Hell
     match Body::decode(&header, &payload).map_err(bad)? {
         Body::Hello(hello) => Ok(hello),
         other => Err(io::Error::new(io::ErrorKind::InvalidData, format!("instead of a hello: {other:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_that_changed_meanwhile_is_followed_at_once() {
+        let (wanted, changed) = (Mutex::new(Wanted::Connect), Condvar::new());
+        let (began, hour) = (Instant::now(), Duration::from_secs(3600));
+        // It listened until just now.
+        pause_while(&wanted, &changed, Wanted::Listen, hour);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                *lock(&wanted) = Wanted::Exit;
+                changed.notify_all();
+            });
+            pause_while(&wanted, &changed, Wanted::Connect, hour);
+        });
+        assert!(began.elapsed() < hour);
+        pause_while(&wanted, &changed, Wanted::Exit, Duration::from_millis(1));
     }
 }

@@ -120,7 +120,7 @@ pub fn free_address() -> SocketAddr {
 pub fn options(local: SocketAddr, peer: SocketAddr, async_second: bool) -> LinkOptions {
     LinkOptions {
         lanes: LaneSource::fixed(local, peer),
-        async_second,
+        async_second: async_second.into(),
         send_timeout: Duration::from_secs(30),
         lock_timeout: Duration::from_secs(100),
         silence: Duration::from_secs(5),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt as nix_sockopt};
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 /// How long a lane has the attempt for itself before the next one is tried beside it.
@@ -61,9 +61,21 @@ impl fmt::Debug for LaneSource {
     }
 }
 
+/// Ends the wait of [`Listeners::accept`].
+pub(super) struct Bell(OwnedFd);
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        // It only fails where it was rung already.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+}
+
 /// A socket on each lane.
 pub(super) struct Listeners {
     source: LaneSource,
+    /// Readable once nobody wants to listen any more.
+    over: OwnedFd,
     renewed: Option<Instant>,
     open: Vec<(LinkLane, TcpListener)>,
     /// Lanes where listening failed, so that it is told once.
@@ -71,14 +83,16 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn new(source: LaneSource) -> Listeners {
-        Listeners { source, renewed: None, open: Vec::new(), failed: Vec::new() }
+    pub(super) fn new(source: LaneSource) -> io::Result<(Listeners, Bell)> {
+        let over = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let bell = Bell(over.try_clone()?);
+        Ok((Listeners { source, over, renewed: None, open: Vec::new(), failed: Vec::new() }, bell))
     }
 
     /// A connection that came, with the address it came from: only the other node's is any good.
     pub(super) fn accept(&mut self) -> Option<(TcpStream, Result<(), SocketAddr>)> {
         self.renew();
-        wait_readable(&self.open);
+        wait_readable(&self.open, &self.over);
         for (lane, listener) in &self.open {
             match listener.accept() {
                 Ok((stream, from)) if from.ip() == lane.peer.ip() => return Some((stream, Ok(()))),
@@ -136,12 +150,9 @@ fn socket(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn wait_readable(open: &[(LinkLane, TcpListener)]) {
-    if open.is_empty() {
-        std::thread::sleep(LOOK);
-        return;
-    }
-    let mut fds: Vec<_> = open.iter().map(|(_, listener)| PollFd::new(listener, PollFlags::IN)).collect();
+fn wait_readable(open: &[(LinkLane, TcpListener)], over: &OwnedFd) {
+    let listeners = open.iter().map(|(_, listener)| PollFd::new(listener, PollFlags::IN));
+    let mut fds: Vec<_> = listeners.chain([PollFd::new(over, PollFlags::IN)]).collect();
     // An error is found again by accept.
     let _ = rustix::event::poll(&mut fds, Some(&timespec(LOOK)));
 }
@@ -255,7 +266,7 @@ mod tests {
             let list = list.clone();
             LaneSource::new(move || list.lock().unwrap().clone())
         };
-        let mut listeners = Listeners::new(source);
+        let (mut listeners, bell) = Listeners::new(source).unwrap();
         assert!(listeners.accept().is_none());
         let free = || TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap();
         let (own, peer) = (free(), free());
@@ -276,5 +287,8 @@ mod tests {
         listeners.renewed = None;
         assert!(listeners.accept().is_none());
         assert!(TcpStream::connect(own).is_err());
+        bell.ring();
+        let began = Instant::now();
+        assert!(listeners.accept().is_none() && began.elapsed() < LOOK, "nobody waits for nothing");
     }
 }

@@ -54,13 +54,34 @@ pub use durable::ACCEPTED;
 pub use lanes::{LaneSource, LinkLane};
 pub use pipe::DirPipeline;
 
+/// `async="second"` or not; it may change while the link lives.
+#[derive(Clone, Debug, Default)]
+pub struct AsyncSecond(Arc<AtomicBool>);
+
+impl AsyncSecond {
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// From the next barrier on.
+    pub fn set(&self, on: bool) {
+        self.0.store(on, Ordering::SeqCst);
+    }
+}
+
+impl From<bool> for AsyncSecond {
+    fn from(on: bool) -> AsyncSecond {
+        AsyncSecond(Arc::new(AtomicBool::new(on)))
+    }
+}
+
 /// What the link is told once.
 #[derive(Clone, Debug)]
 pub struct LinkOptions {
     /// The networks between the nodes, the one that is meant for replication first.
     pub lanes: LaneSource,
     /// `async="second"`: a barrier is acknowledged when received; else when durable.
-    pub async_second: bool,
+    pub async_second: AsyncSecond,
     /// How long operations may stay unacknowledged before it is reported.
     pub send_timeout: Duration,
     /// The same for barriers.

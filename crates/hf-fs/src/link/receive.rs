@@ -102,7 +102,7 @@ impl Link {
         if !incoming.urgent && incoming.unacknowledged < LAZY_BYTES {
             return;
         }
-        if self.options.async_second {
+        if self.options.async_second.get() {
             let counters = self.ring.counters();
             counters.own_fulfilled.store(counters.applied.load(Ordering::SeqCst), Ordering::SeqCst);
         }
@@ -191,7 +191,7 @@ impl Link {
         self.statistics.applied.fetch_add(1, Ordering::Relaxed);
         if let Body::Barrier { id } = *body {
             incoming.urgent = true;
-            if !self.options.async_second {
+            if !self.options.async_second.get() {
                 self.durable.push(place.seq, place.dir, FileId(id));
             }
         }

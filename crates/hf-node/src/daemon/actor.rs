@@ -5,9 +5,10 @@ use super::supervised::{Life, Supervised};
 use super::{DaemonConfig, DaemonEffect, DaemonInput, HeartExit};
 use hf_membership::Nodes;
 use hf_types::{
-    Assignment, Caller, Command, Epoch, Event, Incarnation, Instant, ModuleName, ModuleState, NodeName, Ticket,
+    Assignment, Caller, Command, Epoch, Event, Incarnation, Instant, ModuleName, ModuleState, NodeName, ScriptOutcome,
+    Ticket,
 };
-use hf_wire::bus::{DaemonToHeart, HeartToDaemon, PeerModule};
+use hf_wire::bus::{DaemonToHeart, HeartToDaemon, OtherNode, PeerModule};
 use hf_wire::membership::{MemberModule, Membership};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -120,14 +121,18 @@ impl DaemonActor {
                 self.control(now, ticket, &module, command, by, effects);
             }
             DaemonInput::Set { ticket, module, assignment } => self.set(ticket, &module, assignment, effects),
+            DaemonInput::Reread { ticket, module } => self.reread(ticket, &module, effects),
             DaemonInput::Waitstate { ticket, module, state } => self.wait(ticket, module, Some(state), effects),
             DaemonInput::Waitstart { ticket, module } => self.wait(ticket, module, None, effects),
             DaemonInput::RfsFenced { module } => self.fencing_done(now, &module, |step| *step == Step::Rfs, effects),
             DaemonInput::VipsCleared { module } => self.fencing_done(now, &module, |step| *step == Step::Vips, effects),
             DaemonInput::ScriptEnded { module, run, script, outcome } => {
                 if !outcome.is_success() {
-                    let event = Event::ScriptEnded(script, outcome);
+                    let event = Event::ScriptEnded(script, outcome.clone());
                     effects.push(DaemonEffect::Log { module: Some(module.clone()), event });
+                }
+                if outcome == ScriptOutcome::TimedOut {
+                    self.free_what_hangs(&module, run, effects);
                 }
                 self.fencing_done(now, &module, |step| step.is_script(run), effects);
             }
@@ -198,7 +203,9 @@ impl DaemonActor {
             return;
         };
         let heard = view.heard();
+        let same_configuration = view.last().is_some_and(|last| last.signature == self.config.signature);
         let theirs: Vec<MemberModule> = view.last().map(|last| last.modules.clone()).unwrap_or_default();
+        self.tell_of_node(node, heard, same_configuration, &theirs, effects);
         for member in theirs {
             let Some(module) = self.modules.get_mut(&member.module) else { continue };
             let state = if heard { member.peer.state } else { ModuleState::Unknown };
@@ -211,6 +218,26 @@ impl DaemonActor {
         }
     }
 
+    /// Every heart hears of the node, also of modules that it doesn't have.
+    fn tell_of_node(
+        &mut self,
+        node: &NodeName,
+        heard: bool,
+        same_configuration: bool,
+        theirs: &[MemberModule],
+        effects: &mut Vec<DaemonEffect>,
+    ) {
+        for (name, module) in &mut self.modules {
+            let has_module = theirs.iter().any(|member| member.module == *name);
+            let known = OtherNode { heard, same_configuration, has_module };
+            let news = module.others.insert(node.clone(), known) != Some(known);
+            if news && module.life == Life::Running {
+                let message = DaemonToHeart::Node { name: node.clone(), node: known };
+                effects.push(DaemonEffect::ToHeart { module: name.clone(), message });
+            }
+        }
+    }
+
     fn heart_said(&mut self, now: Instant, name: &ModuleName, message: HeartToDaemon, effects: &mut Vec<DaemonEffect>) {
         let Some(module) = self.modules.get_mut(name) else { return };
         match message {
@@ -219,6 +246,10 @@ impl DaemonActor {
                 let changed = first || module.epoch != epoch || !module.shows(&status);
                 module.follow(incarnation, epoch, status);
                 effects.extend(module.starting.drain(..).map(|ticket| DaemonEffect::Answer { ticket, result: Ok(()) }));
+                for (node, known) in module.others.iter().filter(|_| first) {
+                    let message = DaemonToHeart::Node { name: node.clone(), node: *known };
+                    effects.push(DaemonEffect::ToHeart { module: name.clone(), message });
+                }
                 if let (true, Some(peer)) = (first, module.peer.clone()) {
                     effects.push(DaemonEffect::ToHeart { module: name.clone(), message: DaemonToHeart::Peer(peer) });
                 }
@@ -235,7 +266,8 @@ impl DaemonActor {
                 }
                 effects.push(DaemonEffect::Answer { ticket, result });
             }
-            HeartToDaemon::Stopped { restart } => {
+            HeartToDaemon::Stopped { restart, why } => {
+                module.note_end(why);
                 let taken = module.start_taken.take();
                 module.restart = restart.map(|command| match taken {
                     Some((taken, by)) if taken == command => (command, by),
@@ -355,6 +387,18 @@ impl DaemonActor {
             Some(_) => format!("{name} is stopped on this node: it has no resources before 'holdfast start -m {name}'"),
         };
         effects.push(DaemonEffect::Answer { ticket, result: Err(refused) });
+    }
+
+    /// A heart that isn't there reads at its start.
+    fn reread(&mut self, ticket: Ticket, name: &ModuleName, effects: &mut Vec<DaemonEffect>) {
+        match self.modules.get_mut(name) {
+            Some(module) if module.life == Life::Running => {
+                module.asked.push(ticket);
+                let message = DaemonToHeart::Reread { ticket: Some(ticket) };
+                effects.push(DaemonEffect::ToHeart { module: name.clone(), message });
+            }
+            _ => effects.push(DaemonEffect::Answer { ticket, result: Ok(()) }),
+        }
     }
 
     /// After every input: answers whoever waited for this state, and publishes what changed.

@@ -38,6 +38,14 @@ impl DaemonActor {
         self.fencing_next(now, name, effects);
     }
 
+    /// A stop script ran into its time-out: perhaps it, or the application that it waits for, hangs in a mount. What comes next shall not.
+    pub(super) fn free_what_hangs(&mut self, name: &ModuleName, run: RunId, effects: &mut Vec<DaemonEffect>) {
+        let Some(module) = self.modules.get(name) else { return };
+        if matches!(&module.life, Life::Fencing(fencing) if fencing.step.is_script(run)) && module.replicates() {
+            effects.push(DaemonEffect::AbortMounts { module: name.clone() });
+        }
+    }
+
     /// A step was not answered in time: the next one must come all the same, but the peer is told "fenced" only of what was confirmed.
     pub(super) fn fencing_late(&mut self, now: Instant, name: &ModuleName, effects: &mut Vec<DaemonEffect>) {
         let text = "A step after the heart's death was not answered in time; the next one is taken".to_owned();

@@ -87,6 +87,11 @@ pub enum DaemonInput {
         module: ModuleName,
         assignment: Assignment,
     },
+    /// `config` on a module that runs: its heart is to go by what is on the disk now.
+    Reread {
+        ticket: Ticket,
+        module: ModuleName,
+    },
     /// A command's connection that waits for a stable state.
     Waitstate {
         ticket: Ticket,
@@ -161,6 +166,10 @@ pub enum DaemonEffect {
         script: Script,
         args: Vec<String>,
         timeout: Duration,
+    },
+    /// Abort the FUSE connections of the module's mounts, so that nothing waits in them; not answered.
+    AbortMounts {
+        module: ModuleName,
     },
     /// Abort the FUSE connection, kill the module's cgroup, end rfs and keeper; answered by `Killed`.
     KillModule {

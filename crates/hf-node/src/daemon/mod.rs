@@ -4,6 +4,7 @@ mod actor;
 mod after_death;
 mod boot;
 mod closing;
+mod dynamic;
 mod fencing;
 mod io;
 mod status;
@@ -13,5 +14,6 @@ mod tests;
 
 pub use actor::DaemonActor;
 pub use boot::{boot_word, starts_at_boot};
+pub use dynamic::{Proposal, Verdict, judge};
 pub use io::{DaemonConfig, DaemonEffect, DaemonInput, HeartExit, InstalledModule};
 pub use status::DaemonStatus;

@@ -6,9 +6,10 @@ use hf_types::{
     Caller, Colour, Command, Epoch, Incarnation, Instant, ModuleName, ModuleState, NodeName, Resource, ResourceValue,
     Ticket,
 };
-use hf_wire::bus::{Fenced, ModuleStatus, PeerModule};
+use hf_wire::bus::{Fenced, ModuleStatus, OtherNode, PeerModule};
 use hf_wire::membership::MemberModule;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A heart that dies more often than this within [`DEATHS_WITHIN`] is not started again by itself.
@@ -41,8 +42,12 @@ pub(super) struct Supervised {
     pub start_taken: Option<(Command, Caller)>,
     /// Its heart was started by an earlier daemon and has not spoken to this one.
     pub adopted: bool,
+    /// Why it stopped by itself, and what its resources still say about that; until its next start.
+    ended: Option<(String, Vec<Resource>)>,
     /// What the other node's daemon says.
     pub peer: Option<PeerModule>,
+    /// What is known of the other nodes themselves.
+    pub others: BTreeMap<NodeName, OtherNode>,
     deaths: Vec<Instant>,
 }
 
@@ -103,8 +108,16 @@ impl Supervised {
         self.status.as_ref().is_some_and(|known| known.state == status.state && known.colour == status.colour)
     }
 
+    /// The heart's last words.
+    pub fn note_end(&mut self, why: Option<String>) {
+        let down = |resource: &&Resource| resource.name == "rfs.disk" && resource.value == ResourceValue::Down;
+        let resources = self.status.iter().flat_map(|status| &status.resources).filter(down).cloned().collect();
+        self.ended = why.map(|why| (why, resources));
+    }
+
     pub fn follow(&mut self, heart: Incarnation, epoch: Epoch, status: ModuleStatus) {
         self.heart = Some(heart);
+        self.ended = None;
         self.epoch = epoch;
         self.status = Some(status);
     }
@@ -128,7 +141,12 @@ impl Supervised {
         });
         bare.resources.extend(boot);
         match (&self.life, &self.status) {
-            (Life::Stopped, _) | (_, None) => bare,
+            (Life::Stopped, _) => {
+                let (why, resources) = self.ended.clone().unzip();
+                bare.resources.extend(resources.into_iter().flatten());
+                ModuleStatus { why, ..bare }
+            }
+            (_, None) => bare,
             (_, Some(status)) => {
                 let resources = bare.resources.into_iter().chain(status.resources.iter().cloned()).collect();
                 let (state, colour, id, node) = (bare.state, bare.colour, bare.id, bare.node);
@@ -151,6 +169,10 @@ impl Supervised {
     pub fn tell_fenced(&mut self) {
         let epoch = if self.heart.is_some() { self.epoch } else { NO_EPOCH };
         self.fenced = self.heart.map(|heart| Fenced { heart, epoch });
+    }
+
+    pub fn replicates(&self) -> bool {
+        self.installed.as_ref().is_some_and(|installed| installed.replicates)
     }
 
     /// Time-outs of `stop_prim` and `stop_prim force` after the heart's death.

@@ -191,7 +191,7 @@ fn a_dead_heart_is_started_again_a_few_times() {
 #[test]
 fn an_orderly_end_with_a_restart_spawns_the_next_heart() {
     let mut node = Node::running(ModuleState::Alone);
-    let message = HeartToDaemon::Stopped { restart: Some(Command::Start) };
+    let message = HeartToDaemon::Stopped { restart: Some(Command::Start), why: None };
     node.input(DaemonInput::Heart { module: name("pg"), message });
     let effects = node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
     assert!(effects.iter().any(|e| matches!(e, DaemonEffect::SpawnHeart { first: Command::Start, .. })));
@@ -200,7 +200,7 @@ fn an_orderly_end_with_a_restart_spawns_the_next_heart() {
 #[test]
 fn a_start_that_a_leaving_heart_never_read_is_for_the_next_one() {
     let mut node = Node::running(ModuleState::Stop);
-    node.input(DaemonInput::Heart { module: name("pg"), message: HeartToDaemon::Stopped { restart: None } });
+    node.input(DaemonInput::Heart { module: name("pg"), message: HeartToDaemon::Stopped { restart: None, why: None } });
     assert_eq!(answers(&node.control(7, Command::Start)), []);
     let effects = node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
     assert!(effects.iter().any(|e| matches!(e, DaemonEffect::SpawnHeart { first: Command::Start, .. })), "{effects:?}");
@@ -213,7 +213,7 @@ fn who_started_a_leaving_module_again_is_not_forgotten() {
     node.control(7, Command::Start);
     for message in [
         HeartToDaemon::Answer { ticket: Ticket(7), result: Ok(()) },
-        HeartToDaemon::Stopped { restart: Some(Command::Start) },
+        HeartToDaemon::Stopped { restart: Some(Command::Start), why: None },
     ] {
         node.input(DaemonInput::Heart { module: name("pg"), message });
     }
@@ -357,4 +357,65 @@ fn a_node_that_appears_is_told_at_once() {
     let input = || DaemonInput::Membership { from: name("n2"), lan: name("a"), body: body.clone() };
     assert!(told(&node.input(input())).is_some());
     assert!(told(&node.input(input())).is_none());
+}
+
+#[test]
+fn a_stop_script_that_hangs_after_a_hearts_death_hangs_only_once() {
+    let mut node = Node::running(ModuleState::Prim);
+    let module = || name("pg");
+    node.input(DaemonInput::HeartGone { module: module(), exit: HeartExit::Died });
+    node.input(DaemonInput::RfsFenced { module: module() });
+    let run = |effects: &[DaemonEffect]| {
+        effects.iter().find_map(|e| if let DaemonEffect::RunScript { run, .. } = e { Some(*run) } else { None })
+    };
+    let first = run(&node.input(DaemonInput::VipsCleared { module: module() })).expect("a stop script");
+    let ended = |run, outcome| DaemonInput::ScriptEnded { module: module(), run, script: Script::StopSec, outcome };
+    let effects = node.input(ended(first, ScriptOutcome::TimedOut));
+    let abort = DaemonEffect::AbortMounts { module: module() };
+    let places = [
+        effects.iter().position(|e| *e == abort),
+        effects.iter().position(|e| matches!(e, DaemonEffect::RunScript { .. })),
+    ];
+    assert!(places[0].is_some() && places[0] < places[1], "the mount goes before the next script: {effects:?}");
+    let second = run(&effects).expect("the next one");
+    let effects = node.input(ended(second, ScriptOutcome::Exited(1)));
+    assert!(!effects.contains(&abort), "one that fails doesn't hang");
+    assert!(!node.input(ended(second, ScriptOutcome::TimedOut)).contains(&abort), "an answer that comes twice");
+}
+
+#[test]
+fn a_module_that_stopped_by_itself_says_why_until_its_next_start() {
+    let mut node = Node::running(ModuleState::Prim);
+    let disk = |value| Resource { name: "rfs.disk".to_owned(), value, by: "rfs".to_owned(), at_us: 5 };
+    let resources =
+        vec![disk(ResourceValue::Down), Resource { name: "proc.heart".to_owned(), ..disk(ResourceValue::Up) }];
+    let (of, module) = (name("n1"), name("pg"));
+    let status = ModuleStatus {
+        node: of,
+        module,
+        id: 0,
+        state: ModuleState::Stop,
+        colour: Colour::Red,
+        resources,
+        why: None,
+        sync: None,
+    };
+    node.input(DaemonInput::Heart {
+        module: name("pg"),
+        message: HeartToDaemon::Status { incarnation: Incarnation(9), epoch: Epoch(4), status },
+    });
+    let why = Some("local disk error: it burns".to_owned());
+    let message = HeartToDaemon::Stopped { restart: None, why: why.clone() };
+    node.input(DaemonInput::Heart { module: name("pg"), message });
+    node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
+    let shown = |node: &Node| node.0.status().modules.remove(0);
+    let names = |status: &ModuleStatus| status.resources.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
+    assert_eq!((shown(&node).state, shown(&node).why), (ModuleState::Stop, why));
+    assert_eq!(names(&shown(&node)), ["usersetting.boot", "rfs.disk"]);
+    node.control(2, Command::Start);
+    node.status(ModuleState::Wait, Colour::Magenta);
+    assert_eq!(shown(&node).why, None);
+    node.input(DaemonInput::Heart { module: name("pg"), message: HeartToDaemon::Stopped { restart: None, why: None } });
+    node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
+    assert_eq!((shown(&node).why, names(&shown(&node))), (None, vec!["usersetting.boot".to_owned()]));
 }

@@ -1,3 +1,4 @@
+use super::advice::Advice;
 use super::loops::Loops;
 use super::resources::Resources;
 use super::rfs::Rfs;
@@ -88,10 +89,13 @@ pub struct HeartActor {
     pub(super) vips: Vips,
     pub(super) resources: Resources,
     pub(super) loops: Loops,
+    pub(super) advice: Advice,
     pub(super) held: Option<NotPrimary>,
     pub(super) hold_until: Option<Instant>,
     pub(super) was_primary: bool,
     pub(super) why: Option<String>,
+    /// Why it stops by itself, with the way back.
+    pub(super) because: Option<String>,
     pub(super) sync: Option<SyncProgress>,
     /// The first heartbeat that said STOP, and until when it is repeated.
     pub(super) farewell: Option<(u64, Instant)>,
@@ -162,10 +166,12 @@ impl HeartActor {
             scripts: Scripts::default(),
             resources: Resources::default(),
             loops: Loops::default(),
+            advice: Advice::default(),
             held: None,
             hold_until: None,
             was_primary: false,
             why: None,
+            because: None,
             sync: None,
             farewell: None,
             beaten: None,
@@ -212,6 +218,8 @@ impl HeartActor {
             HeartInput::VipClaimed { address, by } => self.on_vip_claimed(address, by, out),
             HeartInput::VipLinkBack { address } => self.on_vip_link_back(address),
             HeartInput::VipConnections { address, count } => self.on_vip_connections(address, count, out),
+            HeartInput::LanesSeen(sights) => self.on_lanes_seen(&sights, out),
+            HeartInput::Configured(config) => self.on_configured(*config, out),
             HeartInput::Random { value } => {
                 self.random = Some(value);
                 self.random_asked = false;
@@ -269,8 +277,10 @@ impl HeartActor {
         if self.gone {
             return;
         }
+        self.ask_vips_ahead(out);
         self.tend_vips(out);
         self.tend_transitions(out);
+        self.tend_advice(out);
         self.publish_resources(out);
         self.say_status(out);
         self.beat(out);
@@ -353,8 +363,15 @@ impl HeartActor {
             state: self.state(),
             colour: self.colour(),
             resources: self.resources.now.values().cloned().collect(),
-            why: self.scripts.hangs().or_else(|| self.why.clone()),
+            why: self.scripts.hangs().or_else(|| self.why_with_advice()),
             sync: self.sync.clone(),
+        }
+    }
+
+    fn why_with_advice(&self) -> Option<String> {
+        match (self.why.clone(), self.advice.text()) {
+            (Some(why), Some(advice)) => Some(format!("{why}; {advice}")),
+            (why, advice) => why.or(advice),
         }
     }
 
@@ -370,12 +387,17 @@ impl HeartActor {
 
     fn on_stall(&mut self, for_ms: u64, out: &mut Out) {
         let stall = Duration::from_millis(for_ms);
-        if stall < self.shortest_timeout() / 3 {
+        if stall < self.stall_limit() {
             return;
         }
         log(out, Event::Stalled { ms: for_ms });
         self.pair.restart_silence(self.now);
         self.vips.stood_still(stall);
+    }
+
+    /// A standstill of the loop for so long is told: what wasn't heard meanwhile says nothing about the other node.
+    pub fn stall_limit(&self) -> Duration {
+        self.shortest_timeout() / 3
     }
 
     pub(super) fn shortest_timeout(&self) -> Duration {
@@ -399,6 +421,7 @@ impl HeartActor {
             (self.pair.next_timeout(), "lane time-out"),
             (self.pair.silent_at(Duration::ZERO), "silence"),
             (self.pair.silent_at(self.takeover_silence()), "takeover"),
+            (self.ask_vips_at(), "question for the virtual addresses"),
             (self.pair.listening_until(), "listening after a stall"),
             (self.next_urgent, "urgent heartbeat"),
             (self.step.and_then(|step| step.deadline), "step"),
@@ -415,6 +438,7 @@ impl HeartActor {
             (self.consenting.map(|since| since + super::secondary::CONSENT_LIMIT), "consent"),
             (self.scripts.deadline(), "transition"),
             (self.vips.next_deadline(), "virtual address"),
+            (self.advice.next_deadline(), "advice"),
         ];
         // What lies behind was looked at: only a later moment can bring something new.
         let later = candidates.into_iter().filter_map(|(at, name)| at.filter(|at| *at > self.now).map(|at| (at, name)));

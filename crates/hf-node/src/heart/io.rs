@@ -1,4 +1,4 @@
-use super::LoopLimits;
+use super::{LaneSight, LoopLimits};
 use hf_types::{
     Assignment, Caller, Command, Event, Hang, History, Incarnation, LanName, ModuleName, NodeName, Resource, RunId,
     Script, ScriptOutcome, Ticket,
@@ -141,6 +141,10 @@ pub enum HeartInput {
         address: IpAddr,
         count: usize,
     },
+    /// The configuration changed while the module runs; [`HeartConfig::needs_a_stop`] found nothing.
+    Configured(Box<HeartConfig>),
+    /// Answers `LookAtLanes`.
+    LanesSeen(Vec<LaneSight>),
     /// Fresh randomness, asked for by [`HeartEffect::Random`].
     Random {
         value: u64,
@@ -185,6 +189,11 @@ pub enum HeartEffect {
     KillScript {
         run: RunId,
     },
+    /// The address may be wanted here in a moment: ask the LAN whether somebody has it, without disturbing who does. The answer
+    /// is the shell's, which doesn't ask again if `SetVip` follows soon.
+    AskVip {
+        address: IpAddr,
+    },
     /// Ask the LAN whether somebody has the address; if not, put it on its interface with a kernel lifetime and announce
     /// it at once. Answered by `VipSet`, unless `ClearVip` comes before that.
     SetVip {
@@ -212,6 +221,8 @@ pub enum HeartEffect {
         resource: Resource,
         history: History,
     },
+    /// Say what came and went on each lane; answered by `LanesSeen`.
+    LookAtLanes,
     /// Answered by `HeartInput::Random`.
     Random,
     /// End all processes of the module that its scripts left (its cgroup), at a forced stop.

@@ -66,6 +66,11 @@ impl HeartActor {
             return false;
         }
         log(out, Event::StoppingLoop);
+        let module = &self.config.module;
+        self.because = Some(format!(
+            "It was restarted more than {} times in a row (maxloop): find the cause in 'holdfast log -m {module}', then 'holdfast start -m {module}'",
+            self.config.loops.max
+        ));
         true
     }
 

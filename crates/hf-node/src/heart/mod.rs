@@ -3,12 +3,14 @@
 //! - [`HeartActor`] takes inputs and lets the rules look (`actor`), with what it knows of the other node (`peer`), of its
 //!   rfs (`rfs`), of scripts and addresses (`scripts`, `vips`); `resources` are what it tells people and rules of that.
 //! - The rules, one file a state: `waiting`, `primary`, `secondary`. `commands` takes what an administrator says, `loops` counts what detectors ask for, `steps`
-//!   carries out the plans of `hf_module::mirror`.
+//!   carries out the plans of `hf_module::mirror`, `configured` goes by another configuration, `advice` says why nothing is heard.
 
 mod actor;
+mod advice;
 mod claims;
 mod commands;
 mod config;
+mod configured;
 mod failover;
 mod io;
 mod loops;
@@ -24,6 +26,8 @@ mod vips;
 mod waiting;
 
 pub use actor::HeartActor;
+pub use advice::LaneSight;
 pub use config::HeartConfigError;
+pub use configured::unsound_lanes;
 pub use io::{HeartConfig, HeartEffect, HeartInput, Lane, Vip};
 pub use loops::LoopLimits;

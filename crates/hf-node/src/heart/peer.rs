@@ -58,6 +58,10 @@ impl HeartActor {
                 out.push(HeartEffect::ToDaemon(HeartToDaemon::Answer { ticket, result }));
             }
             DaemonToHeart::Peer(peer) => self.daemon_peer = Some(peer),
+            DaemonToHeart::Node { name, node } if name == self.config.peer => self.advice.node = Some(node),
+            DaemonToHeart::Node { .. } => {}
+            // The shell reads, and brings what it found as an input.
+            DaemonToHeart::Reread { .. } => {}
         }
     }
 

@@ -85,6 +85,14 @@ impl HeartActor {
         Ok(())
     }
 
+    /// What it was about is no more.
+    pub(super) fn drop_resource(&mut self, name: &str, out: &mut Out) {
+        if self.resources.now.contains_key(name) {
+            self.set_resource(name, ResourceValue::Unknown, "heart", false, out);
+            self.resources.now.remove(name);
+        }
+    }
+
     /// What rfs measures; it may only speak of its own class.
     pub(super) fn on_rfs_resources(&mut self, values: Vec<(ResourceName, ResourceValue)>, out: &mut Out) {
         for (name, value) in values {

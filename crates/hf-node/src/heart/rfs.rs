@@ -205,6 +205,14 @@ impl HeartActor {
             self.kill_script(out);
             self.scripts.running = None;
         }
+        let module = &self.config.module;
+        let why = self.why.clone().unwrap_or_else(|| "the disk failed".to_owned());
+        let text = format!(
+            "{why}. The other node takes over, and the module stays stopped here until the disk is well again: repair or replace it (dmesg and \
+             'holdfast log -m {module}' say what failed), then 'holdfast start -m {module}'; what is missing here then comes from the other node"
+        );
+        log(out, Event::StaysStopped(text.clone()));
+        self.because = Some(text);
         self.begin_plan(Plan::leave_disk(self.state()), out);
     }
 

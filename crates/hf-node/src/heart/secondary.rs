@@ -163,11 +163,21 @@ impl HeartActor {
         self.begin_plan(Plan::restart(ModuleState::Second), out);
     }
 
+    /// This copy could go on from where the primary is.
+    fn follows(&self) -> bool {
+        let in_step = !self.config.replicates
+            || (self.in_step() && self.rfs.role == Some(RfsRole::Secondary) && !self.is_resigning());
+        in_step && !self.is_outpaced()
+    }
+
+    /// This secondary would take over if it heard nothing more.
+    pub(super) fn may_take_over(&self) -> bool {
+        self.state() == ModuleState::Second && !self.is_stopping() && self.config.failover && self.follows()
+    }
+
     /// Only a copy in step takes over; and a node that stood still listens first.
     fn takeover_reason(&self) -> Option<FailoverReason> {
-        let following = !self.config.replicates
-            || (self.in_step() && self.rfs.role == Some(RfsRole::Secondary) && !self.is_resigning());
-        if !following || self.is_outpaced() {
+        if !self.follows() {
             return None;
         }
         if self.primary_resigned() {

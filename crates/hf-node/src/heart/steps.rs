@@ -425,7 +425,7 @@ impl HeartActor {
 
     fn leave(&mut self, out: &mut Out) {
         self.say_status(out);
-        out.push(HeartEffect::ToDaemon(HeartToDaemon::Stopped { restart: self.restart }));
+        out.push(HeartEffect::ToDaemon(HeartToDaemon::Stopped { restart: self.restart, why: self.because.take() }));
         out.push(HeartEffect::Exit);
         self.gone = true;
     }

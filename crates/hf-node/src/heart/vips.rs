@@ -12,6 +12,9 @@ const MARGIN: Duration = Duration::from_millis(300);
 /// other node's, whose lifetime has just ended.
 const RETRY: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// How long before the end of the other node's silence the LAN is asked who has the addresses: what the question takes
+/// (docs/design/0005-address-conflicts.md), and a little for the loop.
+pub(super) const ASK_AHEAD: Duration = Duration::from_millis(250);
 
 /// The virtual addresses of a module on this node.
 ///
@@ -27,6 +30,8 @@ pub(super) struct Vips {
     pub(super) prolonged: bool,
     /// The other node was primary too at the last look.
     beside: bool,
+    /// The end of the silence for which the LAN was asked already.
+    asked_for: Option<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -72,12 +77,18 @@ impl Vips {
             wanted: false,
             prolonged: false,
             beside: false,
+            asked_for: None,
         }
     }
 
     /// How long the other node's addresses may outlive it.
     pub(super) fn takeover_wait(&self) -> Duration {
         if self.addresses.is_empty() { Duration::ZERO } else { self.lifetime + MARGIN }
+    }
+
+    /// Other heartbeats: addresses live as long as these allow from their next renewal on.
+    pub(super) fn configure(&mut self, config: &HeartConfig) {
+        self.lifetime = lifetime(config);
     }
 
     /// After a stall longer than their lifetime the addresses are gone: they come back only once we have listened.
@@ -126,6 +137,25 @@ impl HeartActor {
     /// How long every lane must be silent before the secondary takes over: the other node's addresses are gone then.
     pub(super) fn takeover_silence(&self) -> Duration {
         self.vips.takeover_wait()
+    }
+
+    /// When the LAN is to be asked who has the addresses, should the other node stay silent.
+    pub(super) fn ask_vips_at(&self) -> Option<Instant> {
+        let end = self.pair.silent_at(self.takeover_silence())?;
+        Some(end.before(ASK_AHEAD))
+    }
+
+    /// A takeover is about to come: the question who has the addresses takes its time now and not then. Nothing but a question is
+    /// sent: if the other node is heard again, nothing has happened.
+    pub(super) fn ask_vips_ahead(&mut self, out: &mut Out) {
+        let end = self.pair.silent_at(self.takeover_silence());
+        let due = self.ask_vips_at().is_some_and(|at| at <= self.now);
+        if !due || self.vips.asked_for == end || self.vips.wanted || !self.may_take_over() || self.pair.listening() {
+            return;
+        }
+        self.vips.asked_for = end;
+        let absent = self.vips.addresses.iter().filter(|address| address.state == AddressState::Absent);
+        out.extend(absent.map(|address| HeartEffect::AskVip { address: address.vip.address }));
     }
 
     pub(super) fn set_vips(&mut self, out: &mut Out) {

@@ -157,6 +157,7 @@ impl HeartActor {
     fn abort_prim(&mut self, out: &mut Out) -> bool {
         log(out, Event::PrimAborted);
         self.why = Some(Event::PrimAborted.to_string());
+        self.because = self.why.clone();
         self.begin_plan(Plan::stop(ModuleState::Wait), out);
         true
     }

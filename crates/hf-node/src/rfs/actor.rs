@@ -56,6 +56,8 @@ pub struct RfsActor {
     /// The gate is held closed though there is a permission: no heart, or we stood still.
     pub(super) held: bool,
     pub(super) heart: bool,
+    /// The heart is dead, and so is every permission: the next heart starts another rfs.
+    pub(super) released: bool,
     /// How often this rfs stood still.
     pub(super) stalls: u64,
     /// It stood still, and the heart has not yet answered.
@@ -200,6 +202,7 @@ impl RfsActor {
             why_ask: RfsFault::LinkDown,
             held: false,
             heart: true,
+            released: false,
             stalls: 0,
             drowsy: false,
             wish: SyncWish::default(),
@@ -228,9 +231,11 @@ impl RfsActor {
                 self.on_heart(message, &mut out);
             }
             RfsInput::HeartGone => self.on_heart_gone(&mut out),
+            RfsInput::HeartDead => self.on_heart_dead(&mut out),
             // The gate opens when that heart has said again what this rfs is to be.
             RfsInput::HeartBack => self.say_status_again(&mut out),
             RfsInput::Engine(event) => self.on_engine(now, event, &mut out),
+            RfsInput::Configured(config) => self.config = config,
             RfsInput::Timer => self.on_timer(now, &mut out),
             RfsInput::Stalled { .. } => self.on_stall(&mut out),
         }
@@ -291,8 +296,8 @@ impl RfsActor {
 
     /// The one door to acknowledging: nothing opens without a heart, or before it has listened after a stall.
     pub(super) fn set_gate(&mut self, gate: Gate, out: &mut Out) {
-        let shut = matches!(gate, Gate::Closed | Gate::ReadOnly);
-        if !shut && (self.held || !self.heart) {
+        let shut = matches!(gate, Gate::Closed | Gate::ReadOnly | Gate::Released);
+        if (!shut && (self.held || !self.heart)) || (self.released && gate != Gate::Released) {
             return;
         }
         if self.gate != gate {

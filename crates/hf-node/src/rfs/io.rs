@@ -25,9 +25,13 @@ pub enum RfsInput {
     Heart(HeartToRfs),
     /// The heart's socket closed: fence, acknowledge nothing until a heart is back.
     HeartGone,
+    /// The heart whose socket closed is dead: nobody listens there any more.
+    HeartDead,
     /// A heart's socket stands again: it is told first what this rfs is.
     HeartBack,
     Engine(EngineEvent),
+    /// The configuration changed; the directories are the same.
+    Configured(RfsConfig),
     Timer,
     Stalled {
         for_ms: u64,

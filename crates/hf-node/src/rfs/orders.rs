@@ -20,7 +20,8 @@ impl RfsActor {
             HeartToRfs::Become(RfsRole::Secondary) => self.become_secondary(before, out),
             HeartToRfs::Wish(wish) => self.wish = wish,
             HeartToRfs::Grant { epoch, generation, why } => self.on_grant(Grant { epoch, generation, why }, out),
-            HeartToRfs::Deny { .. } => {}
+            // The shell reads.
+            HeartToRfs::Deny { .. } | HeartToRfs::Reread => {}
             HeartToRfs::Awake { id } => {
                 if id == self.stalls {
                     self.drowsy = false;
@@ -268,6 +269,16 @@ impl RfsActor {
         if self.is_primary() {
             self.held = true;
             self.set_gate(Gate::Closed, out);
+        }
+    }
+
+    /// A closed gate would hold whoever writes until the mount goes, and with them the stop scripts that the daemon runs now. They get an
+    /// error instead: not even that heart's successor lets this rfs acknowledge again, it starts another one.
+    pub(super) fn on_heart_dead(&mut self, out: &mut Out) {
+        self.on_heart_gone(out);
+        if self.is_primary() {
+            self.released = true;
+            self.set_gate(Gate::Released, out);
         }
     }
 

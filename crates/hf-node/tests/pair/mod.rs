@@ -49,8 +49,11 @@ pub struct Node {
     /// Scripts that were to be ended.
     pub killed: usize,
     pub vip: bool,
-    /// When the address was to be set, and when it was announced, in ms.
+    /// When the address was to be set, when the LAN was asked for it ahead, and when it was announced, in ms.
     pub tried: Vec<u64>,
+    pub asked: Vec<u64>,
+    /// Why its heart stopped by itself.
+    pub ended: Option<String>,
     pub announced: Vec<u64>,
     pub resources: BTreeMap<String, String>,
     pub answers: Vec<Result<(), String>>,
@@ -144,6 +147,8 @@ impl Lab {
                 killed: 0,
                 vip: false,
                 tried: Vec::new(),
+                asked: Vec::new(),
+                ended: None,
                 announced: Vec::new(),
                 resources: BTreeMap::new(),
                 answers: Vec::new(),
@@ -401,7 +406,10 @@ impl Lab {
                 self.nodes[node].epoch = epoch;
                 self.daemons_say(None);
             }
-            HeartEffect::ToDaemon(HeartToDaemon::Stopped { restart }) => self.nodes[node].restart = restart,
+            HeartEffect::ToDaemon(HeartToDaemon::Stopped { restart, why }) => {
+                self.nodes[node].restart = restart;
+                self.nodes[node].ended = why;
+            }
             HeartEffect::ToDaemon(HeartToDaemon::Answer { result, .. }) => self.nodes[node].answers.push(result),
             HeartEffect::ToDaemon(_) | HeartEffect::Answer { .. } => {}
             HeartEffect::ToRfs(message) => self.tell_rfs(node, 0, RfsInput::Heart(message)),
@@ -437,11 +445,12 @@ impl Lab {
                 self.nodes[node].vip = false;
                 self.tell_heart(node, 1, HeartInput::VipCleared { address, error: None });
             }
+            HeartEffect::AskVip { .. } => self.nodes[node].asked.push(self.now / MS),
             HeartEffect::AnnounceVip { .. } => self.nodes[node].announced.push(self.now / MS),
             HeartEffect::CountConnections { address } => {
                 self.tell_heart(node, 1, HeartInput::VipConnections { address, count: 7 });
             }
-            HeartEffect::RenewVip { .. } | HeartEffect::KillApplication => {}
+            HeartEffect::RenewVip { .. } | HeartEffect::KillApplication | HeartEffect::LookAtLanes => {}
             HeartEffect::Log(event) => {
                 let line = event.to_string();
                 assert!(!line.starts_with("Internal fault"), "{line}\n{}", self.logs());

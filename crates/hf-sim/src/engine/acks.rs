@@ -22,7 +22,7 @@ impl World {
         self.next_op += 1;
         let engine = self.nodes[node].engine.as_ref();
         match engine.map(|e| (e.gate, e.faulty)) {
-            Some((Gate::ReadOnly, _)) => {}
+            Some((Gate::ReadOnly | Gate::Released, _)) => {}
             Some((gate, false)) if acknowledges(gate).is_some() => self.admit(node, op, self.now),
             _ => self.nodes[node].mount.parked.push_back((op, self.now)),
         }

@@ -112,7 +112,7 @@ impl World {
         self.begin_stream(node, gate);
         self.fact(Fact::Gate { node, gate });
         match gate {
-            Gate::ReadOnly => {
+            Gate::ReadOnly | Gate::Released => {
                 self.nodes[node].mount.parked.clear();
                 self.nodes[node].mount.pending.clear();
             }

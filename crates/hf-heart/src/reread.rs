@@ -1,0 +1,96 @@
+//! Configuration files that change while the module runs: read away from the loop, then gone by as far as that can be done without a stop.
+
+use crate::event::{Event, Events};
+use crate::load::{Loaded, load};
+use crate::shell::Shell;
+use hf_host::Paths;
+use hf_host::files::with_causes;
+use hf_node::heart::{HeartInput, unsound_lanes};
+use hf_seal::KeyRing;
+use hf_types::{Event as Log, ModuleName, NodeName, Ticket};
+use hf_wire::bus::{HeartToDaemon, HeartToRfs};
+
+/// What is read.
+#[derive(Clone)]
+pub struct Sources {
+    paths: Paths,
+    module: ModuleName,
+    me: NodeName,
+    events: Events,
+}
+
+impl Sources {
+    pub fn new(paths: &Paths, module: &ModuleName, me: &NodeName, events: Events) -> Sources {
+        Sources { paths: paths.clone(), module: module.clone(), me: me.clone(), events }
+    }
+
+    /// Reads everything; what was found comes as an event.
+    pub fn reread(&self, ticket: Option<Ticket>) {
+        let Sources { paths, module, me, events } = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let loaded = load(&paths, &module, Some(me)).map(Box::new).map_err(|error| with_causes(&error));
+            // A heart that leaves no longer listens.
+            drop(events.send(Event::Loaded { ticket, loaded }));
+        });
+    }
+}
+
+impl Shell {
+    /// Goes by what was read. Whoever waits is answered, else the log says what could not be done.
+    pub(crate) fn go_by(&mut self, ticket: Option<Ticket>, loaded: Result<Box<Loaded>, String>) {
+        let result = loaded.and_then(|loaded| self.adopt(*loaded, ticket.is_none()));
+        match (ticket, result) {
+            (Some(ticket), result) => self.tell_daemon(&HeartToDaemon::Answer { ticket, result }),
+            (None, Ok(())) => {}
+            (None, Err(why)) => {
+                let module = self.config.module.clone();
+                self.log.write(&Log::Text(format!(
+                    "The cluster's configuration changed, and this module can't follow while it runs: {why}. It goes on with what it \
+                     had. To change it: 'holdfast stop -m {module}' on both nodes, the secondary first"
+                )));
+            }
+        }
+    }
+
+    /// `careful`: nobody looked at whether the module is in a state in which its lanes may change.
+    fn adopt(&mut self, loaded: Loaded, careful: bool) -> Result<(), String> {
+        let Loaded { member, applied, mut heart, lanes, .. } = loaded;
+        // The wall clock is set now and then, which changes nothing here.
+        heart.loops.zero_us = self.config.loops.zero_us;
+        let mut why = self.config.needs_a_stop(&heart);
+        if careful {
+            let after: Vec<_> = lanes.iter().map(|lane| (lane.lan.clone(), lane.ends)).collect();
+            why.extend(unsound_lanes(&self.lanes.ends(), &after));
+        }
+        if member.insecure && !self.insecure {
+            why.push("the cluster's key would go".to_owned());
+        }
+        if !why.is_empty() {
+            return Err(why.join("; "));
+        }
+        self.insecure = member.insecure;
+        let keys = KeyRing { key: member.key.clone(), before: member.key_before.clone() };
+        let told = self.lanes.change(lanes, &keys, applied.config.heart.permanent_arp);
+        told.into_iter().for_each(|text| self.log.write(&Log::Text(text)));
+        self.scripts.configure(&self.sources.paths, &heart.module, applied.config.user.as_ref());
+        self.replication.send(&HeartToRfs::Reread);
+        if self.config != heart {
+            self.config = heart.clone();
+            self.inputs.push_back(HeartInput::Configured(Box::new(heart)));
+        }
+        Ok(())
+    }
+
+    /// At the start: lanes that can't be used yet.
+    pub(crate) fn tell_silent_lanes(&mut self) {
+        let silent = self.lanes.without_address().into_iter().map(|lan| {
+            format!(
+                "The heartbeat on {lan} isn't used yet: a node's name there was never looked up. It is used as soon as the name has an address \
+                 ('holdfast cluster resolve' looks it up now)"
+            )
+        });
+        for text in silent.collect::<Vec<_>>() {
+            self.log.write(&Log::Text(text));
+        }
+    }
+}

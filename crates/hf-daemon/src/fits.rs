@@ -51,7 +51,7 @@ mod tests {
 
     const LANS: &str = r#"<lan name="default" console="off"><node name="n1" addr="10.0.0.1"/><node name="n2" addr="10.0.0.2"/></lan>
         <lan name="repli" console="off"><node name="n1" addr="10.1.0.1"/><node name="n2" addr="10.1.0.2"/></lan>"#;
-    const MODULE: &str = r#"<safe><service mode="mirror"><heart><heartbeat name="default"/><heartbeat name="repli" ident="flow"/>
+    const MODULE: &str = r#"<safe><service mode="mirror"><heart><heartbeat name="default"/><heartbeat name="repli"/>
         </heart></service></safe>"#;
 
     fn cluster(lans: &str) -> Cluster {

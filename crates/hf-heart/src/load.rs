@@ -117,7 +117,7 @@ mod tests {
       <lan name="default"><node name="n1" addr="one.example"/><node name="n2" addr="two.example"/></lan>
       <lan name="repli"><node name="n1" addr="10.1.0.1"/><node name="n2" addr="10.1.0.2"/></lan></lans></cluster>"#;
     const MODULE: &str = r#"<safe><service mode="mirror"><heart>
-      <heartbeat name="default"/><heartbeat name="repli" ident="flow"/></heart></service></safe>"#;
+      <heartbeat name="default"/><heartbeat name="repli"/></heart></service></safe>"#;
 
     #[test]
     fn a_name_without_an_address_leaves_its_lane_out_and_nothing_else() {

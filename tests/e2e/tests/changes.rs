@@ -30,6 +30,11 @@ fn refused(small: &Small, node: &str, args: &[&str]) -> anyhow::Result<String> {
     }
 }
 
+/// All that a command says, sentences for people included.
+fn said(small: &Small, node: &str, command: &str) -> anyhow::Result<String> {
+    small.sh(node, &format!("holdfast {command} 2>&1"))
+}
+
 /// How often the application was started.
 fn starts(small: &Small, node: &str) -> anyhow::Result<usize> {
     Ok(small.sh(node, &format!("cat /data/{APP}/starts"))?.lines().count())
@@ -52,8 +57,8 @@ fn follow() -> anyhow::Result<()> {
 
 fn a_key_is_handed_over(small: &Small) -> anyhow::Result<()> {
     let marks = [small.mark(APP, "node1")?, small.mark(APP, "node2")?];
-    let said = small.holdfast("node1", &["cluster", "genkey"])?;
-    ensure!(said.contains("What runs goes on (app)"), "{said}");
+    let told = said(small, "node1", "cluster genkey")?;
+    ensure!(told.contains("What runs goes on (app)"), "{told}");
     let key = small.sh("node1", "cat $SAFEVAR/cluster/cluster.key")?;
     ensure!(small.sh("node1", "cat $SAFEVAR/cluster/cluster.key.before")?.trim() != key.trim(), "the same key");
     // Longer than the heartbeats' time-out, with the two nodes on different keys.
@@ -123,7 +128,7 @@ fn a_configuration_is_applied(small: &Small) -> anyhow::Result<()> {
     edit(small, "node1", "<vip>", "<vip tcpreset=\"off\">")?;
     let why = refused(small, "node1", &["config", "-m", APP])?;
     ensure!(why.contains("<vip> tcpreset: on -> off") && !why.contains("timeout"), "{why}");
-    let dry = small.holdfast("node1", &["config", "-m", APP, "--dry-run"])?;
+    let dry = said(small, "node1", "config -m app --dry-run")?;
     ensure!(dry.contains("tcpreset: on -> off (needs a stop)") && dry.contains("timeout: 1000 ms -> 1500 ms"), "{dry}");
     edit(small, "node1", "<vip tcpreset=\"off\">", "<vip>")?;
 
@@ -134,11 +139,11 @@ fn a_configuration_is_applied(small: &Small) -> anyhow::Result<()> {
         "<user nicestoptimeout=\"9\"><var name=\"COLOUR\" value=\"blue\"/></user>",
     )?;
     small.sh("node1", &format!("echo 'echo colour $COLOUR' >> $SAFE/modules/{APP}/bin/stop_prim"))?;
-    let dry = small.holdfast("node1", &["config", "-m", APP, "--dry-run"])?;
+    let dry = said(small, "node1", "config -m app --dry-run")?;
     ensure!(dry.contains("the application isn't touched") && dry.contains("Nothing was applied"), "{dry}");
-    let said = small.holdfast("node1", &["config", "-m", APP])?;
+    let told = said(small, "node1", "config -m app")?;
     for part in ["timeout: 1000 ms -> 1500 ms", "<var COLOUR> is new", "scripts: stop_prim", "isn't touched"] {
-        ensure!(said.contains(part), "{part:?} in {said}");
+        ensure!(told.contains(part), "{part:?} in {told}");
     }
     ensure!(starts(small, "node1")? == before, "the application was started again");
     small.wait(APP, &[("node1", "ALONE", "green")])?;

@@ -5,7 +5,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use hf_fs::backing::{Backing, Inherited, Name, New};
@@ -17,7 +17,7 @@ use hf_fs::sync::{self, SyncOptions};
 use hf_fs::table::Table;
 use hf_replica::engine::EngineEvent;
 use hf_rfs::ByClusterKey;
-use hf_seal::ClusterKey;
+use hf_seal::{ClusterKey, KeyRing};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -64,7 +64,8 @@ fn node(
 fn proof(sealed: bool, first: bool) -> Result<ByClusterKey, Failure> {
     let (me, peer) = if first { ("a", "b") } else { ("b", "a") };
     let (purpose, me, peer) = ("bench".to_owned(), me.to_owned(), peer.to_owned());
-    Ok(ByClusterKey { key: ClusterKey::from_bytes(&[7; 32])?, purpose, me, peer, sealed })
+    let keys = Arc::new(Mutex::new(KeyRing::of(ClusterKey::from_bytes(&[7; 32])?)));
+    Ok(ByClusterKey { keys, asks_before: AtomicBool::new(false), purpose, me, peer, sealed })
 }
 
 fn wait(node: &Node, wanted: impl Fn(&EngineEvent) -> bool) -> Result<(), Failure> {

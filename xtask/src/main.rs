@@ -30,6 +30,12 @@ enum Chore {
     },
     /// Make a Debian package of this checkout
     Deb(deb::Options),
+    /// Run seeds of the simulator, ten simulated minutes each, on all processors
+    Sim {
+        /// How many, from 1 on
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+    },
     /// Run every scenario of tests/e2e many times at random moments and write the table
     Soak {
         /// --rounds N, --minutes N (drawn at random), --table FILE, --only NAME
@@ -46,6 +52,7 @@ fn main() -> anyhow::Result<ExitCode> {
             println!("{}", deb::make(root(), &options)?.display());
             Ok(ExitCode::SUCCESS)
         }
+        Chore::Sim { seeds } => sim(seeds),
         Chore::Soak { options } => soak(&options),
     }
 }
@@ -82,6 +89,18 @@ fn docs(dir: &str) -> anyhow::Result<ExitCode> {
         std::fs::write(dir.join("completions").join(format!("holdfast.{shell}")), output.stdout)?;
     }
     println!("manual pages and completions are in {}", dir.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The list of changes of state is asked for where there are seeds enough to see them all.
+fn sim(seeds: u64) -> anyhow::Result<ExitCode> {
+    let range = format!("1..{}", seeds.saturating_add(1));
+    let mut args =
+        vec!["run", "--locked", "-q", "--profile", "lab", "-p", "hf-sim", "--", "--ops", "6000", "--seeds", &range];
+    if seeds >= 10_000 {
+        args.push("--complete");
+    }
+    cargo(&args)?;
     Ok(ExitCode::SUCCESS)
 }
 

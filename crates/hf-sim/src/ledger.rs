@@ -3,7 +3,6 @@ use crate::facts::{Fact, acknowledges};
 use hf_replica::engine::Gate;
 use hf_types::{Colour, Epoch, GrantReason, ModuleState};
 use hf_wire::bus::RfsRole;
-use std::collections::HashSet;
 
 /// What clients were promised, and who had which permission when.
 #[derive(Clone, Debug)]
@@ -42,6 +41,8 @@ pub struct Seen {
     pub gate: Gate,
     pub role: RfsRole,
     pub grant: Option<(Epoch, GrantReason)>,
+    /// The network hid a living other node when the grant was given.
+    pub isolated: bool,
     pub state: ModuleState,
     pub colour: Colour,
     pub vip: bool,
@@ -54,6 +55,7 @@ impl Default for Seen {
             gate: Gate::Closed,
             role: RfsRole::Idle,
             grant: None,
+            isolated: false,
             state: ModuleState::Stop,
             colour: Colour::Red,
             vip: false,
@@ -83,11 +85,8 @@ impl Ledger {
 
     /// Operations that must be there and are not in `copy`.
     pub fn missing_in(&self, copy: &[u64]) -> Vec<&Acked> {
-        let copy: HashSet<u64> = copy.iter().copied().collect();
-        self.acked
-            .iter()
-            .filter(|acked| !acked.given_up && !copy.contains(&acked.op) && !self.lost_by_split(acked))
-            .collect()
+        let copy = Held::of(copy);
+        self.acked.iter().filter(|acked| !acked.given_up && !copy.has(acked.op) && !self.lost_by_split(acked)).collect()
     }
 
     fn lost_by_split(&self, acked: &Acked) -> bool {
@@ -147,37 +146,66 @@ impl Ledger {
     }
 
     fn granted(&mut self, node: usize, epoch: Epoch, why: GrantReason, beside: &Beside<'_>) {
-        self.nodes[node].grant = Some((epoch, why));
-        let last = self.episodes.len() - 1;
-        let episode = &mut self.episodes[last];
-        episode.moved_on[node] = true;
-        // A disk of an earlier day may say that there is nobody to ask.
-        episode.isolated |= self.nodes[node].rolled_back && beside.hidden[node];
-        match why {
-            GrantReason::Silence => episode.isolated |= beside.hidden[node],
-            GrantReason::Administrator => {
-                // A person may know that the other one stands still, or not.
-                episode.isolated |= beside.hidden[node] || beside.frozen[1 - node];
-                self.give_up(beside.copies[node]);
-            }
+        let hidden = beside.hidden[node];
+        let isolated = match why {
+            GrantReason::Silence => hidden,
+            // A person may know that the other one stands still, or not.
+            GrantReason::Administrator => hidden || beside.frozen[1 - node],
+            // A disk of an earlier day may say that there is nobody to ask.
             GrantReason::OutdatedConfirmed
             | GrantReason::Promised
             | GrantReason::Witness
             | GrantReason::Connected
-            | GrantReason::NoData => {}
+            | GrantReason::NoData => hidden && self.nodes[node].rolled_back,
+        };
+        self.nodes[node].grant = Some((epoch, why));
+        self.nodes[node].isolated = isolated;
+        let last = self.episodes.len() - 1;
+        let episode = &mut self.episodes[last];
+        episode.moved_on[node] = true;
+        episode.isolated |= isolated;
+        if why == GrantReason::Administrator {
+            self.give_up(beside.copies[node]);
         }
     }
 
+    /// The copies are equal, or were when the primary sent the last zone: a secondary that stood still may write it long after the primary
+    /// went on alone, and what that acknowledged since belongs to the episode that begins here.
     fn synced(&mut self, node: usize) {
         self.nodes[node].rolled_back = false;
-        self.episodes.push(Episode::default());
+        let primary = 1 - node;
+        let mut begins = Episode::default();
+        if let Gate::Alone { epoch } = self.nodes[primary].gate {
+            begins.moved_on[primary] = true;
+            begins.isolated = self.nodes[primary].isolated;
+            let since = self.acked.iter_mut().filter(|acked| acked.node == primary && acked.epoch == epoch);
+            since.for_each(|acked| acked.episode = self.episodes.len());
+        }
+        self.episodes.push(begins);
     }
 
     fn give_up(&mut self, copy: &[u64]) {
-        let copy: HashSet<u64> = copy.iter().copied().collect();
+        let copy = Held::of(copy);
         for acked in &mut self.acked {
-            acked.given_up |= !copy.contains(&acked.op);
+            acked.given_up |= !copy.has(acked.op);
         }
+    }
+}
+
+/// Which operations a copy holds. They are numbered from 1 on without gaps, so a flag each is the quickest set.
+struct Held(Vec<bool>);
+
+impl Held {
+    fn of(copy: &[u64]) -> Held {
+        let mut held = vec![false; copy.iter().max().map_or(0, |last| *last as usize + 1)];
+        for op in copy {
+            held[*op as usize] = true;
+        }
+        Held(held)
+    }
+
+    fn has(&self, op: u64) -> bool {
+        self.0.get(op as usize).copied().unwrap_or(false)
     }
 }
 

@@ -30,7 +30,9 @@ pub mod run;
 mod setup;
 mod shell;
 mod show;
+pub mod sweep;
 mod trace;
+pub mod transitions;
 mod world;
 
 pub use facts::{Fact, View};

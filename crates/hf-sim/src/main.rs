@@ -3,12 +3,18 @@
 use anyhow::{Context, bail};
 use clap::Parser;
 use hf_sim::bugs::Bug;
+use hf_sim::clock::SEC;
 use hf_sim::faults::Class;
-use hf_sim::{Failure, Options, explain, invariants, run};
+use hf_sim::sweep::Totals;
+use hf_sim::{Failure, Options, explain, invariants};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::time::Instant;
+
+/// The changes of state that are known, each with what brings it about.
+const KNOWN: &str = include_str!("../transitions.txt");
 
 /// Simulated clusters: a seed a run.
 #[derive(Parser)]
@@ -25,6 +31,12 @@ struct Args {
     /// Plants a bug, to see it caught.
     #[arg(long)]
     bug: Option<Bug>,
+    /// Threads; one for each processor by default.
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+    /// Fails if a change of state happens that `transitions.txt` doesn't have, or one that it has doesn't happen.
+    #[arg(long)]
+    complete: bool,
     /// Prints the whole history of every seed.
     #[arg(long)]
     history: bool,
@@ -73,39 +85,52 @@ fn show(args: &Args, options: &Options) -> anyhow::Result<()> {
 
 fn sweep(args: &Args, options: &Options) -> anyhow::Result<usize> {
     let began = Instant::now();
-    let (mut acked, mut failovers, mut faults, mut simulated) = (0, 0, 0, 0);
+    let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let totals = hf_sim::sweep::sweep(args.seeds.clone(), options, threads, args.failures, |totals| {
+        if totals.seeds.is_multiple_of(500) {
+            eprintln!(
+                "{} seeds, {} failed, {:.0} s",
+                totals.seeds,
+                totals.failures.len(),
+                began.elapsed().as_secs_f64()
+            );
+        }
+    });
     let mut failed: BTreeMap<&'static str, Vec<u64>> = BTreeMap::new();
-    for (n, seed) in args.seeds.clone().enumerate() {
-        match run(seed, options) {
-            Ok(stats) => {
-                acked += stats.acked;
-                failovers += stats.failovers;
-                faults += stats.faults;
-                simulated += stats.end;
-            }
-            Err(failure) => {
-                print_failure(&failure, options, failed.is_empty() || args.failures <= 5);
-                failed.entry(failure.violation.invariant).or_default().push(seed);
-            }
-        }
-        let total: usize = failed.values().map(Vec::len).sum();
-        if (n + 1) % 500 == 0 {
-            eprintln!("{} seeds, {total} failed, {:.0} s", n + 1, began.elapsed().as_secs_f64());
-        }
-        if total >= args.failures {
-            break;
-        }
+    for failure in &totals.failures {
+        print_failure(failure, options, failed.is_empty() || args.failures <= 5);
+        failed.entry(failure.violation.invariant).or_default().push(failure.seed);
     }
-    let total: usize = failed.values().map(Vec::len).sum();
+    println!("Changes of state:\n{}", totals.transitions.table());
+    let (faults, end) = totals.least.unwrap_or_default();
     println!(
-        "{total} seeds failed; the others: {:.1} simulated hours, {faults} faults, {failovers} failovers, {acked} operations acknowledged; {:.1} s",
-        simulated as f64 / 3.6e12,
+        "{} of {} seeds failed; the others: {:.1} simulated hours (each at least {} s), {} faults (each at least {faults}), {} failovers, {} operations acknowledged; {:.1} s",
+        totals.failures.len(),
+        totals.seeds,
+        totals.simulated as f64 / 3.6e12,
+        end / SEC,
+        totals.faults,
+        totals.failovers,
+        totals.acked,
         began.elapsed().as_secs_f64()
     );
     for (invariant, seeds) in &failed {
         println!("  {invariant}: {seeds:?}");
     }
-    Ok(total)
+    let unknown = report_changes(args, &totals);
+    anyhow::ensure!(unknown.is_none(), "{}", unknown.unwrap_or_default());
+    Ok(totals.failures.len())
+}
+
+/// What the list of known changes of state says against these runs.
+fn report_changes(args: &Args, totals: &Totals) -> Option<String> {
+    let (unknown, never) = totals.transitions.against(KNOWN);
+    if !args.complete {
+        return None;
+    }
+    (!unknown.is_empty() || !never.is_empty()).then(|| {
+        format!("crates/hf-sim/transitions.txt doesn't know these changes of state: {unknown:?}; these never happened: {never:?}")
+    })
 }
 
 fn print_failure(failure: &Failure, options: &Options, with_history: bool) {

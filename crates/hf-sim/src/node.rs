@@ -1,6 +1,7 @@
 use crate::clock::{SEC, Time};
 use crate::engine::{Data, Engine, Mount};
 use crate::event::{OnNode, Pid, RunningScript};
+use crate::transitions::Logged;
 use hf_node::daemon::DaemonActor;
 use hf_node::heart::HeartActor;
 use hf_node::rfs::RfsActor;
@@ -55,6 +56,9 @@ pub enum Queue {
     EngineToRfs,
 }
 
+/// Without a heart.
+pub const STOPPED: Logged = (ModuleState::Stop, Colour::Red);
+
 /// One machine.
 #[derive(Debug)]
 pub struct Node {
@@ -95,6 +99,8 @@ pub struct Node {
     pub rfs_starting: bool,
     /// A heart is being started.
     pub heart_starting: bool,
+    /// What this heart logged last as its state.
+    pub logged: Logged,
 }
 
 impl Node {
@@ -124,6 +130,7 @@ impl Node {
             last_status: None,
             rfs_starting: false,
             heart_starting: false,
+            logged: STOPPED,
         }
     }
 
@@ -138,8 +145,8 @@ impl Node {
     }
 
     /// State and colour as the heart knows them; STOP red without one.
-    pub fn module_state(&self) -> (ModuleState, Colour) {
-        self.heart.as_ref().map_or((ModuleState::Stop, Colour::Red), |heart| {
+    pub fn module_state(&self) -> Logged {
+        self.heart.as_ref().map_or(STOPPED, |heart| {
             let status = heart.actor.status();
             (status.state, status.colour)
         })

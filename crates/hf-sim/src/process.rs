@@ -5,7 +5,7 @@ use crate::clock::{MS, SEC, Time};
 use crate::engine::Engine;
 use crate::event::{Input, OnNode, Part, Pid};
 use crate::facts::Fact;
-use crate::node::{Process, Queue};
+use crate::node::{Process, Queue, STOPPED};
 use crate::world::World;
 use hf_node::daemon::{DaemonActor, DaemonInput, HeartExit};
 use hf_node::heart::{HeartActor, HeartInput};
@@ -53,6 +53,7 @@ impl World {
         }
         let pid = self.fresh();
         let actor = HeartActor::new(self.setup.heart(node));
+        self.nodes[node].logged = STOPPED;
         self.nodes[node].heart = Some(Process::new(pid, self.now, actor));
         self.note(Some(node), || format!("heart starts for {first}"));
         let started = HeartInput::Started { incarnation: Incarnation(self.dice.shell.next()), first, by };

@@ -135,6 +135,8 @@ impl World {
         match event {
             Log::LocalState(state, colour) => {
                 let (state, colour) = (*state, *colour);
+                let before = std::mem::replace(&mut self.nodes[node].logged, (state, colour));
+                self.stats.transitions.hit(before, (state, colour));
                 self.fact(Fact::State { node, state, colour });
             }
             Log::ReasonOfFailover(_) => self.stats.failovers += 1,

@@ -12,6 +12,7 @@ use crate::node::{Node, Queue};
 use crate::rng::Rng;
 use crate::setup::Setup;
 use crate::trace::Trace;
+use crate::transitions::Transitions;
 use hf_types::Record;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -24,7 +25,7 @@ pub struct Violation {
 }
 
 /// What happened in a run, for the summary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     pub events: u64,
     pub acked: u64,
@@ -33,6 +34,8 @@ pub struct Stats {
     pub failovers: u64,
     pub faults: u64,
     pub end: Time,
+    /// Changes of state that a heart logged.
+    pub transitions: Transitions,
 }
 
 /// Generators, one a subject.

@@ -24,8 +24,10 @@ pub(super) struct Resources {
 impl HeartActor {
     /// Sets a resource of ours. `loud`: the log says so.
     pub(super) fn set_resource(&mut self, name: &str, value: ResourceValue, by: &str, loud: bool, out: &mut Out) {
-        let resource = Resource { name: name.to_owned(), value, by: by.to_owned(), at_us: 0 };
-        if self.resources.now.get(name) != Some(&resource) {
+        // Asked after every input, for every resource: nothing is allocated where nothing changes.
+        let known = self.resources.now.get(name);
+        if known.is_none_or(|known| known.value != value || known.by != by) {
+            let resource = Resource { name: name.to_owned(), value, by: by.to_owned(), at_us: 0 };
             self.assign(resource, History::Changes, loud, out);
         }
     }

@@ -9,7 +9,8 @@ use crate::rng::Rng;
 /// interesting faults (swarm testing).
 pub fn plan(rng: &mut Rng, allowed: &[Class], lanes: usize, from: Time, until: Time) -> Vec<Fault> {
     let classes = some_of(rng, allowed);
-    let pause = rng.range(SEC, 20 * SEC);
+    // At most twice the pause between two faults: twenty of them in ten minutes.
+    let pause = rng.range(SEC, 14 * SEC);
     let mut faults = Vec::new();
     let mut at = from + rng.below(pause);
     while at < until && !classes.is_empty() {

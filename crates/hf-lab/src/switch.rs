@@ -85,7 +85,11 @@ impl Lan {
         if !self.has_port(machine) {
             return Ok(());
         }
-        ip(&self.namespace()?, &format!("link del {machine}\n"))
+        match ip(&self.namespace()?, &format!("link del {machine}\n")) {
+            // The old namespace ended by itself between the two, and took the cable with it.
+            Err(_) if !self.has_port(machine) => Ok(()),
+            other => other,
+        }
     }
 
     /// The port's state: down is a pulled cable, as the machine sees it. A port that isn't there (no power) is fine.

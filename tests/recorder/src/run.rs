@@ -19,6 +19,8 @@ const HEDGE_AFTER: Duration = Duration::from_millis(250);
 
 struct Shared {
     journal: RefCell<Journal>,
+    /// The first number of this run: the journal may hold those of earlier ones.
+    first: i64,
     next: Cell<i64>,
     stop: Cell<bool>,
     longest_us: Cell<u64>,
@@ -33,6 +35,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     };
     let shared = Rc::new(Shared {
         journal: RefCell::new(Journal::open(&args.journal)?),
+        first,
         next: Cell::new(first),
         stop: Cell::new(false),
         longest_us: Cell::new(0),
@@ -147,7 +150,7 @@ fn summary(args: &RunArgs, shared: &Shared, began_us: u64) -> anyhow::Result<Exi
         times.windows(2).map(|pair| (pair[1].saturating_sub(pair[0]), pair[0])).max().unwrap_or_default();
     let summary = serde_json::json!({
         "acknowledged": times.len(),
-        "in_doubt": entries.sent.difference(&entries.acknowledged).count(),
+        "in_doubt": entries.sent.difference(&entries.acknowledged).filter(|number| **number >= shared.first).count(),
         "seconds": (now_us() - began_us) as f64 / 1e6,
         "longest_gap_ms": gap_us as f64 / 1e3,
         "longest_gap_began_us": gap_began_us,

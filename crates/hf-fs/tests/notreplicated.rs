@@ -1,4 +1,4 @@
-//! Two mounts that follow each other, with something left out (`<notreplicated>`). Needs root and kernel 6.9.
+//! Two mounts that follow each other, with something left out (`<notreplicated>`, and what each file system has for itself). Needs root and kernel 6.9.
 
 mod common;
 
@@ -93,4 +93,44 @@ fn each_node_has_its_own_over_a_synchronisation_a_death_and_a_swap() {
     assert_eq!(replicated(&data_one), replicated(&data_two));
     assert_eq!(own(&data_two), of_the_second);
     assert_eq!(own(&data_one).len(), of_the_first.len());
+}
+
+#[test]
+fn a_directory_that_is_a_file_system_of_its_own_is_replicated() {
+    let disk = tempfile::tempdir().unwrap();
+    let image = disk.path().join("image");
+    fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+    assert!(std::process::Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image).status().unwrap().success());
+    let mut pair = Pair::on_disk("second", &image);
+    pair.connect();
+    let (one, two) = (pair.primary.mount(), pair.secondary.mount());
+    let shown = |at: &Path| {
+        let mut names: Vec<_> = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(shown(&one), ["lost+found"], "what is ours isn't listed");
+    fs::create_dir(one.join("dir")).unwrap();
+    fs::write(one.join("dir/file"), vec![7; 200_000]).unwrap();
+    pair.synchronise();
+    // Held while it is open, on the same file system.
+    let mut open = fs::File::create(one.join("unlinked")).unwrap();
+    fs::remove_file(one.join("unlinked")).unwrap();
+    open.write_all(b"x").unwrap();
+    drop(open);
+    pair.kill_primary();
+    fs::write(one.join("dir/more"), b"after a death").unwrap();
+    pair.swap();
+    fs::write(two.join("third"), b"by the other").unwrap();
+    pair.primary.drain();
+    pair.secondary.drain();
+    pair.stop();
+    // The file system is where it was; the other node has a directory and its data beside it.
+    let (own, data) = (one, pair.primary.data());
+    assert!(hf_fs::front::mountpoint::mounts().unwrap().iter().any(|mount| mount.mountpoint == own));
+    assert_eq!(shown(&own), [".holdfast", "dir", "lost+found", "third"]);
+    assert_eq!(shown(&data), ["dir", "third"]);
+    for path in ["dir/file", "dir/more", "third"] {
+        assert_eq!(fs::read(own.join(path)).unwrap(), fs::read(data.join(path)).unwrap(), "{path}");
+    }
 }

@@ -89,6 +89,18 @@ impl Exclusions {
         Ok(all)
     }
 
+    /// The same, and these paths.
+    #[must_use]
+    pub fn and_paths(mut self, paths: &[&str]) -> Exclusions {
+        self.paths.extend(paths.iter().map(|path| (*path).to_owned()));
+        self
+    }
+
+    /// Whether only what lies in the directory itself can be left out, with all that is in it.
+    pub fn is_shallow(&self) -> bool {
+        self.patterns.is_empty() && self.only.is_empty() && !self.paths.iter().any(|path| path.contains('/'))
+    }
+
     /// Whether nothing is left out.
     pub fn is_empty(&self) -> bool {
         self.paths.is_empty() && self.patterns.is_empty() && self.only.is_empty()

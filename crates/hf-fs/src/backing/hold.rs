@@ -7,9 +7,9 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, RenameFlags, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags};
 
-use super::{Backing, BackingError, Name, Node, open_directory};
+use super::{Backing, BackingError, INSIDE, Name, Node, open_directory};
 use crate::pipeline::FileId;
 use crate::table::HELD;
 
@@ -35,11 +35,36 @@ pub(super) fn open(root: &Path, root_fd: &OwnedFd, control: &Path) -> Result<Own
     if mount_of(root_fd).is_some_and(|m| mount_of(&hold) == Some(m)) {
         return Ok(hold);
     }
+    if is_mount_root(root_fd) {
+        return open_inside(root, root_fd);
+    }
     Err(BackingError::OtherMount { root: root.to_owned(), hold: control.to_owned() })
 }
 
 fn mount_of(fd: &OwnedFd) -> Option<u64> {
     rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok().map(|s| s.stx_mnt_id)
+}
+
+fn is_mount_root(fd: &OwnedFd) -> bool {
+    rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::empty())
+        .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+/// A file system of its own has the place inside: files can't be moved to another one.
+fn open_inside(root: &Path, root_fd: &OwnedFd) -> Result<OwnedFd, BackingError> {
+    let failed = |source: rustix::io::Errno| BackingError::Directory {
+        path: root.join(INSIDE).join("open"),
+        what: "made",
+        source: source.into(),
+    };
+    for dir in [INSIDE.to_owned(), format!("{INSIDE}/open")] {
+        match rustix::fs::mkdirat(root_fd, dir, Mode::RWXU) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    rustix::fs::openat(root_fd, format!("{INSIDE}/open"), flags, Mode::empty()).map_err(failed)
 }
 
 impl Backing {

@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::attr::{magic_path, mtime, set_times};
-use super::{Backing, Name, Node, Stat};
+use super::{Backing, INSIDE, Name, Node, Stat};
 use crate::pipeline::FileId;
 use crate::table::{HELD, OWN};
 
@@ -27,8 +27,14 @@ impl Backing {
     /// The same directory with something left out of it. Say it before anybody uses it.
     #[must_use]
     pub fn leaving_out(mut self, left_out: Exclusions) -> Backing {
-        self.left_out = left_out;
+        // Each file system has these for itself.
+        self.left_out = if self.whole { left_out.and_paths(&[INSIDE, "lost+found"]) } else { left_out };
         self
+    }
+
+    /// Is this entry ours alone, so that nobody sees it in a listing?
+    pub fn is_hidden(&self, dir: FileId, name: &[u8]) -> bool {
+        self.whole && dir == FileId::ROOT && name == INSIDE.as_bytes()
     }
 
     /// Is a path below the directory (no slash at either end) left out?
@@ -67,7 +73,7 @@ impl Backing {
         if self.is_own(parent.id()) {
             return Ok(true);
         }
-        let path = self.path_of(parent.as_fd())?;
+        let path = self.path_within(parent)?;
         Ok(path.is_some_and(|path| self.left_out.leaves_out(&below(&path, name), is_dir)))
     }
 
@@ -102,9 +108,12 @@ impl Backing {
         Ok(self.left_out.leaves_out(&below(path, &name), is_dir))
     }
 
-    /// Where a directory is, if that matters.
+    /// Where a directory is, if something directly in it may be left out.
     pub(super) fn path_within(&self, dir: &Node) -> io::Result<Option<String>> {
-        if self.left_out.is_empty() { Ok(None) } else { self.path_of(dir.as_fd()) }
+        if dir.id() == FileId::ROOT && !self.left_out.is_empty() {
+            return Ok(Some(String::new()));
+        }
+        if self.left_out.is_shallow() { Ok(None) } else { self.path_of(dir.as_fd()) }
     }
 
     /// Where a directory is, relative to the root; `None` for one that isn't below it (removed, or aside). Bytes that aren't UTF-8 become U+FFFD.

@@ -67,6 +67,9 @@ pub enum BackingError {
     Table(#[from] TableError),
 }
 
+/// A directory that is a file system of its own has our place in itself, under this name, which nobody sees.
+pub const INSIDE: &str = ".holdfast";
+
 /// See the module.
 pub struct Backing {
     root: OwnedFd,
@@ -77,6 +80,8 @@ pub struct Backing {
     unsynced: Unsynced,
     calls: DiskCalls,
     left_out: Exclusions,
+    /// It is a file system of its own.
+    whole: bool,
 }
 
 impl Backing {
@@ -96,7 +101,7 @@ impl Backing {
         let handle = Handle::of(root.as_fd())
             .map_err(|source| BackingError::NoHandles { path: PathBuf::from("the backing directory"), source })?;
         table.bind(FileId::ROOT, &handle, libc::S_IFDIR)?;
-        Ok(Backing {
+        let backing = Backing {
             root,
             hold,
             table,
@@ -105,7 +110,10 @@ impl Backing {
             unsynced: Unsynced::default(),
             calls: DiskCalls::default(),
             left_out: Exclusions::default(),
-        })
+            whole: false,
+        };
+        let whole = backing.path_of(backing.hold.as_fd()).is_ok_and(|path| path.is_some());
+        Ok(Backing { whole, ..backing }.leaving_out(Exclusions::default()))
     }
 
     /// The root directory's descriptor, for the keeper.

@@ -54,8 +54,9 @@ impl Directory {
 
     /// What is missing of what must be there. The data is still where applications use it if it was never replicated.
     fn missing(&self) -> Option<&Path> {
-        let root = if self.backing.symlink_metadata().is_ok() { &self.backing } else { &self.dir };
-        self.to_check.iter().find(|path| root.join(path).symlink_metadata().is_err()).map(PathBuf::as_path)
+        let is_there =
+            |path: &PathBuf| [&self.backing, &self.dir].iter().any(|root| root.join(path).symlink_metadata().is_ok());
+        self.to_check.iter().find(|path| !is_there(path)).map(PathBuf::as_path)
     }
 }
 

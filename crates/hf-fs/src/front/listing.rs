@@ -59,12 +59,12 @@ impl Front {
     ) -> Result<(), i32> {
         let mut failed = None;
         let listed = self.backing.read_dir(id, cookie).and_then(|listing| {
-            listing.for_each(|entry| match take(&entry) {
-                Ok(more) => more,
-                Err(error) => {
+            listing.for_each(|entry| {
+                let taken = if self.backing.is_hidden(id, &entry.name) { Ok(true) } else { take(&entry) };
+                taken.unwrap_or_else(|error| {
                     failed = Some(error);
                     false
-                }
+                })
             })
         });
         match listed.err().or(failed) {

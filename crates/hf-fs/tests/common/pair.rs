@@ -150,7 +150,8 @@ impl Drop for Node {
         }
         let _killed = self.keeper.kill();
         let _reaped = self.keeper.wait();
-        for path in [self.mount(), self.dir.path().join("data")] {
+        // Twice: our mount, and a file system of its own.
+        for path in [self.mount(), self.data(), self.mount(), self.data()] {
             let path = std::ffi::CString::new(path.into_os_string().into_encoded_bytes()).unwrap();
             // SAFETY: a path. The cover, and what the keeper could not unmount.
             unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
@@ -170,6 +171,20 @@ impl Pair {
         let (a, b) = (free(), free());
         let (primary, secondary) =
             (Node::start(a, b, "first", kind, left_out), Node::start(b, a, "other", kind, left_out));
+        Pair::mounted(primary, secondary)
+    }
+
+    /// The first one's directory is a file system of its own, from this image.
+    pub fn on_disk(kind: &str, image: &Path) -> Pair {
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (a, b) = (free(), free());
+        let (primary, secondary) = (Node::start(a, b, "first", kind, &[]), Node::start(b, a, "other", kind, &[]));
+        let mount = Command::new("mount").args(["-o", "loop"]).args([image, &primary.mount()]).status().unwrap();
+        assert!(mount.success());
+        Pair::mounted(primary, secondary)
+    }
+
+    fn mounted(primary: Node, secondary: Node) -> Pair {
         let mut pair = Pair { primary, secondary, epoch: 3 };
         pair.primary.order([C::SetGate(Gate::Closed), C::Mount]);
         pair.secondary.order([C::SetGate(Gate::ReadOnly), C::Mount]);

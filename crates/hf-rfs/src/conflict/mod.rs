@@ -134,7 +134,11 @@ impl Conflicts {
 
     fn homes(&self) -> impl Iterator<Item = (String, PathBuf)> {
         self.rfs.replicated.iter().map(|replicated| {
-            (replicated.dir.clone(), PathBuf::from(self.rfs.backing_dir(replicated) + ".hold").join("conflicts"))
+            let control = PathBuf::from(self.rfs.backing_dir(replicated) + ".hold");
+            // A file system of its own keeps them on itself.
+            let whole = control.join("filesystem").exists();
+            let home = if whole { Path::new(&replicated.dir).join(hf_fs::backing::INSIDE) } else { control };
+            (replicated.dir.clone(), home.join("conflicts"))
         })
     }
 

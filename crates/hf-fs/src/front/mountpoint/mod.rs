@@ -5,6 +5,7 @@
 //!
 //! A path under a mount that nobody serves hangs whoever asks for it, so [`mounts`] are read from the kernel's list first.
 
+mod filesystem;
 mod holders;
 mod mounts;
 mod writers;
@@ -57,6 +58,14 @@ pub enum PlaceError {
         "{dir} isn't empty, but the data is in {backing}: something was written there while the link was missing; move it away"
     )]
     Both { dir: PathBuf, backing: PathBuf },
+    /// It is a file system of its own, which isn't mounted.
+    #[error("the file system of {dir} isn't mounted: mount it there, then start again")]
+    NotMounted { dir: PathBuf },
+    /// Not the one that was replicated before.
+    #[error(
+        "another file system is mounted at {dir} than the one that was replicated; mount that one, or, if this one shall take its place, remove {control} and start this node as second"
+    )]
+    OtherFilesystem { dir: PathBuf, control: PathBuf },
     /// Something else is there.
     #[error("{path} is {what}; remove it or set it right")]
     InTheWay { path: PathBuf, what: String },
@@ -141,13 +150,11 @@ impl Place {
     fn check_mounts(&self) -> Result<(), PlaceError> {
         for mount in self.mounts()? {
             let at = &mount.mountpoint;
-            if *at == self.dir && mount.fs_type != OURS {
-                let why = "it is a mount point itself; replicate a directory below it".into();
-                return Err(refused(&self.dir, why));
-            }
-            let below = at.starts_with(&self.backing) && mount.source != COVER;
-            if below || (at.starts_with(&self.dir) && *at != self.dir) {
-                let why = format!("{} is mounted inside of it and would not be replicated", at.display());
+            if [&self.dir, &self.backing].iter().any(|root| at.starts_with(root) && at != *root) {
+                let why = format!(
+                    "{} is mounted inside of it and would not be replicated; unmount it, or replicate it as a directory of its own",
+                    at.display()
+                );
                 return Err(refused(&self.dir, why));
             }
         }
@@ -159,6 +166,7 @@ impl Place {
         if self.is_mounted()? {
             return Ok(());
         }
+        self.bring_filesystem()?;
         match (self.kind(&self.dir)?, self.kind(&self.backing)?) {
             (Kind::Dir { .. }, Kind::Absent) => {
                 step(&self.backing, "made out of the directory", fs::rename(&self.dir, &self.backing))?;
@@ -177,10 +185,13 @@ impl Place {
         }
     }
 
-    /// Puts the link in place. Not while it is mounted.
+    /// Puts the link in place, or a file system of its own back. Not while it is mounted.
     pub fn restore(&self) -> Result<(), PlaceError> {
         if self.is_mounted()? {
             return Err(PlaceError::Mounted { dir: self.dir.clone() });
+        }
+        if self.return_filesystem()? {
+            return Ok(());
         }
         match (self.kind(&self.dir)?, self.kind(&self.backing)?) {
             (Kind::Link(target), Kind::Dir { .. }) if target == self.backing => return Ok(()),
@@ -204,6 +215,9 @@ impl Place {
     pub fn undo(&self) -> Result<(), PlaceError> {
         if self.is_mounted()? {
             return Err(PlaceError::Mounted { dir: self.dir.clone() });
+        }
+        if self.return_filesystem()? {
+            return Ok(());
         }
         match (self.kind(&self.dir)?, self.kind(&self.backing)?) {
             (Kind::Dir { .. }, Kind::Absent) => return Ok(()),

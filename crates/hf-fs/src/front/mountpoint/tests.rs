@@ -94,3 +94,164 @@ fn a_cover_hides_the_data_but_not_from_an_open_descriptor() {
     assert_eq!((visible, writable, inside), (0, false, true));
     assert!(place.backing.join("f").exists());
 }
+
+/// An ext4 of its own at `dir`, and everything of it unmounted at the end.
+struct Disk {
+    base: tempfile::TempDir,
+    place: Place,
+}
+
+impl Disk {
+    fn new() -> Disk {
+        let base = tempfile::tempdir().unwrap();
+        let place = Place::new(&base.path().join("dir"), "_data").unwrap();
+        let disk = Disk { base, place };
+        fs::create_dir(&disk.place.dir).unwrap();
+        disk.make("image");
+        disk.mount("image", &disk.place.dir);
+        fs::write(disk.place.dir.join("file"), b"x").unwrap();
+        disk
+    }
+
+    fn make(&self, image: &str) {
+        let image = self.base.path().join(image);
+        fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+        run("mkfs.ext4", &["-q", "-F", image.to_str().unwrap()]);
+    }
+
+    fn mount(&self, image: &str, at: &Path) {
+        run("mount", &["-o", "loop", self.base.path().join(image).to_str().unwrap(), at.to_str().unwrap()]);
+    }
+
+    fn unmount_all(&self) {
+        for path in [&self.place.dir, &self.place.backing] {
+            while mounts().unwrap().iter().any(|mount| mount.mountpoint == *path) {
+                rustix::mount::unmount(path, UnmountFlags::DETACH).unwrap();
+            }
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.unmount_all();
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    assert!(std::process::Command::new(program).args(arguments).status().unwrap().success(), "{program} {arguments:?}");
+}
+
+fn is_mount(path: &Path) -> bool {
+    mounts().unwrap().iter().any(|mount| mount.mountpoint == path)
+}
+
+#[test]
+fn a_file_system_of_its_own_moves_there_and_back() {
+    let disk = Disk::new();
+    let place = &disk.place;
+    place.check(&[], &[]).unwrap();
+    for _ in 0..2 {
+        place.prepare().unwrap();
+        place.prepare().unwrap();
+        assert!(is_mount(&place.backing) && !is_mount(&place.dir));
+        assert!(place.backing.join("file").exists() && fs::read_dir(&place.dir).unwrap().count() == 0);
+        place.cover().unwrap();
+        place.check(&[], &[]).unwrap();
+        place.uncover().unwrap();
+        place.restore().unwrap();
+        place.restore().unwrap();
+        assert!(!place.backing.exists() && is_mount(&place.dir) && place.dir.join("file").exists());
+    }
+    // A crash between the two steps of moving it.
+    place.prepare().unwrap();
+    rustix::mount::mount_bind(&place.backing, &place.dir).unwrap();
+    place.prepare().unwrap();
+    assert!(is_mount(&place.backing) && !is_mount(&place.dir));
+    // A power cut: at the boot it is mounted where it always is.
+    disk.unmount_all();
+    disk.mount("image", &place.dir);
+    place.prepare().unwrap();
+    assert!(place.backing.join("file").exists());
+    place.undo().unwrap();
+    assert!(place.dir.join("file").exists() && !place.backing.exists());
+}
+
+#[test]
+fn an_empty_mount_point_or_another_disk_is_not_taken_for_the_copy() {
+    let disk = Disk::new();
+    let place = &disk.place;
+    place.prepare().unwrap();
+    place.restore().unwrap();
+    disk.unmount_all();
+    assert!(matches!(place.prepare(), Err(PlaceError::NotMounted { .. })));
+    disk.make("other");
+    disk.mount("other", &place.dir);
+    assert!(matches!(place.prepare(), Err(PlaceError::OtherFilesystem { .. })));
+    assert!(is_mount(&place.dir) && !place.backing.exists());
+    fs::remove_dir_all(&place.control).unwrap();
+    place.prepare().unwrap();
+}
+
+#[test]
+fn what_lies_under_the_mount_or_inside_of_it_is_refused_and_everything_is_as_it_was() {
+    let disk = Disk::new();
+    let place = &disk.place;
+    disk.unmount_all();
+    fs::write(place.dir.join("hidden"), b"x").unwrap();
+    disk.mount("image", &place.dir);
+    assert!(matches!(place.prepare(), Err(PlaceError::Both { .. })));
+    assert!(is_mount(&place.dir) && place.dir.join("file").exists() && !place.backing.exists());
+    let inside = place.dir.join("inside");
+    fs::create_dir(&inside).unwrap();
+    rustix::mount::mount("inside", &inside, "tmpfs", MountFlags::empty(), None).unwrap();
+    let error = place.check(&[], &[]).unwrap_err().to_string();
+    rustix::mount::unmount(&inside, UnmountFlags::empty()).unwrap();
+    assert!(error.contains("inside is mounted inside of it"), "{error}");
+}
+
+#[test]
+fn who_mounts_it_under_the_other_name_gets_a_link() {
+    let disk = Disk::new();
+    let place = &disk.place;
+    disk.unmount_all();
+    fs::create_dir(&place.backing).unwrap();
+    disk.mount("image", &place.backing);
+    place.check(&[], &[]).unwrap();
+    place.prepare().unwrap();
+    place.restore().unwrap();
+    assert_eq!(fs::read_link(&place.dir).unwrap(), place.backing);
+    assert!(is_mount(&place.backing) && place.dir.join("file").exists());
+}
+
+#[test]
+fn a_file_system_of_its_own_has_our_place_in_itself() {
+    use crate::backing::{Backing, Name};
+    use crate::pipeline::FileId;
+    use crate::table::Table;
+    let disk = Disk::new();
+    let place = &disk.place;
+    place.prepare().unwrap();
+    let table = || std::sync::Arc::new(Table::create(1).unwrap());
+    let backing = Backing::open(&place.backing, &place.control, table()).unwrap();
+    assert!(place.backing.join(".holdfast/open").is_dir());
+    let names = |backing: &Backing| {
+        let mut names: Vec<_> = backing.list(FileId::ROOT).unwrap().into_iter().map(|entry| entry.name).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&backing), [b"file".to_vec()], "lost+found and ours are each node's own");
+    assert!(backing.is_hidden(FileId::ROOT, b".holdfast") && !backing.is_hidden(FileId::ROOT, b"file"));
+    let found = backing.lookup(FileId::ROOT, &Name::new(b"file").unwrap()).unwrap();
+    backing.table().looked_up(found.id);
+    backing.unlink(FileId::ROOT, &Name::new(b"file").unwrap(), &found).unwrap();
+    assert!(backing.is_held(found.id));
+    // A successor gets descriptors, and knows it from them.
+    let (root, hold) = (backing.root().try_clone_to_owned().unwrap(), backing.hold().try_clone_to_owned().unwrap());
+    place.cover().unwrap();
+    let next = Backing::from_descriptors(root, hold, table()).unwrap();
+    assert!(next.is_hidden(FileId::ROOT, b".holdfast") && names(&next).is_empty());
+    drop((backing, next));
+    place.uncover().unwrap();
+    place.restore().unwrap();
+}

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
+use crate::model::ModuleConfig;
 
 /// No value may grow beyond this by its macros, in bytes: macros that double each other stop here.
 const MAX_VALUE_BYTES: usize = 16 * 1024;
@@ -74,15 +75,22 @@ pub(crate) struct Context<'t> {
     macros: HashMap<String, String>,
     /// None: this kind of file has no macros, and a percent sign is a character like any other.
     environment: Option<&'t Environment<'t>>,
+    /// The node's other modules.
+    pub(crate) others: &'t [ModuleConfig],
 }
 
 impl<'t> Context<'t> {
     pub(crate) fn new(text: &'t str, file: &'t str, environment: &'t dyn Fn(&str) -> Option<String>) -> Self {
-        Context { sink: Sink::new(text, file), macros: HashMap::new(), environment: Some(environment) }
+        Context { sink: Sink::new(text, file), macros: HashMap::new(), environment: Some(environment), others: &[] }
+    }
+
+    /// With the configurations of the node's other modules, which this one must not get in the way of.
+    pub(crate) fn beside(self, others: &'t [ModuleConfig]) -> Self {
+        Context { others, ..self }
     }
 
     pub(crate) fn without_macros(text: &'t str, file: &'t str) -> Self {
-        Context { sink: Sink::new(text, file), macros: HashMap::new(), environment: None }
+        Context { sink: Sink::new(text, file), macros: HashMap::new(), environment: None, others: &[] }
     }
 
     /// Defines a macro for the rest of the file; false if it was defined before, which then holds on.

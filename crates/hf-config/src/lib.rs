@@ -46,6 +46,6 @@ pub use model::{
     AsyncMode, Boot, DefaultPrim, Heart, Heartbeat, HostNameWhen, Logging, Mode, ModuleConfig, NotReplicated,
     Replicated, Rfs, Service, User, Variable, Vip, VipInterface, VirtualAddr, VirtualHostName,
 };
-pub use module::{Exclusions, FAILOVER_XML, Pattern, RFS_XML, check_module, parse_module};
+pub use module::{Exclusions, FAILOVER_XML, Pattern, RFS_XML, check_module, check_module_beside, parse_module};
 pub use spec::reference_page;
 pub use xml::MAX_TEXT_BYTES;

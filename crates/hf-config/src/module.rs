@@ -55,7 +55,20 @@ pub fn check_module(
     cluster: Option<&Cluster>,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Checked<ModuleConfig> {
-    let mut context = Context::new(text, file, environment);
+    check_module_beside(text, file, module_name, cluster, environment, &[])
+}
+
+/// As [`check_module`], with the configurations of the node's other modules: no two have a virtual address or a replicated
+/// directory in common.
+pub fn check_module_beside(
+    text: &str,
+    file: &str,
+    module_name: &str,
+    cluster: Option<&Cluster>,
+    environment: &dyn Fn(&str) -> Option<String>,
+    others: &[ModuleConfig],
+) -> Checked<ModuleConfig> {
+    let mut context = Context::new(text, file, environment).beside(others);
     let document = xml::parse(text, &mut context.sink);
     let config = document.as_ref().and_then(|document| read(document, text, module_name, cluster, &mut context));
     Checked::new(config, context.sink.finish())

@@ -5,7 +5,7 @@ mod inventory;
 
 use crate::vhost::{self, VhostError};
 use crate::{copy, fits, lastconfig, wrappers};
-use hf_config::{Boot, Cluster, Diagnostics, ModuleConfig, check_module};
+use hf_config::{Boot, Cluster, Diagnostics, ModuleConfig, check_module_beside};
 use hf_host::Paths;
 use hf_host::clock::wall_us;
 use hf_host::cluster::{self, Member};
@@ -219,7 +219,7 @@ pub fn edited(
     if !dir.is_dir() {
         return Err(ModuleError::NotInstalled { module: module.clone() });
     }
-    check(&dir, module, cluster)
+    check(&dir, module, cluster, &others(paths, module, cluster)?)
 }
 
 /// Reads and checks the configuration in a module's directory.
@@ -227,15 +227,23 @@ fn check(
     dir: &Path,
     module: &ModuleName,
     cluster: Option<&Cluster>,
+    others: &[ModuleConfig],
 ) -> Result<(ModuleConfig, Diagnostics), ModuleError> {
     let path = dir.join("conf/userconfig.xml");
     let text = read_if_there(&path)?
         .ok_or_else(|| ModuleError::NoUserconfig { module: module.clone(), path: path.clone() })?;
-    let checked = check_module(&text, &path.to_string_lossy(), module.as_str(), cluster, &cluster::environment);
+    let file = path.to_string_lossy();
+    let checked = check_module_beside(&text, &file, module.as_str(), cluster, &cluster::environment, others);
     match checked.value {
         Some(config) => Ok((config, checked.diagnostics)),
         None => Err(ModuleError::Invalid { module: module.clone(), diagnostics: Box::new(checked.diagnostics) }),
     }
+}
+
+/// What the node's other modules were configured with. One that can't be read says so by itself when it is looked for.
+fn others(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> Result<Vec<ModuleConfig>, ModuleError> {
+    let found = scan(paths, cluster)?.modules.into_iter();
+    Ok(found.filter(|(other, _)| other != module).map(|(_, configured)| configured.config).collect())
 }
 
 /// Checks the edited configuration and applies it: copies `conf` and `bin` beside the applied ones and exchanges the two as a
@@ -255,7 +263,7 @@ pub fn config(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> 
     }
     write_durably(&fresh.join("id"), format!("{id}\n").as_bytes(), 0o644)?;
     // What was copied is what counts: somebody may have edited meanwhile.
-    let (config, _) = check(&fresh, module, cluster)?;
+    let (config, _) = check(&fresh, module, cluster, &others(paths, module, cluster)?)?;
     make_dir(&fresh.join("bin"), 0o755)?;
     vhost::write_all(paths, &config.virtual_host_names, &fresh.join("bin"))?;
     wrappers::write(&fresh, paths, module, config.user.as_ref())?;
@@ -354,7 +362,7 @@ pub fn scan(paths: &Paths, cluster: Option<&Cluster>) -> Result<Found, FileError
 
 fn read(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> Result<Configured, ModuleError> {
     let id = read_id(paths, module)?.ok_or_else(|| ModuleError::NotInstalled { module: module.clone() })?;
-    let (config, _) = check(&paths.applied(module), module, cluster)?;
+    let (config, _) = check(&paths.applied(module), module, cluster, &[])?;
     let signature = hf_host::module::signature(&paths.applied(module))?.unwrap_or_default();
     Ok(Configured { id, config, signature, boot_told: crate::marker::boot_told(paths, module)? })
 }

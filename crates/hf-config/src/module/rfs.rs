@@ -157,12 +157,33 @@ fn replicated(rfs: &Element, suffix: &str, context: &mut Context) -> Vec<Replica
             let help = "replicate the outer one only".to_owned();
             context.sink.error(Code::Duplicate, value.span.clone(), message, Some(help));
         }
+        report_other_modules(&dir, suffix, value, context);
         // The secondary's copy is always read-only; the attribute may say so.
         let read_only = element.choice("mode", &[("read_only", true)], context);
         let (to_check, not_replicated) = (to_check(element, context), exclusion::read(element, context));
         all.push(Replicated { dir, read_only, to_check, not_replicated });
     }
     all
+}
+
+/// Two modules can't replicate the same files.
+fn report_other_modules(dir: &str, suffix: &str, value: &Value, context: &mut Context) {
+    let of_others = context.others.iter().flat_map(|other| {
+        let rfs = other.rfs.iter();
+        rfs.flat_map(move |rfs| rfs.replicated.iter().map(move |replicated| (&other.name, rfs, &replicated.dir)))
+    });
+    let mut in_the_way =
+        of_others.filter(|(_, rfs, theirs)| overlap(theirs, dir, suffix) || overlap(theirs, dir, &rfs.suffix));
+    let Some((name, _, theirs)) = in_the_way.next() else {
+        return;
+    };
+    let message = if theirs == dir {
+        format!("{dir} is replicated by the module {name} already")
+    } else {
+        format!("{dir} and {theirs} of the module {name} lie inside each other")
+    };
+    let help = "replicate it in one module, or give each a directory of its own".to_owned();
+    context.sink.error(Code::Conflict, value.span.clone(), message, Some(help));
 }
 
 /// Whether one of two directories, or what it is moved to, is the other or inside it.

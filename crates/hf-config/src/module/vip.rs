@@ -6,7 +6,7 @@ use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::diagnostic::Code;
 use crate::element::{Element, Value};
-use crate::model::{Vip, VipInterface, VirtualAddr};
+use crate::model::{ModuleConfig, Vip, VipInterface, VirtualAddr};
 use crate::spec;
 use crate::values::host_address;
 
@@ -112,6 +112,12 @@ fn address(
         context.sink.error(Code::Duplicate, value.span.clone(), format!("{addr} is there already"), None);
     }
     found.addresses.push(addr);
+    let has = |other: &&ModuleConfig| other.virtual_addresses().any(|(_, theirs)| theirs.addr == addr);
+    if let Some(other) = context.others.iter().find(has) {
+        let message = format!("{addr} is a virtual address of the module {} already", other.name);
+        let help = "give each module an address of its own: they move apart from each other".to_owned();
+        context.sink.error(Code::Conflict, value.span.clone(), message, Some(help));
+    }
     let mut nodes = cluster.into_iter().flat_map(|cluster| &cluster.lans).flat_map(|lan| &lan.nodes);
     if let Some(node) = nodes.find(|node| node.has(addr)) {
         let message = format!("{addr} is the node {}'s own address in cluster.xml", node.name);

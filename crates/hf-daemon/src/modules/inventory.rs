@@ -68,7 +68,7 @@ pub fn remove(paths: &Paths, module: &ModuleName, everything: bool) -> Result<Ve
 
 /// Replicated directories whose data lies beside them.
 fn left_behind(paths: &Paths, module: &ModuleName) -> Vec<String> {
-    let Ok((config, _)) = check(&paths.applied(module), module, None) else {
+    let Ok((config, _)) = check(&paths.applied(module), module, None, &[]) else {
         return Vec::new(); // nothing was applied, or what was can't be read
     };
     let dirs = config.rfs.iter().flat_map(|rfs| &rfs.replicated).map(|replicated| replicated.dir.clone());

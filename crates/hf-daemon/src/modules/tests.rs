@@ -172,3 +172,21 @@ fn what_is_removed_is_gone_and_its_id_is_free() {
     assert_eq!(names(&place.paths).unwrap(), [module("two")]);
     assert_eq!(place.install("three").unwrap(), (module("three"), 1));
 }
+
+#[test]
+fn what_another_module_here_replicates_is_not_replicated_twice() {
+    const REPLICATES: &str = r#"<safe><service mode="mirror"><heart><heartbeat name="default"/></heart>
+      <rfs><replicated dir="/data"/></rfs></service></safe>"#;
+    let place = Place::new();
+    for name in ["one", "two"] {
+        let (module, _) = place.install(name).unwrap();
+        fs::write(place.paths.edited(&module).join("conf/userconfig.xml"), REPLICATES).unwrap();
+    }
+    config(&place.paths, &module("one"), None).unwrap();
+    let refused = config(&place.paths, &module("two"), None).unwrap_err();
+    let ModuleError::Invalid { diagnostics, .. } = &refused else { panic!("{refused}") };
+    assert!(diagnostics.to_string().contains("/data is replicated by the module one already"), "{diagnostics}");
+    // Not in its own way, and not in that of a module that was never applied.
+    config(&place.paths, &module("one"), None).unwrap();
+    assert_eq!(scan(&place.paths, None).unwrap().modules.len(), 1);
+}

@@ -60,6 +60,10 @@ fn install(root: &Path, binary: &Path, stage: &Path) -> anyhow::Result<()> {
     let library = safe.join("private/lib").join(VHOST_LIBRARY);
     copy(&binary.with_file_name(VHOST_LIBRARY), &library, 0o644)?;
     strip(&library)?;
+    for rules in entries(&root.join("crates/hf-config/include"))? {
+        let Some(name) = rules.file_name() else { continue };
+        copy(&rules, &safe.join("private/conf/include").join(name), 0o644)?;
+    }
     link("holdfast", &safe.join("safekit"))?;
     for name in ["holdfast", "safekit"] {
         link(&format!("/{SAFE}/{name}"), &stage.join("usr/bin").join(name))?;

@@ -141,7 +141,7 @@ impl Made<'_> {
         let catalogue = hf_types::catalogue::ENTRIES.iter().map(|entry| entry.name);
         let fixed = catalogue.filter(|name| !name.ends_with(".*"));
         let replicates = self.rfs.is_some();
-        let of_rfs = |name: &str| name.starts_with("rfs.") || name == "proc.rfs" || name == "proc.keeper";
+        let of_rfs = |name: &str| name.starts_with("rfs.") || name == "proc.rfs";
         known.names.extend(fixed.filter(|name| replicates || !of_rfs(name)).map(str::to_owned));
         let heartbeats = self.heart.iter().flat_map(|heart| &heart.heartbeats);
         known.names.extend(heartbeats.map(|heartbeat| format!("heartbeat.{}", heartbeat.ident)));

@@ -281,8 +281,9 @@ pub fn propose(paths: &Paths, module: &ModuleName, member: &Member) -> Result<(P
     if !edited.is_dir() {
         return Err(ModuleError::NotInstalled { module: module.clone() });
     }
-    let (next, diagnostics) = check(&edited, module, Some(&member.cluster))?;
-    let Ok((present, _)) = check(&applied, module, Some(&member.cluster)) else {
+    let (next, diagnostics) =
+        check(&edited, module, Some(&member.cluster), &others(paths, module, Some(&member.cluster))?)?;
+    let Ok((present, _)) = check(&applied, module, Some(&member.cluster), &[]) else {
         // Nothing is applied, or nothing that could run.
         return Ok((Proposal::default(), diagnostics));
     };
@@ -299,10 +300,10 @@ pub fn propose(paths: &Paths, module: &ModuleName, member: &Member) -> Result<(P
 /// Why the module, which runs, can't go on with another cluster configuration. One that isn't configured on this node is judged where it is.
 pub fn why_not(paths: &Paths, module: &ModuleName, member: &Member, after: &Cluster) -> Vec<String> {
     let applied = paths.applied(module);
-    let Ok((present, _)) = check(&applied, module, Some(&member.cluster)) else {
+    let Ok((present, _)) = check(&applied, module, Some(&member.cluster), &[]) else {
         return Vec::new();
     };
-    let next = check(&applied, module, Some(after)).map(|(config, _)| config).map_err(|error| match error {
+    let next = check(&applied, module, Some(after), &[]).map(|(config, _)| config).map_err(|error| match error {
         ModuleError::Invalid { diagnostics, .. } => fits::errors(&diagnostics),
         other => other.to_string(),
     });

@@ -305,6 +305,7 @@ mod tests {
             former: Former::None,
             failover: true,
             failover_version: 0,
+            told: None,
         }
     }
 

@@ -57,6 +57,13 @@ impl RuleSet {
         self.add(Origin::Generated, Rule { label, place: Span::default(), handle_time_ms: None, condition, action });
     }
 
+    /// The same without the default rules of which `keep` says no.
+    pub fn restricted(&self, keep: impl Fn(&Rule) -> bool) -> RuleSet {
+        let mut set = self.clone();
+        set.rules.retain(|(origin, rule)| *origin != Origin::Default || keep(rule));
+        set
+    }
+
     /// Every rule.
     pub fn iter(&self) -> impl Iterator<Item = (Origin, &Rule)> {
         self.rules.iter().map(|(origin, rule)| (*origin, rule))

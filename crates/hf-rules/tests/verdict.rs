@@ -265,6 +265,8 @@ fn the_time_of_an_action_that_can_not_be_done_begins_when_it_can() {
     let busy = watch.look(at(0), &rules, &down, &|_| false);
     assert_eq!((label(&busy), busy.next), (None, None));
     assert_eq!(watch.look(at(100), &rules, &down, &anything).next, Some(at(115)));
+    watch.look(at(110), &rules, &down, &|_| false);
+    assert_eq!(watch.look(at(112), &rules, &down, &anything).next, Some(at(127)), "a pause begins it anew");
     let worth: Vec<(&str, Truth)> = watch.worth().collect();
     assert_eq!(worth, [("r", Truth::True)]);
 }

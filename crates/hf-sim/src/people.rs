@@ -7,7 +7,7 @@ use crate::node::Queue;
 use crate::world::World;
 use hf_node::daemon::DaemonInput;
 use hf_node::heart::HeartInput;
-use hf_types::{Caller, Colour, Command, ModuleState, Standing, Ticket};
+use hf_types::{Assignment, Caller, Colour, Command, History, ModuleState, ResourceValue, Standing, Ticket};
 
 /// How often the administrator looks.
 pub const LOOKS: Time = 500 * MS;
@@ -179,6 +179,16 @@ impl World {
     fn stop_then(&mut self, node: usize, then: Command) {
         self.admin.then[node] = Some(then);
         self.command_soon(node, Command::Stop);
+    }
+
+    /// A checker of the module sets its resource.
+    pub(crate) fn check_found(&mut self, node: usize, name: &str, value: ResourceValue) {
+        let ticket = Ticket(self.fresh());
+        let (Ok(name), Some(pid)) = (name.parse(), self.pid(node, Part::Heart)) else {
+            return;
+        };
+        let assignment = Assignment { name, value, by: "check".to_owned(), history: History::Changes };
+        self.send(node, Queue::HeartToDaemon, pid, Input::Heart(HeartInput::Set { ticket, assignment }));
     }
 
     fn command_soon(&mut self, node: usize, command: Command) {

@@ -3,6 +3,7 @@ use crate::rng::Rng;
 use hf_node::daemon::{DaemonConfig, InstalledModule};
 use hf_node::heart::{HeartConfig, Lane, LoopLimits, Vip};
 use hf_node::rfs::RfsConfig;
+use hf_rules::{Origin, RuleSet};
 use hf_types::{LanName, ModuleName, NodeName, Script};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -23,6 +24,22 @@ pub struct Setup {
     pub lastprim: bool,
     /// Period of the client's operations.
     pub client_every: Time,
+}
+
+/// Resources that faults set, each with a rule.
+pub(crate) const CHECKED: [&str; 4] = ["custom.app", "custom.net", "custom.hop", "custom.again"];
+
+/// Every action that can't end a run in STOP.
+const RULES: &str = "
+    app: if (custom.app == down) then restart();
+    net: if (custom.net == down) then wait();
+    hop: if (custom.hop == down && remote.custom.net != down) then swap();
+    again [handle_time=200ms]: if (custom.again == down) then stopstart();";
+
+fn rules() -> RuleSet {
+    let mut set = RuleSet::new(500);
+    hf_rules::parse(RULES).rules.into_iter().for_each(|rule| set.add(Origin::Own, rule));
+    set
 }
 
 fn parsed<T: std::str::FromStr>(text: &str) -> T
@@ -113,6 +130,9 @@ impl Setup {
             force_stop_timeout: Duration::from_secs(3),
             loops: LoopLimits::OFF,
             syncdelta_min: 0,
+            rules: rules(),
+            told: vec!["custom.net".to_owned()],
+            pre: Vec::new(),
         }
     }
 

@@ -37,6 +37,15 @@ fn with_faults_of_one_class_at_a_time() {
     }
 }
 
+/// docs/design/0009: no rule, whatever it does, loses anything.
+#[test]
+fn with_failover_rules_that_act_at_any_moment() {
+    let faults = vec![Class::Rules, Class::Power, Class::Partition, Class::KillHeart, Class::Freeze, Class::Admin];
+    all_pass(2000..2030, &Options { ops: 400, faults, ..Options::default() });
+    let calm = Options { ops: 400, faults: vec![Class::Rules], ..Options::default() };
+    all_pass(2030..2040, &calm);
+}
+
 #[test]
 fn a_seed_gives_the_same_run_again() {
     let options = Options::default();

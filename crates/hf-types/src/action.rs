@@ -163,6 +163,8 @@ pub struct Caller(pub String);
 
 /// Before the identity of a detector.
 const DETECTOR: &str = "detector:";
+/// Before the label of a failover rule.
+const RULE: &str = "rule:";
 
 impl Caller {
     /// Ourselves.
@@ -175,9 +177,19 @@ impl Caller {
         Caller(format!("{DETECTOR}{identity}"))
     }
 
-    /// Whether a detector calls.
+    /// A failover rule, by its label: a detector like others.
+    pub fn rule(label: &str) -> Caller {
+        Caller(format!("{RULE}{label}"))
+    }
+
+    /// The label of the failover rule that calls.
+    pub fn as_rule(&self) -> Option<&str> {
+        self.0.strip_prefix(RULE)
+    }
+
+    /// Whether a detector calls, or a failover rule.
     pub fn is_detector(&self) -> bool {
-        self.0.starts_with(DETECTOR)
+        self.0.starts_with(DETECTOR) || self.as_rule().is_some()
     }
 
     /// The daemon at boot; its message reads "Action start called at boot time" (reference 004, 4.2.8).
@@ -188,7 +200,10 @@ impl Caller {
 
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.strip_prefix(DETECTOR).unwrap_or(&self.0))
+        match self.as_rule() {
+            Some(label) => write!(f, "failover rule {label}"),
+            None => f.write_str(self.0.strip_prefix(DETECTOR).unwrap_or(&self.0)),
+        }
     }
 }
 

@@ -83,7 +83,11 @@ pub enum Event {
     PreviousHaltUnexpected,
     FailoverOff,
     MaybeNotUpToDate(NotPrimary),
-    WaitFromRule(String),
+    /// By a failover rule, or by a decision that has a rule's name (reference 004, 7.9).
+    ActionFromRule {
+        action: String,
+        rule: String,
+    },
     RunPrimIfSure,
     MaybeInconsistent,
     RunPrimforceIfSure,
@@ -175,7 +179,7 @@ impl fmt::Display for Event {
                 f,
                 "Data may be not uptodate for replicated directories (wait for the start of the remote server): {why}"
             ),
-            Event::WaitFromRule(rule) => write!(f, "Action wait from failover rule {rule}"),
+            Event::ActionFromRule { action, rule } => write!(f, "Action {action} from failover rule {rule}"),
             Event::RunPrimIfSure => f.write_str(
                 "If you are sure that this server has valid data, run safekit prim to force start as primary",
             ),

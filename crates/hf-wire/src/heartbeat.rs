@@ -11,6 +11,8 @@ pub const VERSION: u32 = 1;
 pub const BYTES_MAX: usize = 1200;
 /// Most lanes that a frame tells of.
 pub const LANES_MAX: usize = 16;
+/// Most resources that a frame tells of.
+pub const TOLD_MAX: usize = 100;
 /// Most ancestors that a frame tells of.
 pub const HISTORY_MAX: usize = 32;
 
@@ -65,6 +67,18 @@ pub struct Heartbeat {
     /// Whether a secondary takes over by itself, and how often that was chosen by a command; 0: never, the configuration holds.
     pub failover: bool,
     pub failover_version: u64,
+    /// Resources that the receiver's failover rules may ask for.
+    pub told: Option<Told>,
+}
+
+/// Values of resources. Both nodes make the list of names from their own configuration; the frame says only which list
+/// is meant, so that a heartbeat stays short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// A checksum of the list of names.
+    pub list: u32,
+    /// A value for each name: 1 init, 2 up, 3 down, 4 unknown, 5 inactive, 6 on, 7 off, 8 anything else.
+    pub values: Vec<u8>,
 }
 
 /// A generation and the grant that it is about.
@@ -134,6 +148,10 @@ struct Frame {
     failover: bool,
     #[prost(uint64, tag = "19")]
     failover_version: u64,
+    #[prost(fixed32, optional, tag = "20")]
+    told_list: Option<u32>,
+    #[prost(bytes = "vec", tag = "21")]
+    told: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -192,6 +210,8 @@ impl Heartbeat {
             promised: self.promised.map(|generation| generation.0),
             failover: self.failover,
             failover_version: self.failover_version,
+            told_list: self.told.as_ref().map(|told| told.list),
+            told: self.told.iter().flat_map(|told| &told.values).copied().take(TOLD_MAX).collect(),
             former: match self.former {
                 Former::None => 0,
                 Former::Prim => 1,
@@ -211,6 +231,7 @@ impl Heartbeat {
             return Err(BadFrame::TooOld(frame.version));
         }
         at_most("heard", frame.heard.len(), LANES_MAX)?;
+        at_most("told", frame.told.len(), TOLD_MAX)?;
         Ok(Heartbeat {
             incarnation: Incarnation(frame.incarnation),
             counter: frame.counter,
@@ -233,6 +254,7 @@ impl Heartbeat {
             promised: frame.promised.map(GenerationId),
             failover: frame.failover,
             failover_version: frame.failover_version,
+            told: frame.told_list.map(|list| Told { list, values: frame.told }),
             former: match frame.former {
                 0 => Former::None,
                 1 => Former::Prim,
@@ -391,6 +413,7 @@ mod tests {
             promised: Some(GenerationId(u64::MAX)),
             failover: true,
             failover_version: u64::MAX,
+            told: Some(Told { list: u32::MAX, values: vec![8; TOLD_MAX] }),
             stopping: true,
             former: Former::Second,
         }
@@ -399,7 +422,7 @@ mod tests {
     #[test]
     fn the_longest_heartbeat_fits_and_comes_back() {
         let bytes = full().encode();
-        assert!(bytes.len() <= 1000, "{} bytes", bytes.len());
+        assert!(bytes.len() <= BYTES_MAX - 50, "{} bytes", bytes.len());
         assert_eq!(Heartbeat::decode(&bytes), Ok(full()));
     }
 
@@ -432,6 +455,7 @@ mod tests {
             // Absent in the frames of before: nobody said anything.
             failover: false,
             failover_version: 0,
+            told: None,
             stopping: false,
             former: Former::Prim,
         };

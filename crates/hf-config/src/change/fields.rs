@@ -2,10 +2,12 @@
 //!
 //! Every struct is taken apart by name: who adds a field to the model is told by the compiler to say here which attribute it is.
 
+use crate::check_model::Failover;
 use crate::model::{
     DefaultPrim, Heart, Heartbeat, ModuleConfig, NotReplicated, Replicated, Rfs, Service, User, Variable, Vip,
     VipInterface, VirtualAddr, VirtualHostName,
 };
+use hf_rules::Origin;
 use std::fmt::Debug;
 
 /// In the place of an attribute: all that a tag holds.
@@ -89,8 +91,19 @@ pub(super) fn fields(config: &ModuleConfig) -> Vec<Field> {
     }
     tag(&mut all, "check", "").text(WHOLE, format!("{check:?}"));
     tag(&mut all, "errd", "").text(WHOLE, format!("{errd:?}"));
-    tag(&mut all, "failover", "").text(WHOLE, format!("{failover:?}"));
+    rules(&mut all, failover);
     all
+}
+
+/// The module's own rules: where they stand in the file is no difference, and those of `action=` belong to `<check>`.
+fn rules(all: &mut Vec<Field>, failover: &Failover) {
+    let Failover { extends, period_ms, handle_time_ms, rules } = failover;
+    let own = rules.iter().filter(|(origin, _)| *origin == Origin::Own).map(|(_, rule)| rule.to_string());
+    tag(all, "failover", "")
+        .text("extends", if *extends { "yes" } else { "no" })
+        .ms("period", *period_ms)
+        .ms("handle_time", *handle_time_ms)
+        .text(WHOLE, own.collect::<Vec<_>>().join("\n"));
 }
 
 fn service(all: &mut Vec<Field>, service: &Service) {

@@ -77,7 +77,7 @@ pub(crate) static SERVICE: Spec = Spec {
         ("farm", NotYet("farm modules")),
         ("errd", NotYet("watching over the application's processes")),
         ("check", Served),
-        ("failover", NotYet("failover rules")),
+        ("failover", Served),
     ],
 };
 

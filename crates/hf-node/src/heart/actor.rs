@@ -2,6 +2,7 @@ use super::advice::Advice;
 use super::loops::Loops;
 use super::resources::Resources;
 use super::rfs::Rfs;
+use super::rules::Rules;
 use super::scripts::Scripts;
 use super::vips::Vips;
 use super::{HeartConfig, HeartEffect, HeartInput};
@@ -90,6 +91,7 @@ pub struct HeartActor {
     pub(super) resources: Resources,
     pub(super) loops: Loops,
     pub(super) advice: Advice,
+    pub(super) rules: Rules,
     pub(super) held: Option<NotPrimary>,
     pub(super) hold_until: Option<Instant>,
     pub(super) was_primary: bool,
@@ -167,6 +169,7 @@ impl HeartActor {
             resources: Resources::default(),
             loops: Loops::default(),
             advice: Advice::default(),
+            rules: Rules::default(),
             held: None,
             hold_until: None,
             was_primary: false,
@@ -305,6 +308,7 @@ impl HeartActor {
         changed |= self.advance(out);
         changed |= self.decide_grant(out);
         changed |= self.consent(out);
+        changed |= self.look_at_rules(out);
         if self.next_plan.is_none() {
             changed |= match self.state() {
                 ModuleState::Wait => self.in_wait(out),
@@ -439,6 +443,7 @@ impl HeartActor {
             (self.scripts.deadline(), "transition"),
             (self.vips.next_deadline(), "virtual address"),
             (self.advice.next_deadline(), "advice"),
+            (self.rules.next, "failover rule"),
         ];
         // What lies behind was looked at: only a later moment can bring something new.
         let later = candidates.into_iter().filter_map(|(at, name)| at.filter(|at| *at > self.now).map(|at| (at, name)));

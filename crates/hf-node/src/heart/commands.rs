@@ -15,7 +15,9 @@ impl HeartActor {
             self.restart = Some(command);
             return Ok(());
         }
-        if !matches!(command, Command::Incloop | Command::Checkloop | Command::Resetloop) {
+        if let Some(rule) = by.as_rule() {
+            self.log_rule(command, rule, out);
+        } else if !matches!(command, Command::Incloop | Command::Checkloop | Command::Resetloop) {
             log(out, Event::ActionCalled { command, by: by.clone() });
         }
         if let Some(why) = self.why_refused(command) {
@@ -36,7 +38,7 @@ impl HeartActor {
             }
             Command::Stopwait => self.on_stopwait(by, out),
             Command::Restart => self.begin_plan(Plan::restart_application(self.state()), out),
-            Command::Swap | Command::SwapNosync => self.on_swap(out),
+            Command::Swap | Command::SwapNosync => self.on_swap(&by, out),
             Command::FailoverOn => self.choose_failover(true, out),
             Command::FailoverOff => self.choose_failover(false, out),
             // Held by `stopwait`; the others were refused above: a module with a heart is started.
@@ -53,7 +55,7 @@ impl HeartActor {
         Ok(())
     }
 
-    fn why_refused(&self, command: Command) -> Option<RefusedAction> {
+    pub(super) fn why_refused(&self, command: Command) -> Option<RefusedAction> {
         let state = self.state();
         match command {
             Command::Start if self.staying.is_some() => None,
@@ -102,13 +104,17 @@ impl HeartActor {
     }
 
     fn on_stopwait(&mut self, by: Caller, out: &mut Out) {
-        log(out, Event::Transition { to: "WAIT_TR".to_owned(), from: "SYSTEM".to_owned() });
+        if by.as_rule().is_none() {
+            log(out, Event::Transition { to: "WAIT_TR".to_owned(), from: "SYSTEM".to_owned() });
+        }
         self.staying = Some(by);
         self.replace_plan(Plan::stopwait(self.state()), out);
     }
 
-    fn on_swap(&mut self, out: &mut Out) {
-        log(out, Event::Transition { to: "SWAP".to_owned(), from: "SYSTEM".to_owned() });
+    fn on_swap(&mut self, by: &Caller, out: &mut Out) {
+        if by.as_rule().is_none() {
+            log(out, Event::Transition { to: "SWAP".to_owned(), from: "SYSTEM".to_owned() });
+        }
         self.begin_swap(out);
     }
 

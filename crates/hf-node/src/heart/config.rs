@@ -1,6 +1,9 @@
 use super::{HeartConfig, Lane, LoopLimits, Vip};
-use hf_config::{Cluster, DefaultPrim, ModuleConfig};
+use hf_config::{Cluster, DefaultPrim, ModuleConfig, When};
+use hf_rules::RuleSet;
+use hf_types::catalogue::Class;
 use hf_types::{BadName, NodeName, Script};
+use hf_wire::heartbeat::TOLD_MAX;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -48,6 +51,9 @@ impl HeartConfig {
                 interval: ms(config.service.loop_interval_ms),
                 zero_us: 0,
             },
+            rules: rules(config),
+            told: told(config),
+            pre: pre(config),
             syncdelta_min: config.rfs.as_ref().and_then(|rfs| rfs.sync_delta_ms).unwrap_or(0) / 60_000,
         })
     }
@@ -75,6 +81,34 @@ fn lanes(config: &ModuleConfig) -> Result<Vec<Lane>, BadName> {
         })
     };
     config.heart.heartbeats.iter().map(lane).collect()
+}
+
+/// The rules that have something to look at. A default rule is for a class of checkers: it acts where `<check>` has one of them. What
+/// `check="on"` of a virtual address finds is shown and not acted upon (docs/design/0005-address-conflicts.md).
+fn rules(config: &ModuleConfig) -> RuleSet {
+    let checked: BTreeSet<Class> =
+        config.check.resources().iter().filter_map(|(resource, _)| Class::of_name(resource)).collect();
+    config.failover.rules.restricted(|rule| {
+        let mut acts = false;
+        rule.condition.references(&mut |reference| acts |= checked.contains(&reference.class));
+        acts
+    })
+}
+
+/// What rules ask of the other node: both nodes have the same configuration, and make the same list of it.
+fn told(config: &ModuleConfig) -> Vec<String> {
+    let (mut names, classes) = config.failover.rules.remote();
+    let mut made: Vec<String> = config.check.resources().into_iter().map(|(resource, _)| resource).collect();
+    made.extend(config.heart.heartbeats.iter().map(|heartbeat| format!("heartbeat.{}", heartbeat.ident)));
+    made.extend(config.errd.iter().flat_map(|errd| &errd.procs).map(hf_config::Proc::resource));
+    made.retain(|name| Class::of_name(name).is_some_and(|class| classes.contains(&class)));
+    names.extend(made);
+    names.into_iter().take(TOLD_MAX).collect()
+}
+
+fn pre(config: &ModuleConfig) -> Vec<String> {
+    let all = config.check.resources().into_iter();
+    all.filter(|(_, when)| *when == When::Pre).map(|(resource, _)| resource).collect()
 }
 
 fn vips(config: &ModuleConfig) -> Vec<Vip> {

@@ -1,4 +1,5 @@
 use super::{LaneSight, LoopLimits};
+use hf_rules::RuleSet;
 use hf_types::{
     Assignment, Caller, Command, Event, Hang, History, Incarnation, LanName, ModuleName, NodeName, Resource, RunId,
     Script, ScriptOutcome, Ticket,
@@ -37,6 +38,12 @@ pub struct HeartConfig {
     pub loops: LoopLimits,
     /// `syncdelta` in minutes, 0 when off.
     pub syncdelta_min: u64,
+    /// The failover rules that are looked at.
+    pub rules: RuleSet,
+    /// Resources that the other node's rules may ask for, in an order that both nodes make alike.
+    pub told: Vec<String>,
+    /// Resources of checkers with `when="pre"`: each is measured once before the module leaves WAIT.
+    pub pre: Vec<String>,
 }
 
 /// One heartbeat (reference 004, 13.3).

@@ -10,7 +10,7 @@ use super::HeartEffect;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum PeerNow {
     /// A heart that runs is heard.
-    Heard(Heartbeat),
+    Heard(Box<Heartbeat>),
     /// The other node says that the module is stopped there.
     Stopped,
     /// Nothing was heard for a full time-out on every lane.
@@ -123,7 +123,7 @@ impl HeartActor {
         if let Some(peer) = self.heard_peer()
             && peer.state != ModuleState::Stop
         {
-            return PeerNow::Heard(peer.clone());
+            return PeerNow::Heard(Box::new(peer.clone()));
         }
         let waited = self.now.since(self.waiting_since);
         let settled = waited >= self.settle_time() && !self.pair.listening();
@@ -167,6 +167,7 @@ impl HeartActor {
             former: self.former,
             failover: self.config.failover,
             failover_version: self.failover_version,
+            told: self.tell_resources(),
         }
     }
 

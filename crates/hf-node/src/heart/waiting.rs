@@ -26,8 +26,18 @@ impl HeartActor {
             self.begin_plan(Plan::restart(ModuleState::Wait), out);
             return true;
         }
-        if self.staying.is_some() {
+        if self.staying.as_ref().is_some_and(|by| by.as_rule().is_none()) {
             return self.stay(out);
+        }
+        if self.is_held_by_rule() {
+            return self.stay_by_rule(out);
+        }
+        if self.staying.is_some() || self.rules.held.is_some() {
+            self.go_on_from_rule(out);
+            return true;
+        }
+        if self.awaits_first_measure() {
+            return false;
         }
         match self.intent {
             Command::Prim | Command::PrimFullsync => self.start_prim(false, out),
@@ -191,7 +201,7 @@ impl HeartActor {
         self.why = Some(why.to_string());
         let inconsistent = why == NotPrimary::Inconsistent;
         log(out, if inconsistent { Event::MaybeInconsistent } else { Event::MaybeNotUpToDate(why) });
-        log(out, Event::WaitFromRule("notuptodate_server".to_owned()));
+        log(out, Event::ActionFromRule { action: "wait".to_owned(), rule: "notuptodate_server".to_owned() });
         log(out, if inconsistent { Event::RunPrimforceIfSure } else { Event::RunPrimIfSure });
         self.go(Place::HELD, Action::Start, out);
         true

@@ -119,6 +119,9 @@ pub fn config(node: usize, timeout_ms: u64) -> HeartConfig {
         force_stop_timeout: Duration::from_secs(300),
         loops: LoopLimits::OFF,
         syncdelta_min: 0,
+        rules: hf_rules::RuleSet::default(),
+        told: Vec::new(),
+        pre: Vec::new(),
     }
 }
 

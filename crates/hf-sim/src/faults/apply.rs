@@ -7,7 +7,7 @@ use crate::world::World;
 use hf_node::daemon::DaemonInput;
 use hf_node::heart::HeartInput;
 use hf_node::rfs::RfsInput;
-use hf_types::ModuleState;
+use hf_types::{ModuleState, ResourceValue};
 
 /// From how late on a loop speaks of a stall, in milliseconds.
 const STALL: u64 = 150;
@@ -37,6 +37,7 @@ impl World {
             Kind::BadDisk { node } => self.nodes[node].disk.bad = true,
             Kind::SlowBus { node } => self.nodes[node].slow_bus = true,
             Kind::BadScripts { node } => self.nodes[node].bad_scripts = true,
+            Kind::ResourceDown { node, name } => self.check_found(node, name, ResourceValue::Down),
         }
         self.schedule(fault.lasts, Event::FaultEnds(n));
     }
@@ -54,6 +55,7 @@ impl World {
             Kind::BadDisk { node } => self.nodes[node].disk.bad = false,
             Kind::SlowBus { node } => self.nodes[node].slow_bus = false,
             Kind::BadScripts { node } => self.nodes[node].bad_scripts = false,
+            Kind::ResourceDown { node, name } => self.check_found(node, name, ResourceValue::Up),
         }
         if fault.lasts > 0 {
             self.note(None, || format!("fault ends: {:?}", fault.kind));

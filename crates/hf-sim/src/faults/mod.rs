@@ -28,11 +28,13 @@ pub enum Class {
     BadDisk,
     SlowBus,
     Scripts,
+    /// A resource that failover rules look at. Only where it is asked for.
+    Rules,
     Admin,
 }
 
 impl Class {
-    /// All of them.
+    /// All of them but [`Class::Rules`].
     pub const ALL: [Class; 16] = [
         Class::Loss,
         Class::Delay,
@@ -59,8 +61,9 @@ impl FromStr for Class {
     fn from_str(text: &str) -> Result<Self, String> {
         Class::ALL
             .into_iter()
+            .chain([Class::Rules])
             .find(|class| format!("{class:?}").eq_ignore_ascii_case(text))
-            .ok_or_else(|| format!("{text:?} is no class of faults; there are {:?}", Class::ALL))
+            .ok_or_else(|| format!("{text:?} is no class of faults; there are {:?} and Rules", Class::ALL))
     }
 }
 
@@ -120,5 +123,10 @@ pub enum Kind {
     },
     BadScripts {
         node: usize,
+    },
+    /// A checker finds something down.
+    ResourceDown {
+        node: usize,
+        name: &'static str,
     },
 }

@@ -78,6 +78,10 @@ fn draw(rng: &mut Rng, class: Class, lanes: usize) -> Option<(Kind, Time)> {
         Class::BadDisk => (Kind::BadDisk { node: node(rng) }, brief),
         Class::SlowBus => (Kind::SlowBus { node: node(rng) }, brief),
         Class::Scripts => (Kind::BadScripts { node: node(rng) }, brief * 4),
+        Class::Rules => {
+            let name = *rng.pick(&crate::setup::CHECKED);
+            (Kind::ResourceDown { node: node(rng), name }, brief)
+        }
         Class::Admin => return None,
     };
     Some(drawn)

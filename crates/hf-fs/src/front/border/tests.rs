@@ -21,6 +21,10 @@ impl App {
     fn new(list: &[NotReplicated]) -> App {
         let node = Node::leaving_out(&Exclusions::of(list).unwrap());
         let front = node.front();
+        // They were made one after the other; from now on each change of one is told to the other.
+        for of in ["data", "mirror"] {
+            std::fs::File::open(node.dir.path().join(of)).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        }
         App { node, front, request: 1 }
     }
 
@@ -322,7 +326,7 @@ fn lists() -> impl Strategy<Value = Vec<NotReplicated>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     /// Whatever applications do: what is replicated is equal, what isn't is only where it was made.
     #[test]

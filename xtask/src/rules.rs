@@ -30,6 +30,7 @@ use Layer::{Binary, Common, Loop, Pure, Shell, Tool};
 /// Every crate of the workspace. A new one must be given its place here.
 pub const LAYERS: &[(&str, Layer)] = &[
     ("hf-types", Pure { rank: 0 }),
+    ("hf-messages", Pure { rank: 0 }),
     ("hf-wire", Pure { rank: 1 }),
     ("hf-config", Pure { rank: 2 }),
     ("hf-rules", Pure { rank: 1 }),

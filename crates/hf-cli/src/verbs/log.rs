@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use hf_messages::Language;
 use hf_types::{Level, LogLine};
 use hf_wire::bus::{Reply, Request};
 
@@ -24,18 +25,26 @@ pub(crate) struct Choice {
     /// All messages, for debugging too
     #[arg(short = 'A')]
     all: bool,
-    /// The language of the messages
-    #[arg(short = 'l', value_name = "LANGUAGE", value_parser = PossibleValuesParser::new(["en", "fr"]), default_value = "en")]
-    language: String,
+    /// The language of the messages; what applications and the system say stays as it is
+    #[arg(short = 'l', value_name = "LANGUAGE", value_parser = language(), default_value = "en")]
+    language: Language,
+}
+
+fn language() -> impl TypedValueParser<Value = Language> {
+    let words = PossibleValuesParser::new(Language::WORDS.map(|(word, _)| word));
+    words.map(|word| Language::from_word(&word).unwrap_or_default())
 }
 
 impl Choice {
-    /// The levels that were asked for, of `verb`.
-    pub(crate) fn levels(&self, verb: &str) -> Result<Vec<Level>, CliError> {
-        if self.language != "en" {
-            return Err(CliError::NotYet(format!("{verb} -l {}", self.language)));
-        }
-        Ok(levels(self.information, self.all))
+    /// The levels that were asked for.
+    pub(crate) fn levels(&self) -> Vec<Level> {
+        levels(self.information, self.all)
+    }
+
+    /// The lines in the language that was asked for.
+    pub(crate) fn said(&self, lines: Vec<LogLine>) -> Vec<LogLine> {
+        let text = |line: &LogLine| hf_messages::message(&line.text, self.language);
+        lines.into_iter().map(|line| LogLine { text: text(&line), ..line }).collect()
     }
 }
 
@@ -56,8 +65,7 @@ pub(crate) struct Log {
 }
 
 pub(crate) async fn run(verb: Log, output: Output) -> Result<ExitCode, CliError> {
-    let levels = verb.choice.levels("log")?;
-    let request = Request::Log { module: verb.module.required()?, last: verb.last, levels };
+    let request = Request::Log { module: verb.module.required()?, last: verb.last, levels: verb.choice.levels() };
     let lines: Vec<LogLine> = admin::ask(request, output)
         .await?
         .into_iter()
@@ -67,6 +75,7 @@ pub(crate) async fn run(verb: Log, output: Output) -> Result<ExitCode, CliError>
         })
         .flatten()
         .collect();
+    let lines = verb.choice.said(lines);
     match output {
         Output::Json => print::json(&serde_json::json!({ "lines": lines }))?,
         Output::Text => print::text(&lines.iter().map(shown).collect::<String>())?,

@@ -43,11 +43,11 @@ pub(crate) struct Logsave {
 }
 
 pub(crate) async fn view(verb: Logview, output: Output) -> Result<ExitCode, CliError> {
-    let (module, levels) = (verb.module.required()?, verb.choice.levels("logview")?);
+    let (module, levels) = (verb.module.required()?, verb.choice.levels());
     let mut after = None;
     loop {
         let (lines, next) = page(&module, after, verb.last, &levels, output).await?;
-        for line in &lines {
+        for line in &verb.choice.said(lines) {
             match output {
                 Output::Json => print::text(&format!("{}\n", serde_json::to_string(line)?))?,
                 Output::Text => print::text(&shown(line))?,
@@ -59,11 +59,12 @@ pub(crate) async fn view(verb: Logview, output: Output) -> Result<ExitCode, CliE
 }
 
 pub(crate) async fn save(verb: Logsave, output: Output) -> Result<ExitCode, CliError> {
-    let (module, levels) = (verb.module.required()?, verb.choice.levels("logsave")?);
+    let (module, levels) = (verb.module.required()?, verb.choice.levels());
     if !verb.file.is_absolute() {
         return Err(CliError::Usage(format!("{}: give the file with its absolute path", verb.file.display())));
     }
     let (lines, _) = page(&module, None, ALL, &levels, output).await?;
+    let lines = verb.choice.said(lines);
     let text = match output {
         Output::Json => format!("{}\n", serde_json::to_string_pretty(&serde_json::json!({ "lines": lines }))?),
         Output::Text => lines.iter().map(shown).collect::<String>(),

@@ -1,3 +1,6 @@
+/// Of `state -lq` when there is no state to tell: a code that no state has.
+pub(crate) const CANT_SAY: u8 = 255;
+
 /// Exit codes: command, code, meaning. The page of commands prints this table, the tests hold the program to it.
 pub const EXIT_CODES: &[(&str, &str, &str)] = &[
     ("every command", "0", "done, or what was asked is shown"),
@@ -8,6 +11,6 @@ pub const EXIT_CODES: &[(&str, &str, &str)] = &[
     ("`state -lq`", "2", "ALONE, or UP"),
     ("`state -lq`", "3", "PRIM"),
     ("`state -lq`", "4", "SECOND"),
-    ("`state -lq`", "255", "this node can't say: no daemon, no such module here"),
+    ("`state -lq`", "255", "this node can't say: no daemon, no such module here, wrongly called"),
     ("`rfsverify`", "3", "the verification ended, and the copies differ"),
 ];

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::error::CliError;
+use crate::exit::CANT_SAY;
 use crate::print;
 
 /// Verbs of the reference (004, chapter 9 and 13) that are not served yet.
@@ -17,7 +18,6 @@ const NOT_YET: &[&str] = &[
     "resource",
     "rfssync",
     "safeagent",
-    "snapshot",
     "update",
     "webserver",
     "watch",
@@ -48,8 +48,21 @@ pub(crate) fn translated(args: Vec<OsString>) -> Vec<OsString> {
     args.iter().enumerate().map(translate).collect()
 }
 
-/// Prints what the parser says, or that this is not served yet.
-pub(crate) fn report(error: &clap::Error) -> ExitCode {
+/// Prints what the parser says, or that this is not served yet. `state -lq` has exit codes of its own, of which 2 is ALONE.
+pub(crate) fn report(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    let code = said(error);
+    if error.use_stderr() && asks_for_a_code(args) { ExitCode::from(CANT_SAY) } else { code }
+}
+
+/// Whether this is, or was meant to be, `state` with both -l and -q.
+fn asks_for_a_code(args: &[OsString]) -> bool {
+    let short =
+        |arg: &&OsString| arg.as_encoded_bytes().starts_with(b"-") && !arg.as_encoded_bytes().starts_with(b"--");
+    let letters: Vec<u8> = args.iter().filter(short).flat_map(|arg| arg.as_encoded_bytes().to_vec()).collect();
+    args.iter().skip(1).any(|arg| arg == "state") && letters.contains(&b'l') && letters.contains(&b'q')
+}
+
+fn said(error: &clap::Error) -> ExitCode {
     if let Some(word) = unknown_word(error).filter(|word| NOT_YET.contains(&word.as_str())) {
         let not_yet = CliError::NotYet(word);
         print::error(&not_yet);
@@ -79,6 +92,16 @@ mod tests {
 
     fn words(line: &str) -> Vec<OsString> {
         line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_script_that_asks_for_a_state_never_reads_a_refusal_as_one() {
+        for line in ["holdfast state -m pg -lq x", "holdfast -z state -q -l", "holdfast state -ql -m"] {
+            assert!(asks_for_a_code(&words(line)), "{line}");
+        }
+        for line in ["holdfast state -m pg -l", "holdfast log -lq -m pg", "holdfast state --quiet-all -l"] {
+            assert!(!asks_for_a_code(&words(line)), "{line}");
+        }
     }
 
     #[test]

@@ -38,9 +38,10 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     if let Some(code) = special::dispatch(&args) {
         return code;
     }
-    let cli = match Cli::try_parse_from(legacy::translated(args)) {
+    let args = legacy::translated(args);
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(error) => return legacy::report(&error),
+        Err(error) => return legacy::report(&error, &args),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = match runtime {

@@ -16,6 +16,7 @@ mod module;
 mod rfs;
 mod set;
 mod shutdown;
+mod snapshot;
 mod state;
 mod support;
 mod sync;
@@ -63,6 +64,7 @@ pub(crate) enum Verb {
     Cmdlog(cmdlog::Cmdlog),
     Level(level::Level),
     Dump(support::Dump),
+    Snapshot(snapshot::Snapshot),
     Clean(support::Clean),
     Timeline(timeline::Timeline),
     Completions(completion::Completions),
@@ -97,6 +99,7 @@ pub(crate) async fn run(verb: Verb, output: Output) -> Result<ExitCode, CliError
         Verb::Printe(verb) => message::event(verb, output).await,
         Verb::Cmdlog(verb) => cmdlog::run(verb, output).await,
         Verb::Level(verb) => level::run(verb, output).await,
+        Verb::Snapshot(verb) => snapshot::run(verb, output).await,
         Verb::Dump(verb) => support::dump(verb, output).await,
         Verb::Clean(verb) => support::clean(verb, output).await,
         Verb::Timeline(verb) => timeline::run(verb, output).await,

@@ -38,6 +38,12 @@ fn state_lq_has_a_code_of_its_own_for_what_is_no_state() {
     assert_eq!(output.status.code(), Some(255));
     assert_eq!(without_daemon(&["state", "-m", "pg", "-lq"], &[]).status.code(), Some(255));
     assert_eq!(without_daemon(&["state", "-lq"], &[]).status.code(), Some(255), "2 would be ALONE");
+    for refused in
+        [&["state", "-lq", "-m", "no/name"][..], &["state", "-lq", "-m"], &["state", "-lq", "-m", "pg", "-x"]]
+    {
+        assert_eq!(without_daemon(refused, &[]).status.code(), Some(255), "{refused:?}");
+    }
+    assert_eq!(without_daemon(&["state", "-lq", "--help"], &[]).status.code(), Some(0));
 }
 
 #[test]

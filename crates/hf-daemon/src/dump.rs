@@ -1,5 +1,7 @@
 //! `dump`: everything that explains a module, in one directory (reference 004, 7.16.2).
 
+mod system;
+
 use crate::lastconfig;
 use crate::time::local;
 use hf_host::Paths;
@@ -42,9 +44,14 @@ pub fn write(paths: &Paths, module: &ModuleName, material: &Material) -> Result<
     }
     let userlog = paths.user_var(module).join("userlog.ulog");
     copy_tail(&userlog, &dir.join("userlog.ulog")).map_err(failed("copy", &userlog))?;
+    for (name, text) in of_the_system(paths, module) {
+        write_durably(&dir.join(name), text.as_bytes(), 0o640)?;
+    }
     // The key is no part of it: a dump is given to others.
-    let cluster = paths.cluster_xml();
-    copy_tail(&cluster, &dir.join("var/cluster/cluster.xml")).map_err(failed("copy", &cluster))?;
+    for file in [paths.cluster_xml(), paths.cluster_addresses(), paths.cluster_lock()] {
+        let Some(name) = file.file_name() else { continue };
+        copy_tail(&file, &dir.join("var/cluster").join(name)).map_err(failed("copy", &file))?;
+    }
     forget_old(&all)?;
     Ok(dir)
 }
@@ -103,6 +110,17 @@ fn texts(paths: &Paths, module: &ModuleName, material: &Material) -> Vec<(&'stat
                 }),
             ),
         ),
+        ("csv/userlog.csv", userlog(&paths.user_var(module).join("userlog.ulog"))),
+        (
+            "csv/clusterstate.csv",
+            csv(
+                &["node", "heard", "signature"],
+                material
+                    .nodes
+                    .iter()
+                    .map(|node| vec![node.node.to_string(), node.heard.to_string(), node.signature.clone()]),
+            ),
+        ),
         (
             "csv/modules.csv",
             csv(
@@ -114,6 +132,45 @@ fn texts(paths: &Paths, module: &ModuleName, material: &Material) -> Vec<(&'stat
             ),
         ),
     ]
+}
+
+/// The system's log, and what the kernel says of our own processes.
+fn of_the_system(paths: &Paths, module: &ModuleName) -> Vec<(String, String)> {
+    let mut all = vec![("systemevt.txt".to_owned(), system::log()), ("last.txt".to_owned(), system::logins())];
+    for name in system::PROCESSES {
+        all.push((format!("{name}.trc"), system::process(paths, module, name)));
+    }
+    all
+}
+
+/// The application log, line by line: the call that a line belongs to, and its text.
+fn userlog(path: &Path) -> String {
+    let mut call = String::new();
+    let rows = text_of(path)
+        .lines()
+        .map(|line| {
+            let head = line.strip_prefix("----- ").and_then(|rest| rest.strip_suffix(" -----"));
+            if let Some(head) = head {
+                call = head.to_owned();
+            }
+            vec![call.clone(), line.to_owned()]
+        })
+        .collect::<Vec<_>>();
+    csv(&["call", "text"], rows.into_iter())
+}
+
+/// The end of a file that may hold anything.
+fn text_of(path: &Path) -> String {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut source = File::open(path)?;
+        let length = source.metadata()?.len();
+        source.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+        let mut bytes = Vec::new();
+        source.take(TAIL).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    // What can't be read is left out, as everywhere here.
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
 }
 
 const RESOURCE: [&str; 4] = ["date", "resource", "value", "by"];
@@ -156,7 +213,7 @@ fn node(paths: &Paths, module: &ModuleName, material: &Material) -> String {
         let text = fs::read_to_string(file).unwrap_or_default();
         let _infallible = writeln!(out, "\n==== {file}\n{}", text.trim_end());
     }
-    out
+    out + &system::looks()
 }
 
 /// Fields in quotes, quotes doubled (RFC 4180).
@@ -202,6 +259,10 @@ mod tests {
         fs::create_dir_all(paths.cluster()).expect("a directory");
         fs::write(paths.cluster_xml(), "<cluster/>").expect("a file");
         fs::write(paths.cluster_key(), "secret-of-the-cluster").expect("a file");
+        let userlog = paths.user_var(&module).join("userlog.ulog");
+        fs::create_dir_all(userlog.parent().expect("a directory")).expect("a directory");
+        let call = "----- 2026-11-20 10:00:00 stop_prim ALONE STOP stop -----\nThe server said \"no\"\n";
+        fs::write(&userlog, call).expect("a file");
         let line =
             |level, text: &str| LogLine { at_us: 1, process: "heart".into(), level, counter: 0, text: text.into() };
         let material = Material {
@@ -218,6 +279,15 @@ mod tests {
         assert!(read("logverbose.txt").contains("a detail"));
         assert!(read("csv/logverbose.csv").contains("\"a detail, \"\"quoted\"\"\""));
         assert_eq!(read("var/cluster/cluster.xml"), "<cluster/>");
+        assert_eq!(read("rfs.trc"), "rfs does not run.\n");
+        let call = "2026-11-20 10:00:00 stop_prim ALONE STOP stop";
+        let lines = read("csv/userlog.csv");
+        assert!(lines.contains(&format!("\"{call}\",\"The server said \"\"no\"\"\"")), "{lines}");
+        assert!(
+            !read("systemevt.txt").is_empty()
+                && !read("last.txt").is_empty()
+                && read("heartplug").contains("==== df -h")
+        );
         let all = walk(&dir);
         assert!(all.iter().all(|text| !text.contains("secret-of-the-cluster")));
     }

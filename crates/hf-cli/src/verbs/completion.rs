@@ -18,9 +18,17 @@ pub(crate) struct Completions {
     shell: Shell,
 }
 
+/// Without what is only there for packages: clap_complete would offer that too.
+fn visible() -> clap::Command {
+    let all = Cli::command();
+    let verbs = all.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned();
+    let options = all.get_arguments().cloned();
+    clap::Command::new("holdfast").version(env!("CARGO_PKG_VERSION")).args(options).subcommands(verbs)
+}
+
 pub(crate) fn run(verb: &Completions) -> Result<ExitCode, CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(verb.shell, &mut Cli::command(), "holdfast", &mut script);
+    clap_complete::generate(verb.shell, &mut visible(), "holdfast", &mut script);
     print::text(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }

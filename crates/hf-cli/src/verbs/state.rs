@@ -10,6 +10,7 @@ use hf_wire::bus::{ModuleStatus, Reply, Request, SyncProgress};
 use crate::admin;
 use crate::args::{ModuleArg, Output};
 use crate::error::CliError;
+use crate::exit::CANT_SAY;
 use crate::paths::Paths;
 use crate::print;
 
@@ -41,9 +42,6 @@ pub(crate) struct State {
     quiet: bool,
 }
 
-/// The exit code of -lq when there is no state to tell: none that a state has.
-const CANT_SAY: u8 = 255;
-
 pub(crate) async fn run(verb: State, output: Output) -> Result<ExitCode, CliError> {
     let module = verb.module.optional()?;
     let alone = verb.local && verb.quiet;
@@ -66,7 +64,9 @@ pub(crate) async fn run(verb: State, output: Output) -> Result<ExitCode, CliErro
         _ => String::new(),
     };
     match output {
-        Output::Json => print::json(&serde_json::json!({ "modules": modules, "said": said }))?,
+        Output::Json => {
+            print::json(&serde_json::json!({ "modules": with_readiness(&modules)?, "said": said }))?;
+        }
         Output::Text => {
             print::text(&shown(&modules, verb.verbose))?;
             if !said.is_empty() {
@@ -165,8 +165,18 @@ fn shown(modules: &[ModuleStatus], verbose: bool) -> String {
 }
 
 fn row(status: &ModuleStatus) -> Vec<String> {
-    let state = format!("{} ({})", status.state, status.colour);
+    let state = format!("{} ({}) {}", status.state, status.colour, status.colour.readiness());
     vec![status.module.to_string(), status.node.to_string(), print::coloured(&state, status.colour)]
+}
+
+/// As the daemon said it, with the word that newer versions of the reference have for a colour.
+fn with_readiness(modules: &[ModuleStatus]) -> Result<Vec<serde_json::Value>, CliError> {
+    let one = |status: &ModuleStatus| {
+        let mut value = serde_json::to_value(status)?;
+        value["readiness"] = status.colour.readiness().into();
+        Ok(value)
+    };
+    modules.iter().map(one).collect()
 }
 
 fn details(status: &ModuleStatus) -> String {

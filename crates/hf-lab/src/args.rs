@@ -14,7 +14,7 @@ use crate::process::self_exe;
 use crate::shape::ShapeArgs;
 use crate::state::{Lab, Lock};
 use crate::up::UpArgs;
-use crate::{disk, disk_faults, down, enter, faults, shape, status, switch, up};
+use crate::{disk, disk_faults, down, enter, faults, shape, status, switch, timeline, up};
 
 /// A cluster on this machine: real nodes out of namespaces, with cables to pull and power to cut.
 #[derive(Debug, Parser)]
@@ -114,10 +114,10 @@ enum LabCommand {
     },
     /// Undo fill.
     Unfill { node: String },
-    /// The logs of all nodes in one, ordered by causality.
+    /// The logs of all nodes in one, ordered by time: they all read one clock.
     Timeline {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        rest: Vec<OsString>,
+        #[arg(short, long, value_name = "AM")]
+        module: Option<String>,
     },
     /// Take the lab away.
     Down {
@@ -174,7 +174,14 @@ fn dispatch(args: LabArgs) -> Result<u8> {
         LabCommand::HoldSwitch { .. } => switch::hold()?,
         LabCommand::Boot { machine } => return boot_helper(name, &machine),
         LabCommand::Init { no_daemon } => init::run(no_daemon)?,
-        LabCommand::Timeline { .. } => return Err(LabError::NotYet("timeline")),
+        LabCommand::Timeline { module } => {
+            let lab = Lab::load(name)?;
+            let found = timeline::look(&lab, module.as_deref())?;
+            match args.output {
+                Output::Json => println!("{}", timeline::to_json(&found)?),
+                Output::Text => print!("{}", timeline::to_text(&lab, &found)),
+            }
+        }
         change => change_lab(name, change)?,
     }
     Ok(0)

@@ -9,9 +9,6 @@ pub enum LabError {
     /// The command line names something that isn't there, or can't be. Exit code 2.
     #[error("{0}")]
     Usage(String),
-    /// A documented command or option that this version doesn't serve. Exit code 2.
-    #[error("`holdfast lab {0}`: not yet")]
-    NotYet(&'static str),
     /// Namespaces, mounts and loop devices are root's.
     #[error("namespaces, mounts and loop devices are made by root only: run it as root")]
     NotRoot,
@@ -37,7 +34,7 @@ impl LabError {
     /// The exit code of `holdfast lab` for this error: 2 for the command line, 1 for the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
-            LabError::Usage(_) | LabError::NotYet(_) => 2,
+            LabError::Usage(_) => 2,
             LabError::NotRoot
             | LabError::Tool { .. }
             | LabError::System { .. }

@@ -109,7 +109,10 @@ pub fn kill(lab: &Lab, node: &str, victim: Victim, module: Option<&str>) -> Resu
         Victim::Daemon => ("daemon", None),
         Victim::Heart => ("heart", module),
         Victim::Rfs => ("rfs", module),
-        Victim::Web => return Err(LabError::NotYet("kill NODE web")),
+        Victim::Web => {
+            let why = "kill NODE web: Holdfast has no web process in this version; it has daemon, heart and rfs";
+            return Err(LabError::Usage(why.to_owned()));
+        }
     };
     let group = Cgroup::lab(&lab.name)?.child(node);
     let victims: Vec<ProcessId> =

@@ -24,6 +24,7 @@ mod shape;
 mod state;
 mod status;
 mod switch;
+mod timeline;
 mod up;
 
 pub use args::{LabArgs, run};

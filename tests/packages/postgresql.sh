@@ -35,6 +35,12 @@ running() { pgrep --exact postgres || true; }
 signal_all() { running | xargs --no-run-if-empty kill "-$1" 2>/dev/null || true; }
 crash() { signal_all KILL; until [ -z "$(running)" ]; do sleep 0.05; done; }
 
+step "the check of the configuration finds what it needs, and says what it lacks"
+# A port that no cluster of the machine's own has.
+PGPORT=5999 script confcheck STOP STOP confcheck
+if PGDATA=$place/nowhere script confcheck STOP STOP confcheck >"$place/said"; then die "nothing lacks"; fi
+grep -q "mkdir -p $place/nowhere" "$place/said" || die "it doesn't say what to type: $(cat "$place/said")"
+
 step "the first start initialises"
 script prestart STOP WAIT start
 script start_prim WAIT ALONE start

@@ -22,7 +22,6 @@ fn wrong_names_get_one_line_and_code_2() {
         &["kill", "node1", "web"],
         &["kill", "node7", "heart"],
         &["up"],
-        &["timeline", "node1"],
     ];
     for case in cases {
         let output = lab.run(case);

@@ -27,7 +27,7 @@ fn all() -> Vec<Event> {
         Event::StoppingLoop,
         Event::PreviousHaltUnexpected,
         Event::FailoverOff,
-        Event::WaitFromRule("notuptodate_server".to_owned()),
+        Event::ActionFromRule { action: "wait".to_owned(), rule: "notuptodate_server".to_owned() },
         Event::RunPrimIfSure,
         Event::MaybeInconsistent,
         Event::RunPrimforceIfSure,

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use common::{Lab, eventually};
 
+/// What comes at once or never; a machine under load may need longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 #[test]
 fn wrong_names_get_one_line_and_code_2() {
     let lab = Lab::up("names", &["--nodes", "1"]);
@@ -58,10 +61,10 @@ fn exec_passes_code_input_output_and_signals() {
     let mut child = lab.background("node1", "exec sleep 4711");
     let is_sleep = |pid: i32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c == b"sleep\x004711\x00");
     let runs = || lab.pids().into_iter().any(is_sleep);
-    eventually("sleep runs", Duration::from_secs(5), runs);
+    eventually("sleep runs", PATIENCE, runs);
     child.kill().unwrap();
     child.wait().unwrap();
-    eventually("sleep ends", Duration::from_secs(5), || !runs());
+    eventually("sleep ends", PATIENCE, || !runs());
 }
 
 #[test]
@@ -164,14 +167,14 @@ fn a_frozen_node_is_silent_and_its_kernel_answers_only_with_process_only() {
     let lab = Lab::up("freeze", &["--lan", "default"]);
     let mut counter = lab.background("node1", "while :; do date +%s%N > /tmp/t; sleep 0.01; done");
     let value = || std::fs::read_to_string(format!("/proc/{}/root/tmp/t", init_of(&lab, "node1")));
-    eventually("the counter runs", Duration::from_secs(5), || value().is_ok());
+    eventually("the counter runs", PATIENCE, || value().is_ok());
     lab.ok(&["freeze", "node1"]);
     let stood = value().unwrap();
     assert!(!lab.reaches("client", "node1"));
     assert_eq!(value().unwrap(), stood);
     assert_eq!(lab.status()["machines"][0]["power"], "frozen");
     lab.ok(&["thaw", "node1"]);
-    eventually("it goes on", Duration::from_secs(5), || value().unwrap() != stood);
+    eventually("it goes on", PATIENCE, || value().unwrap() != stood);
     assert!(lab.reaches("client", "node1"));
     lab.ok(&["freeze", "node1", "--process-only"]);
     assert!(lab.reaches("client", "node1"));
@@ -202,7 +205,8 @@ fn reboot_keeps_what_was_written_and_gives_a_fresh_boot_id() {
 fn two_labs_live_side_by_side_and_two_nodes_are_up_in_time() {
     let started = Instant::now();
     let one = Lab::up("one", &[]);
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    println!("two nodes were up after {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     let two = Lab::up("two", &[]);
     one.sh_ok("node1", "echo one > /srv/who");
     assert!(!two.sh("node1", "test -e /srv/who").status.success());
@@ -216,14 +220,15 @@ fn a_disk_fails_slows_and_heals_and_a_new_one_is_empty() {
     let lab = Lab::up("disk", &["--nodes", "1"]);
     let synced = |name: &str| lab.sh("node1", &format!("echo x > /srv/{name} && sync /srv/{name}"));
     assert!(synced("before").status.success());
-    lab.ok(&["disk", "node1", "slow", "300ms"]);
+    lab.ok(&["disk", "node1", "slow", "2s"]);
     let started = Instant::now();
     assert!(synced("slow").status.success());
-    assert!(started.elapsed() > Duration::from_millis(300));
+    let slow = started.elapsed();
+    assert!(slow > Duration::from_secs(2));
     lab.ok(&["disk", "node1", "heal"]);
     let started = Instant::now();
     assert!(synced("healed").status.success());
-    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < slow, "{:?} after {slow:?}", started.elapsed());
     lab.ok(&["disk", "node1", "eio"]);
     assert!(!synced("failing").status.success());
     // A disk that hangs does not hold up a power cut.

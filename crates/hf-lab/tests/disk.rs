@@ -101,7 +101,7 @@ impl Disk<'_> {
     /// A process that another test is just starting holds our open files until its exec: then it is busy for a moment.
     fn unmount(&self) {
         let at = self.bench.path("mnt");
-        common::eventually("unmounted", std::time::Duration::from_secs(5), || {
+        common::eventually("unmounted", std::time::Duration::from_secs(60), || {
             Command::new("/bin/umount").arg(&at).stderr(Stdio::null()).status().unwrap().success()
         });
     }

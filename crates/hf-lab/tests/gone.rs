@@ -8,9 +8,13 @@ use std::time::Duration;
 
 use common::{Lab, eventually};
 
+/// What comes at once or never; a machine under load may need longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Everything by which a lab could be seen later. Other labs may come and go meanwhile, so it is this lab's things, not counts.
 struct Traces {
-    pids: Vec<i32>,
+    /// With their start times: another lab may get the number of one that is gone.
+    pids: Vec<(i32, String)>,
     namespaces: BTreeSet<PathBuf>,
     /// Every process of the host that is in one of those namespaces, wherever its cgroup: `/proc/PID` and its start time. Numbers of
     /// namespaces are used again at once, so that later the number alone would say nothing.
@@ -26,18 +30,26 @@ impl Traces {
         let namespaces = pids.iter().flat_map(|p| namespaces_of(*p));
         let fuse_minors = pids.iter().flat_map(|p| fuse_minors(*p));
         let namespaces: BTreeSet<PathBuf> = namespaces.filter(|n| !mine.contains(n)).collect();
-        Self { members: members(&namespaces), namespaces, fuse_minors: fuse_minors.collect(), pids, links: links() }
+        let started = pids.iter().filter_map(|pid| Some((*pid, start_time(*pid)?))).collect();
+        Self {
+            members: members(&namespaces),
+            namespaces,
+            fuse_minors: fuse_minors.collect(),
+            pids: started,
+            links: links(),
+        }
     }
 
     fn assert_gone(&self, lab: &Lab) {
         for path in [lab.run_dir(), lab.image_dir(), lab.cgroup()] {
             assert!(!path.exists(), "{} is left", path.display());
         }
-        for pid in &self.pids {
-            assert!(!Path::new(&format!("/proc/{pid}/exe")).exists(), "process {pid}");
+        for (pid, start) in &self.pids {
+            let lives = Path::new(&format!("/proc/{pid}/exe")).exists() && start_time(*pid).as_ref() == Some(start);
+            assert!(!lives, "process {pid}");
         }
         // The host's init collects the dead in its own time, and their namespaces with them.
-        eventually("nobody is left in a namespace", Duration::from_secs(10), || {
+        eventually("nobody is left in a namespace", PATIENCE, || {
             self.members.iter().all(|(pid, start)| start_time(*pid).as_ref() != Some(start))
         });
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -133,9 +145,9 @@ fn down_leaves_nothing() {
 fn down_leaves_nothing_of_nodes_with_systemd() {
     let lab = Lab::up("gonesd", &["--nodes", "2", "--init", "systemd"]);
     let answers = || lab.sh("node1", "systemctl is-system-running").stdout.starts_with(b"running");
-    eventually("systemd has started its units", Duration::from_secs(20), answers);
+    eventually("systemd has started its units", PATIENCE, answers);
     lab.ok(&["reboot", "node1"]);
-    eventually("systemd has started its units again", Duration::from_secs(20), answers);
+    eventually("systemd has started its units again", PATIENCE, answers);
     let units = lab.sh_ok("node1", "systemctl list-units --type=service --state=running --plain --no-legend");
     assert!(units.contains("systemd-journald") && !units.contains("udev") && !units.contains("cron"), "{units}");
     lab.ok(&["power-off", "node2"]);

@@ -12,6 +12,8 @@ use lan::{Lan, Station, VIP, VIP6};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::from_millis(300);
+/// What comes at once or never; a machine under load may need longer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn vips() -> LinuxVirtualIp {
     LinuxVirtualIp::open().unwrap()
@@ -33,7 +35,7 @@ fn listen(station: &Station, wanted: impl Fn(&[u8]) -> bool + Send + 'static) ->
         let protocol = i32::from((libc::ETH_P_ALL as u16).to_be());
         let mut socket =
             socket2::Socket::new(socket2::Domain::PACKET, socket2::Type::RAW, Some(protocol.into())).unwrap();
-        socket.set_read_timeout(Some(5 * SECOND)).unwrap();
+        socket.set_read_timeout(Some(60 * SECOND)).unwrap();
         std::thread::spawn(move || {
             let mut frame = [0; 256];
             while let Ok(len) = socket.read(&mut frame) {
@@ -60,7 +62,7 @@ fn neighbours_hear_of_the_address_at_once_in_both_forms() {
     let MacAddr(mine) = mac(&lan.stations[0]);
     let heard = || {
         for operation in [1, 2] {
-            let frame = told.recv_timeout(SECOND).expect("a gratuitous ARP");
+            let frame = told.recv_timeout(PATIENCE).expect("a gratuitous ARP");
             assert_eq!(frame[..6], [0xff; 6], "to all");
             assert_eq!(frame[6..12], mine, "the frame's source");
             assert_eq!(frame[21], operation, "request and reply");
@@ -86,7 +88,7 @@ fn neighbours_hear_of_an_ipv6_address_too() {
     let told = listen(&lan.stations[1], about_vip);
     let MacAddr(mine) = mac(&lan.stations[0]);
     set(&lan.stations[0], VIP6);
-    let frame = told.recv_timeout(SECOND).expect("an unsolicited advertisement");
+    let frame = told.recv_timeout(PATIENCE).expect("an unsolicited advertisement");
     assert_eq!(frame[..6], [0x33, 0x33, 0, 0, 0, 1], "to all nodes");
     assert_eq!(frame[6..12], mine, "the frame's source");
     assert_eq!(frame[21], 255, "hop limit");
@@ -95,11 +97,9 @@ fn neighbours_hear_of_an_ipv6_address_too() {
     assert_eq!(frame[78..80], [2, 1], "the target's link-layer address");
     assert_eq!(frame[80..86], mine);
     lan.stations[0].run(|| std::fs::write("/proc/sys/net/ipv6/conf/eth0/forwarding", "1").unwrap());
-    // What the kernel says by itself comes first, perhaps.
-    while told.recv_timeout(SHORT).is_ok() {}
     lan.stations[0].run(|| vips().announce(VIP6).unwrap());
-    let frame = told.recv_timeout(SECOND).expect("a repetition");
-    assert_eq!(frame[58] & 0xe0, 0xa0, "a router says that it is one");
+    // What the kernel says by itself, and what was repeated before, may come first.
+    while told.recv_timeout(PATIENCE).expect("a repetition as a router")[58] & 0xe0 != 0xa0 {}
 }
 
 /// The neighbour's own kernel believes it: its table has the new owner's MAC without asking.
@@ -107,7 +107,7 @@ fn neighbours_hear_of_an_ipv6_address_too() {
 fn a_neighbour_table_is_corrected() {
     let lan = Lan::new(3);
     let [node1, node2, client] = &lan.stations[..] else { unreachable!("three were made") };
-    for (vip, ping) in [(VIP, "ping -c1 -W1 10.77.0.99"), (VIP6, "ping -c1 -W1 fd77::99")] {
+    for (vip, ping) in [(VIP, "ping -c1 -w20 10.77.0.99"), (VIP6, "ping -c1 -w20 fd77::99")] {
         set(node1, vip);
         client.run(move || {
             let mut words = ping.split(' ');
@@ -117,7 +117,7 @@ fn a_neighbour_table_is_corrected() {
         assert!(neighbours(client).contains(&format!("{vip} dev eth0 lladdr {}", mac(node1))));
         node1.run(move || vips().clear(vip, false).map(drop).unwrap());
         set(node2, vip);
-        let (end, wanted) = (Instant::now() + SECOND, format!("{vip} dev eth0 lladdr {}", mac(node2)));
+        let (end, wanted) = (Instant::now() + PATIENCE, format!("{vip} dev eth0 lladdr {}", mac(node2)));
         while !neighbours(client).contains(&wanted) {
             assert!(Instant::now() < end, "no {wanted} in {}", neighbours(client));
             std::thread::sleep(Duration::from_millis(5));
@@ -151,7 +151,7 @@ fn the_probe_finds_who_has_the_address() {
     for address in [VIP, VIP6] {
         let (found, took) = probe(&lan.stations[0], address);
         assert_eq!(found, None);
-        assert!(took >= SHORT && took < SECOND, "{took:?}");
+        assert!(took >= SHORT && took < PATIENCE, "{took:?}");
         set(&lan.stations[1], address);
         let (found, took) = probe(&lan.stations[0], address);
         assert_eq!(found, Some(mac(&lan.stations[1])));
@@ -218,9 +218,9 @@ fn whoever_takes_the_address_too_is_heard() {
             "neither its own word nor others' matter"
         );
         probe(stranger, address);
-        assert_eq!(claims.recv_timeout(SECOND), Ok(mac(stranger)), "a probe for {address}");
+        assert_eq!(claims.recv_timeout(PATIENCE), Ok(mac(stranger)), "a probe for {address}");
         while claims.recv_timeout(SHORT).is_ok() {}
         set(stranger, address);
-        assert_eq!(claims.recv_timeout(SECOND), Ok(mac(stranger)), "a claim of {address}");
+        assert_eq!(claims.recv_timeout(PATIENCE), Ok(mac(stranger)), "a claim of {address}");
     }
 }

@@ -54,17 +54,26 @@ fn an_ipv6_address_that_nobody_renews_goes_too() {
     goes_by_itself(VIP6, "fd77::1");
 }
 
+/// What counts is when it was asked for, not when somebody had time to look at the answer.
+fn wait_until_gone(node: &Station, vip: IpAddr, limit: Duration) {
+    let start = Instant::now();
+    loop {
+        let asked = start.elapsed();
+        if !has(node, vip) {
+            return;
+        }
+        assert!(asked < limit, "the address outlived its time");
+        sleep(Duration::from_millis(10));
+    }
+}
+
 fn goes_by_itself(vip: IpAddr, own: &str) {
     let lan = Lan::new(1);
     let node = &lan.stations[0];
+    let began = Instant::now();
     set_address(node, vip, SECOND);
-    let start = Instant::now();
-    assert!(has(node, vip));
-    while has(node, vip) {
-        assert!(start.elapsed() < 2 * SECOND, "the address outlived its time");
-        sleep(Duration::from_millis(10));
-    }
-    let lived = start.elapsed();
+    wait_until_gone(node, vip, 2 * SECOND);
+    let lived = began.elapsed();
     println!("an address with a lifetime of 1 s was gone after {lived:?}");
     assert!(lived > SECOND / 2, "gone after {lived:?}");
     let late = node.run(move || cause(vips().renew(vip, SECOND)));
@@ -85,10 +94,7 @@ fn another_addresss_renewal_puts_the_end_off_by_less_than_a_second_and_a_half() 
         let start = Instant::now();
         sleep(Duration::from_millis(900));
         set_address(node, other, 60 * SECOND);
-        while has(node, vip) {
-            assert!(start.elapsed() < 5 * SECOND / 2, "the address outlived its time");
-            sleep(Duration::from_millis(10));
-        }
+        wait_until_gone(node, vip, (5 * SECOND / 2).saturating_sub(start.elapsed()));
         println!("{vip} with a lifetime of 1 s was gone after {:?}", start.elapsed());
         clear_address(node, other, false);
     }
@@ -107,14 +113,14 @@ fn a_renewed_ipv6_address_stays_too() {
 fn stays(vip: IpAddr) {
     let lan = Lan::new(1);
     let node = &lan.stations[0];
-    set_address(node, vip, SECOND);
+    set_address(node, vip, 3 * SECOND);
     let mut times: Vec<Duration> = node.run(move || {
         let mut vips = vips();
-        let end = Instant::now() + 5 * SECOND / 2;
+        let end = Instant::now() + 4 * SECOND;
         let mut times = Vec::new();
         while Instant::now() < end {
             let start = Instant::now();
-            vips.renew(vip, SECOND).unwrap();
+            vips.renew(vip, 3 * SECOND).unwrap();
             times.push(start.elapsed());
             sleep(Duration::from_millis(20));
         }
@@ -185,7 +191,8 @@ fn failover(listen: &'static str, vip: IpAddr) {
     let (_stream, name) = call(client, vip).unwrap();
     assert_eq!(name, "node2");
     println!("the client reached node2 {:?} after it began to take the address", start.elapsed());
-    assert!(start.elapsed() < SECOND / 2, "the client's neighbour table was not corrected");
+    // With a wrong entry in its table it would first ask the old machine, for 5 s at least (`delay_first_probe_time`).
+    assert!(start.elapsed() < 4 * SECOND, "the client's neighbour table was not corrected");
 }
 
 #[test]

@@ -115,14 +115,15 @@ fn hearts_outlive_the_daemon_and_their_own_death_moves_the_module() {
     let started = Instant::now();
     one.kill_heart();
     until("the other node takes over", || two.shows("ALONE green") || two.shows("PRIM green"));
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    // The heartbeats' time-out is 30 s here.
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     until("the module comes back", || one.shows("SECOND green") && two.shows("PRIM green"));
     let ran = std::fs::read_to_string(one.root.join("var/modules/pg/ran")).unwrap();
     // The daemon's stops; then, since the module has no prestart, those of the next start.
     let fenced = "stop_prim PRIM STOP stopstart\nstop_prim force PRIM STOP stopstart\n";
     let started = "stop_prim STOP WAIT start\nstop_prim force STOP WAIT start\n";
     assert!(ran.ends_with(&format!("{fenced}{started}")), "{ran}");
-    assert!(two.module_log().contains("remote heart dead, module fenced there"));
+    until("it says why", || two.module_log().contains("remote heart dead, module fenced there"));
     assert!(!two.module_log().contains("Split brain"), "{}", two.module_log());
 
     // Both dead: the next daemon finds it out and does the same.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long what was received may take to be applied.
-const SETTLE: Duration = Duration::from_secs(5);
+const SETTLE: Duration = Duration::from_secs(60);
 /// Differing files that are named at most.
 const SHOWN: usize = 20;
 
@@ -30,7 +30,7 @@ const START: &str = r#"
 log=$SAFEVAR/modules/$MODULE/pg/postgresql.log
 eval "setpriv --reuid=postgres --regid=postgres --init-groups -- setsid $(cat /tmp/e2e.opts)" >>"$log" 2>&1 </dev/null &
 bin=$(dirname "$(cut -d' ' -f1 /tmp/e2e.opts)")
-for try in $(seq 300); do "$bin/pg_isready" -q -h "$VIP" && exit 0; sleep 0.1; done
+for try in $(seq 900); do "$bin/pg_isready" -q -h "$VIP" && exit 0; sleep 0.1; done
 tail -n 5 "$log"; exit 1
 "#;
 

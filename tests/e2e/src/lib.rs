@@ -7,6 +7,7 @@
 mod copies;
 mod databases;
 mod lab;
+mod machine;
 mod pair;
 mod random;
 mod recorder;
@@ -15,6 +16,7 @@ mod small;
 
 pub use databases::{Database, Databases, MARIADB, REDIS};
 pub use lab::{Lab, binary};
+pub use machine::Machine;
 pub use pair::{MODULE, PGDATA, Pair, Settings};
 pub use random::Random;
 pub use recorder::{Recorder, Summary};
@@ -42,17 +44,29 @@ pub fn run(pair: &mut Pair, scenario: &scenarios::Scenario, seed: u64) -> anyhow
 
 fn prove(pair: &mut Pair, scenario: &scenarios::Scenario, seed: u64) -> anyhow::Result<Row> {
     let mut random = Random::new(seed);
+    let machine = Machine::watch()?;
     let recorder = Recorder::start(pair)?;
     std::thread::sleep(random.between_ms(1000, 4000));
     (scenario.harm)(pair, &mut random)?;
     pair.wait_in_step()?;
     std::thread::sleep(std::time::Duration::from_secs(1));
-    let load = recorder.stop(pair)?;
+    let mut load = recorder.stop(pair)?;
+    load.allowance_ms = machine.allowance_ms()?;
     let verified = Recorder::verify(pair)?;
     (scenario.check)(pair, &load)?;
     pair.compare_copies()?;
     pair.check_both_copies()?;
     Ok(Row { scenario: scenario.name, seed, load, verified })
+}
+
+/// Waits for a condition, for as long as a machine under load may need. The error says what didn't come.
+pub fn wait_until(what: &str, limit: std::time::Duration, mut done: impl FnMut() -> bool) -> anyhow::Result<()> {
+    let began = std::time::Instant::now();
+    while !done() {
+        anyhow::ensure!(began.elapsed() < limit, "{what}: not within {} s", limit.as_secs());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// The seed of this run: from `E2E_SEED`, or of the moment; always printed by [`run`].

@@ -121,6 +121,21 @@ impl Pair {
         }
     }
 
+    /// Waits until both nodes hear each other on every network again.
+    pub fn wait_lanes(&self) -> anyhow::Result<()> {
+        let hears = |node: &str| {
+            let text = self.lab.exec_within(ANSWER_S, node, &["holdfast", "state", "-m", MODULE, "-v", "-o", "json"]);
+            let value: serde_json::Value = serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default();
+            let own = value["modules"].as_array().and_then(|all| all.iter().find(|m| m["node"] == node));
+            let resources = own.and_then(|own| own["resources"].as_array()).cloned().unwrap_or_default();
+            let is_lane =
+                |r: &&serde_json::Value| r["name"].as_str().is_some_and(|name| name.starts_with("heartbeat."));
+            let lanes: Vec<_> = resources.iter().filter(is_lane).collect();
+            lanes.len() == 2 && lanes.iter().all(|lane| lane["value"] == "up")
+        };
+        self.wait("heartbeats on every network", Duration::from_secs(60), || hears("node1") && hears("node2"))
+    }
+
     /// The primary's and the secondary's names, of a pair in step.
     pub fn roles(&self) -> anyhow::Result<(&'static str, &'static str)> {
         match self.primary_in_step() {
@@ -163,7 +178,7 @@ impl Pair {
 
     /// Starts the module on a node that came back, unless boot did.
     pub fn start_again(&self, node: &str) -> anyhow::Result<()> {
-        self.wait("the daemon", Duration::from_secs(30), || self.state(node).is_some())?;
+        self.wait("the daemon", Duration::from_secs(60), || self.state(node).is_some())?;
         if self.is(node, "STOP", "red") {
             self.holdfast(node, &["start", "-m", MODULE])?;
         }

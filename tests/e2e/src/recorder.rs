@@ -1,6 +1,6 @@
 use crate::lab::{Lab, binary};
 use crate::pair::Pair;
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use std::process::{Child, Stdio};
 
 /// What the load saw.
@@ -11,6 +11,22 @@ pub struct Summary {
     pub seconds: f64,
     pub longest_gap_ms: f64,
     pub longest_commit_ms: f64,
+    /// What the machine itself was late while the load ran: comes on top of every bound in time.
+    #[serde(default)]
+    pub allowance_ms: f64,
+}
+
+impl Summary {
+    /// Whether a time that was measured is within its bound, with what the machine is allowed.
+    pub fn at_most(&self, what: &str, measured_ms: f64, limit_ms: u64) -> anyhow::Result<()> {
+        let limit = limit_ms as f64 + self.allowance_ms;
+        ensure!(
+            measured_ms <= limit,
+            "{what}: {measured_ms} ms, more than {limit_ms} ms and the {} ms that this machine is allowed",
+            self.allowance_ms
+        );
+        Ok(())
+    }
 }
 
 /// A load that runs in the lab's client.

@@ -1,6 +1,12 @@
 use crate::lab::Lab;
+use crate::wait_until;
 use anyhow::{Context, ensure};
 use std::time::{Duration, Instant};
+
+/// What is waited for comes at once or in seconds; a machine under load may need longer.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// More than any of these modules says.
+const LINES: &str = "5000";
 
 /// Small mirror modules in a lab, with an "application" that is a file: for what an administrator does and reads, quickly.
 pub struct Small {
@@ -31,7 +37,7 @@ impl Module {
         let first = if first == flow { String::new() } else { format!(r#"<heartbeat name="{first}"/>"#) };
         format!(
             r#"<safe><service mode="mirror" {service}>
-            <heart pulse="200ms" timeout="1s">{first}<heartbeat name="{flow}" ident="flow"/></heart>
+            <heart pulse="200ms" timeout="2s">{first}<heartbeat name="{flow}" ident="flow"/></heart>
             <rfs><replicated dir="/data/{name}"/></rfs>
             <vip><interface_list><interface arpreroute="on"><real_interface>
               <virtual_addr addr="{vip}" where="one_side_alias"/></real_interface></interface></interface_list></vip>
@@ -78,13 +84,14 @@ impl Small {
             })
             .collect();
         if !edits.is_empty() {
+            let before = small.signature(nodes[0]).context("the cluster's first signature")?;
             for node in nodes {
                 let script =
                     format!("set -e; cd $SAFEVAR/cluster; sed {edits} cluster.xml > new.xml; mv new.xml cluster.xml");
                 small.sh(node, &script)?;
             }
-            // The daemons look at it every second.
-            std::thread::sleep(Duration::from_millis(2500));
+            let changed = |node: &&str| small.signature(node).is_some_and(|now| now != before);
+            wait_until("the new cluster.xml on every node", PATIENCE, || nodes.iter().all(changed))?;
         }
         for node in nodes {
             for (place, module) in modules.iter().enumerate() {
@@ -129,6 +136,22 @@ impl Small {
         self.lab.exec(node, &["sh", "-c", script])
     }
 
+    /// The cluster configuration that every node which this one should hear goes by; none while they differ or one isn't heard.
+    fn signature(&self, node: &str) -> Option<String> {
+        let shown = self.holdfast(node, &["cluster", "confinfo", "-o", "json"]).ok()?;
+        let shown: serde_json::Value = serde_json::from_str(&shown).ok()?;
+        let rows = shown["nodes"].as_array()?;
+        let first = rows.first()?["signature"].as_str()?;
+        let same = rows.iter().all(|row| row["heard"] == true && row["signature"] == first);
+        same.then(|| first.to_owned())
+    }
+
+    /// `start` on a node that has just got its power back.
+    pub fn start_when_up(&self, module: &str, node: &str) -> anyhow::Result<()> {
+        wait_until(&format!("the daemon of {node}"), PATIENCE, || self.state(module, node).is_some())?;
+        self.holdfast(node, &["start", "-m", module]).map(drop)
+    }
+
     /// State and colour of a module on `node`, as that node says; none if it doesn't answer.
     pub fn state(&self, module: &str, node: &str) -> Option<(String, String)> {
         let text = self.holdfast(node, &["state", "-m", module, "-o", "json"]).ok()?;
@@ -137,15 +160,15 @@ impl Small {
         Some((own["state"].as_str()?.to_owned(), own["colour"].as_str()?.to_owned()))
     }
 
-    /// Waits until the module is there on all of these nodes.
+    /// Waits until the module is there on all of these nodes, each of them has written so into its log, and PRIM and SECOND know of each other.
     pub fn wait(&self, module: &str, wanted: &[(&str, &str, &str)]) -> anyhow::Result<()> {
         let began = Instant::now();
-        let limit = Duration::from_secs(60);
+        let limit = PATIENCE;
         loop {
             let there = |(node, state, colour): &(&str, &str, &str)| {
                 self.state(module, node).is_some_and(|now| now.0 == *state && now.1 == *colour)
             };
-            if wanted.iter().all(there) {
+            if wanted.iter().all(there) && self.is_told(module, wanted) {
                 return Ok(());
             }
             let states: Vec<_> = wanted.iter().map(|(node, ..)| (node, self.state(module, node))).collect();
@@ -159,9 +182,32 @@ impl Small {
         }
     }
 
+    /// A state is shown before it is in the log, and a node is green before the other one has heard it.
+    fn is_told(&self, module: &str, wanted: &[(&str, &str, &str)]) -> bool {
+        for (node, state, colour) in wanted {
+            let log = self.log(module, node).unwrap_or_default();
+            let last = |what: &str| log.iter().rfind(|line| line.contains(what));
+            let mut needed = vec![("Local state ", *state, *colour)];
+            let pair = |one: &str, other: &str| matches!((one, other), ("PRIM", "SECOND") | ("SECOND", "PRIM"));
+            needed.extend(
+                wanted
+                    .iter()
+                    .filter(|other| other.0 != *node && pair(state, other.1))
+                    .map(|other| ("Remote state ", other.1, other.2)),
+            );
+            let said = |(what, state, colour): &(&str, &str, &str)| {
+                last(what).is_some_and(|line| line.ends_with(&format!("{what}{state} {colour}")))
+            };
+            if !needed.iter().all(said) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// The module's log on a node.
     pub fn log(&self, module: &str, node: &str) -> anyhow::Result<Vec<String>> {
-        let text = self.holdfast(node, &["log", "-m", module, "-A", "-s", "300"])?;
+        let text = self.holdfast(node, &["log", "-m", module, "-A", "-s", LINES])?;
         Ok(text.lines().map(str::to_owned).collect())
     }
 
@@ -170,7 +216,7 @@ impl Small {
         Ok(self.log(module, node)?.len())
     }
 
-    /// The log must hold these texts in this order behind `mark`; within some seconds, because a log line may be on its way.
+    /// The log must hold these texts in this order behind `mark`; a line may be on its way yet.
     pub fn said(&self, module: &str, node: &str, mark: usize, texts: &[&str]) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {
@@ -181,7 +227,7 @@ impl Small {
                 return Ok(());
             };
             ensure!(
-                began.elapsed() < Duration::from_secs(5),
+                began.elapsed() < PATIENCE,
                 "the log of {node} has no {missing:?} (of {texts:?}, in this order):\n{}",
                 log[mark.min(log.len())..].join("\n")
             );
@@ -202,8 +248,15 @@ impl Small {
         Ok(self.sh(node, &format!("test -e /run/{module}.runs && echo yes || echo no"))?.trim() == "yes")
     }
 
-    /// Which nodes have the address on a card.
-    pub fn holders(&self, vip: &str, nodes: &[&'static str]) -> anyhow::Result<Vec<&'static str>> {
+    /// The address is on a card of `holder` and of no other of the nodes.
+    pub fn only_holder(&self, vip: &str, nodes: &[&'static str], holder: &'static str) -> anyhow::Result<()> {
+        // What a primary that goes can't take away in time, the kernel does at the end of its lifetime.
+        wait_until(&format!("{vip} on {holder} alone"), PATIENCE, || {
+            self.holders(vip, nodes).is_ok_and(|now| now == [holder])
+        })
+    }
+
+    fn holders(&self, vip: &str, nodes: &[&'static str]) -> anyhow::Result<Vec<&'static str>> {
         let mut holders = Vec::new();
         for node in nodes {
             if self.sh(node, "ip -o address show")?.contains(&format!(" {vip}/")) {

@@ -28,7 +28,8 @@ fn exec(pair: &Pair, node: &str, command: &str) {
     pair.lab.exec(node, &words).expect(command);
 }
 
-const SOON: Duration = Duration::from_secs(3);
+/// What is done at once, or within the lifetime of an address; a machine under load may need longer.
+const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn an_address_meets_others() {
@@ -41,7 +42,7 @@ fn an_address_meets_others() {
 
         exec(&pair, primary, &format!("ip addr del {entry} dev eth0"));
         wait(&pair, primary, "set again after its removal", SOON, || has(&pair, primary));
-        assert!(log(&pair, primary).contains("somebody removed it"), "{}", log(&pair, primary));
+        wait(&pair, primary, "told", SOON, || log(&pair, primary).contains("somebody removed it"));
 
         if ipv6 {
             std::thread::sleep(Duration::from_secs(6));
@@ -51,7 +52,7 @@ fn an_address_meets_others() {
             // The node's own address went too; whoever configures the machine's network sets it again.
             let number = primary.trim_start_matches("node");
             exec(&pair, primary, &format!("ip addr add fd90:1::{number}/64 dev eth0 nodad"));
-            wait(&pair, primary, "set again with its interface", 3 * SOON, || has(&pair, primary));
+            wait(&pair, primary, "set again with its interface", SOON, || has(&pair, primary));
             // The client asks whether the address is free before it uses it, and hears that it isn't.
             exec(&pair, "client", &format!("ip addr add {entry} dev eth0"));
             let claimed = || log(&pair, primary).contains("is claimed by the machine with the Ethernet address 02:90:");
@@ -70,10 +71,11 @@ fn an_address_meets_others() {
         exec(&pair, "client", &format!("ip addr add {entry} dev eth0{nodad}"));
         pair.holdfast(primary, &["prim", "-m", MODULE]).expect("a start");
         pair.wait_state(primary, "ALONE").expect("it runs without its address");
-        assert!(log(&pair, primary).contains("has it: two machines with one address"), "{}", log(&pair, primary));
+        let met = || log(&pair, primary).contains("has it: two machines with one address");
+        wait(&pair, primary, "told who has it", SOON, met);
         assert!(!has(&pair, primary), "two machines with one address");
         exec(&pair, "client", &format!("ip addr del {entry} dev eth0"));
-        wait(&pair, primary, "set once it was free", 3 * SOON, || has(&pair, primary));
+        wait(&pair, primary, "set once it was free", SOON, || has(&pair, primary));
 
         // Daemon and heart are dead: the kernel takes it away.
         pair.lab.run("freeze", &[primary, "--process-only"]).expect("a freeze");

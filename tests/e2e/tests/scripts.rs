@@ -1,14 +1,16 @@
 //! The scripts of a module that has them all are called as the decision record's table says.
 
 use anyhow::{Context, ensure};
-use e2e::Lab;
+use e2e::{Lab, wait_until};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 const RECORD: &str = include_str!("../../../docs/design/0004-order-of-scripts.md");
 const MODULE: &str = "calls";
-/// What may still follow when a state was reached: the other node's answer to it.
-const SETTLE: Duration = Duration::from_secs(3);
+/// What is waited for comes in seconds; a machine under load may need longer.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How long nothing more may be called when all that should be was.
+const QUIET: Duration = Duration::from_millis(1500);
 
 /// A module whose scripts write down how they were called.
 const INSTALL: &str = r#"set -e
@@ -58,38 +60,58 @@ impl Nodes {
         self.sh(node, &format!("holdfast {command} -m {MODULE}")).map(drop)
     }
 
+    /// Refused until both nodes have heard that the other one is green.
+    fn swap(&self, node: &str) -> anyhow::Result<()> {
+        wait_until("a swap", PATIENCE, || self.order(node, "swap").is_ok())
+    }
+
     fn wait(&self, node: &str, state: &str) -> anyhow::Result<()> {
-        let waited = self.sh(node, &format!("timeout 60 holdfast waitstate -m {MODULE} {state}"));
+        let waited = self.sh(node, &format!("timeout 90 holdfast waitstate -m {MODULE} {state}"));
         waited.map(drop).with_context(|| format!("{node} never became {state}"))
     }
 
     fn pair(&self, primary: &str, secondary: &str) -> anyhow::Result<()> {
         self.wait(secondary, "SECOND")?;
-        self.wait(primary, "PRIM")?;
-        std::thread::sleep(SETTLE);
         self.wait(primary, "PRIM")
     }
 
-    /// What was called on a node since the last look; `transition` runs beside.
+    /// What was called on a node since it was last forgotten; `transition` runs beside.
     fn called(&self, node: &str) -> anyhow::Result<Vec<String>> {
-        let file = format!("f=$SAFEVAR/modules/{MODULE}/calls; cat $f; : > $f");
-        let text = self.sh(node, &file)?;
+        let text = self.sh(node, &format!("cat $SAFEVAR/modules/{MODULE}/calls"))?;
         Ok(text.lines().filter(|line| !line.starts_with("transition")).map(str::to_owned).collect())
     }
 
+    /// Begins anew, once nothing is called any more.
     fn forget(&self, nodes: &[&str]) -> anyhow::Result<()> {
-        nodes.iter().try_for_each(|node| self.called(node).map(drop))
+        let called = || nodes.iter().map(|node| self.called(node)).collect::<anyhow::Result<Vec<_>>>();
+        let mut before = called()?;
+        wait_until("the end of all calls", PATIENCE, || {
+            std::thread::sleep(QUIET);
+            let (now, last) = (called().unwrap_or_default(), std::mem::take(&mut before));
+            before = now;
+            before == last
+        })?;
+        nodes.iter().try_for_each(|node| self.clear(node))
+    }
+
+    fn clear(&self, node: &str) -> anyhow::Result<()> {
+        self.sh(node, &format!(": > $SAFEVAR/modules/{MODULE}/calls")).map(drop)
     }
 
     fn check(&self, event: &str, nodes: &[(&str, usize)]) -> anyhow::Result<()> {
         let table = table();
         let row = table.get(event).with_context(|| format!("no row {event:?} in the record"))?;
+        // The other node's answer to a state may come later than the state.
+        let as_written = |(node, column): &(&str, usize)| self.called(node).is_ok_and(|called| called == row[*column]);
+        let came = wait_until(event, PATIENCE, || nodes.iter().all(as_written));
+        std::thread::sleep(QUIET);
         for (node, column) in nodes {
             let called = self.called(node)?;
             ensure!(called == row[*column], "{event}, {node}: {called:#?}\ninstead of {:#?}", row[*column]);
         }
+        came?;
         eprintln!("held: {event}");
-        Ok(())
+        nodes.iter().try_for_each(|(node, _)| self.clear(node))
     }
 }
 
@@ -116,7 +138,7 @@ fn follow() -> anyhow::Result<()> {
     nodes.pair("node1", "node2")?;
     nodes.check("restart on 1", &BOTH)?;
 
-    nodes.order("node1", "swap")?;
+    nodes.swap("node1")?;
     nodes.pair("node2", "node1")?;
     nodes.check("swap", &BOTH)?;
     back(&nodes)?;
@@ -132,7 +154,6 @@ fn follow() -> anyhow::Result<()> {
     nodes.order("node2", "stop")?;
     nodes.wait("node2", "STOP")?;
     nodes.wait("node1", "ALONE")?;
-    std::thread::sleep(SETTLE);
     nodes.check("stop on 2", &BOTH)?;
     nodes.order("node2", "start")?;
     nodes.pair("node1", "node2")?;
@@ -159,7 +180,7 @@ fn follow() -> anyhow::Result<()> {
 
 /// Node 1 is primary again, and what was called for it is forgotten.
 fn back(nodes: &Nodes) -> anyhow::Result<()> {
-    nodes.order("node1", "swap")?;
+    nodes.swap("node1")?;
     nodes.pair("node1", "node2")?;
     nodes.forget(&["node1", "node2"])
 }

@@ -105,7 +105,7 @@ impl Core {
     }
 
     fn wait<T>(&self, what: &str, wanted: impl Fn(E) -> Option<T>) -> T {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_secs(60);
         let mut before = Vec::new();
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -237,7 +237,7 @@ fn hello_says_how_far_the_copy_is_and_whether_that_helps() {
 
 /// Says hello until it arrives, as the core does at every new connection: one that was just accepted may still break.
 fn greet(primary: &Core, secondary: &Core, hello: &PeerMessage) -> Seq {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(60);
     let mut before = Vec::new();
     loop {
         secondary.order([C::Send(hello.clone())]);
@@ -338,7 +338,7 @@ fn what_is_to_check_must_be_there_unless_the_copy_is_new() {
     config.directories[1].to_check = vec!["sub/file".into()];
     let (engine, events) = start(&config);
     // Whether the directories answer is said whenever somebody has looked.
-    let said = || events.recv_timeout(Duration::from_secs(20)).unwrap();
+    let said = || events.recv_timeout(Duration::from_secs(60)).unwrap();
     let next = || std::iter::repeat_with(said).find(|event| !matches!(event, E::Responding(_))).unwrap();
     assert!(matches!(next(), E::Started { .. }));
     engine.command(C::SetGate(Gate::Closed));

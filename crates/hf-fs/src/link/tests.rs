@@ -2,8 +2,10 @@ use super::harness::*;
 use super::*;
 use crate::backing::{Change, New};
 use crate::pipeline::{Attrs, FileId, Pipeline, Seq};
+use hf_replica::engine::Traffic;
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 
 const RING: usize = 64 << 20;
@@ -227,24 +229,25 @@ fn a_successor_on_either_side_goes_on_where_the_dead_process_stopped() {
 
 #[test]
 fn strangers_are_dropped_and_the_other_node_gets_in() {
-    let (a, b) = (free_address(), free_address());
+    // Strangers at the other node's own address, which is not enough.
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (a, b) = (free(), free());
     let primary = Node::new(options(a, b, true), 1, RING);
     let secondary = Node::new(options(b, a, true), 2, RING);
     secondary.secondary();
-    std::thread::sleep(Duration::from_millis(200));
+    let mut strangers = Vec::new();
+    wait_until("it listens", || TcpStream::connect(b).map(|stream| strangers.push(stream)).is_ok());
     // Silent ones, a wrong word, garbage.
-    let mut strangers: Vec<_> = (0..12).map(|_| TcpStream::connect(b).unwrap()).collect();
+    strangers.extend((1..12).map(|_| TcpStream::connect(b).unwrap()));
     strangers[0].write_all(b"open pumpkin").unwrap();
     strangers[1].write_all(&[0; 5000]).unwrap();
     let began = Instant::now();
     primary.primary();
     primary.wait_link();
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-    let end = Instant::now() + Duration::from_secs(5);
-    while secondary.link.statistics.strangers.load(Ordering::Relaxed) < 12 {
-        assert!(Instant::now() < end, "{:?}", secondary.link.statistics);
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    // One after the other, the strangers would take a minute.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let shown_out = || secondary.link.statistics.strangers.load(Ordering::Relaxed) >= 12;
+    wait_until(&format!("strangers are shown out: {:?}", secondary.link.statistics), shown_out);
 }
 
 #[test]
@@ -270,8 +273,9 @@ fn an_operation_that_answers_differently_is_a_fault_on_both_nodes() {
 fn a_silent_secondary_is_reported_once() {
     let (a, b) = (free_address(), free_address());
     let mut slow = options(a, b, true);
-    slow.send_timeout = Duration::from_millis(300);
-    slow.lock_timeout = Duration::from_millis(300);
+    // Longer than a machine under load stands still.
+    slow.send_timeout = Duration::from_secs(2);
+    slow.lock_timeout = Duration::from_secs(2);
     let primary = Node::new(slow, 1, RING);
     let secondary = Node::new(options(b, a, true), 2, RING);
     connect(&primary, &secondary);
@@ -289,7 +293,8 @@ fn a_silent_secondary_is_reported_once() {
 fn a_disk_that_hangs_is_reported_once_and_nothing_is_acknowledged() {
     let (a, b) = (free_address(), free_address());
     let mut hanging = options(a, b, true);
-    hanging.disk.time = Duration::from_millis(300);
+    // Longer than a machine under load stands still.
+    hanging.disk.time = Duration::from_secs(2);
     let primary = Node::new(hanging, 1, RING);
     let secondary = Node::new(options(b, a, true), 2, RING);
     connect(&primary, &secondary);
@@ -299,7 +304,7 @@ fn a_disk_that_hangs_is_reported_once_and_nothing_is_acknowledged() {
         EngineEvent::Fault(RfsFault::LocalDisk(why)) => Some(why.clone()),
         _ => None,
     });
-    assert!(fault.contains("no answer for 0 s (checktime)"), "{fault}");
+    assert!(fault.contains("no answer for ") && fault.contains(" s (checktime)"), "{fault}");
     std::thread::sleep(Duration::from_millis(500));
     drop(call);
     assert_eq!(primary.link.statistics.hung.load(Ordering::SeqCst), 1);
@@ -315,7 +320,7 @@ fn an_idle_disk_is_asked_now_and_then() {
     let probe = node.root.with_extension("hold").join("probe");
     let began = Instant::now();
     while !probe.exists() {
-        assert!(began.elapsed() < Duration::from_secs(10), "the disk was never asked");
+        assert!(began.elapsed() < Duration::from_secs(60), "the disk was never asked");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -364,7 +369,7 @@ fn a_primary_that_missed_something_can_not_turn_roles_round() {
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(Instant::now() < end, "{what}");
         std::thread::sleep(Duration::from_millis(1));
@@ -418,7 +423,7 @@ fn accepted_data_that_can_not_be_made_durable_is_a_fault_and_nothing_is_acknowle
     primary.assert_no_fault();
     // The core finds that the other copy can't take over.
     primary.link.set_gate(Mode::Pass, GateState::Open { epoch: 2 }, Some(Flow::Alone));
-    answer.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
+    answer.recv_timeout(Duration::from_secs(60)).unwrap().unwrap();
 }
 
 #[test]
@@ -476,14 +481,21 @@ fn what_travels_is_reported() {
     let (primary, _secondary) = in_step(true);
     let hands = primary.hands();
     let file = hands.create(ROOT, "file").unwrap();
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_millis(3500) {
-        hands.write(file, 0, &[7; 100_000]).unwrap();
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let traffic = primary.wait("Traffic", |event| match event {
-        EngineEvent::Traffic(traffic) if traffic.replication > 0 => Some(*traffic),
-        _ => None,
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let began = Instant::now();
+            while !over.load(Ordering::Relaxed) && began.elapsed() < Duration::from_secs(90) {
+                hands.write(file, 0, &[7; 100_000]).unwrap();
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        // The first report is about a time in which nothing was written yet.
+        let much = |traffic: &Traffic| traffic.replication >= 100 && traffic.net_out >= 100;
+        primary.wait("a report of so much", |event| match event {
+            EngineEvent::Traffic(traffic) if much(traffic) => Some(()),
+            _ => None,
+        });
+        over.store(true, Ordering::Relaxed);
     });
-    assert!(traffic.replication >= 100 && traffic.net_out >= 100, "{traffic:?}");
 }

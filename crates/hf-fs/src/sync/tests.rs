@@ -200,9 +200,11 @@ fn a_broken_synchronisation_begins_again() {
         std::thread::sleep(std::time::Duration::from_millis(3));
         secondary.link.out.shutdown();
         walk.join().unwrap();
-        primary.wait_link();
-        primary.events.lock().unwrap().try_iter().for_each(drop);
-        primary.seen.lock().unwrap().clear();
+        for node in [&primary, &secondary] {
+            node.wait_link();
+            node.events.lock().unwrap().try_iter().for_each(drop);
+            node.seen.lock().unwrap().clear();
+        }
     }
     primary.synchronise();
     assert_equal(&primary, &secondary);

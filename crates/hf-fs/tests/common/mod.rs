@@ -216,9 +216,9 @@ fn example(name: &str) -> PathBuf {
 }
 
 pub fn wait_until(what: &str, mut there: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(60);
     while !there() {
-        assert!(Instant::now() < end, "waited 10 s until {what}");
+        assert!(Instant::now() < end, "waited 60 s until {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

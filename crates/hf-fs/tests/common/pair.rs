@@ -97,7 +97,7 @@ impl Node {
     }
 
     pub fn wait<T>(&mut self, what: &str, wanted: impl Fn(&E) -> Option<T>) -> T {
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + Duration::from_secs(60);
         let mut before = Vec::new();
         loop {
             let left = end.saturating_duration_since(Instant::now());

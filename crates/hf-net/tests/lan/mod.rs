@@ -87,7 +87,7 @@ impl Lan {
 
     /// A bridge forwards from a port only when it has heard of its carrier, which takes the kernel up to a second.
     fn wait_until_forwarding(&self, number: usize) {
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Instant::now() + Duration::from_secs(60);
         let shown = move || {
             let args = ["-details", "link", "show"];
             let output = Command::new("ip").args(args).arg(format!("port{number}")).output().unwrap();

@@ -143,7 +143,7 @@ fn the_bell_rings_after_the_line_can_be_read() {
     let send = move || bell.send(()).unwrap();
     let writer = RingWriter::open_with_bell(&path, SMALL, send).unwrap();
     writer.write(&line(1, 10));
-    rings.recv_timeout(std::time::Duration::from_secs(5)).unwrap();
+    rings.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
     assert_eq!(read(&path, RingPosition::default()).lines.len(), 1);
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub const HOLDFAST: &str = env!("CARGO_BIN_EXE_holdfast");
 pub const IN_NAMESPACE: &str = "HOLDFAST_TEST_IN_NAMESPACE";
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const CLUSTER: &str = r#"<cluster><lans pulse="100ms"><lan name="default">
   <node name="n1" addr="10.99.0.1"/><node name="n2" addr="10.99.0.2"/></lan></lans></cluster>"#;
 pub const MODULE: &str =

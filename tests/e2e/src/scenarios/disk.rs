@@ -2,8 +2,9 @@
 
 use super::{Scenario, nothing_more};
 use crate::pair::{MODULE, PGDATA};
-use crate::{Pair, Random, Settings, Summary};
-use anyhow::ensure;
+use crate::{Pair, Random, Settings, Summary, wait_until};
+use anyhow::{Context, ensure};
+use std::time::Duration;
 
 pub const EIO_OF_PRIMARY: Scenario =
     Scenario { name: "EIO of the primary's disk", harm: fail_primary, check: nothing_more };
@@ -102,22 +103,17 @@ fn hang_secondary(pair: &Pair, random: &mut Random) -> anyhow::Result<()> {
 
 /// The secondary says itself what happened: nobody waits for a time-out of 30 s. (What is left is a busy machine's.)
 fn goes_on_alone(_: &Pair, load: &Summary) -> anyhow::Result<()> {
-    at_most(load.longest_gap_ms, 5000)
+    load.at_most("the longest gap", load.longest_gap_ms, 5000)
 }
 
 /// The disk is given `locktimeout`; then the heart moves the application, which takes the time of a failover.
 fn moved_in_time(_: &Pair, load: &Summary) -> anyhow::Result<()> {
-    at_most(load.longest_gap_ms, HANG_S * 1000 + 12_000)
+    load.at_most("the longest gap", load.longest_gap_ms, HANG_S * 1000 + 12_000)
 }
 
 /// The guide's table: `sendtimeout` or `locktimeout`, then at most two seconds until the other heart has promised.
 fn held_in_time(_: &Pair, load: &Summary) -> anyhow::Result<()> {
-    at_most(load.longest_commit_ms, HANG_S * 1000 + 3000)
-}
-
-fn at_most(measured_ms: f64, limit_ms: u64) -> anyhow::Result<()> {
-    ensure!(measured_ms <= limit_ms as f64, "held for {measured_ms} ms, more than {limit_ms}");
-    Ok(())
+    load.at_most("the longest commit", load.longest_commit_ms, HANG_S * 1000 + 3000)
 }
 
 fn sql(pair: &Pair, statement: &str) -> anyhow::Result<()> {
@@ -126,10 +122,9 @@ fn sql(pair: &Pair, statement: &str) -> anyhow::Result<()> {
 }
 
 fn says(pair: &Pair, node: &str, before: &str, reason: &str) -> anyhow::Result<()> {
-    let after = log(pair, node)?;
-    let told = after.lines().any(|line| line.contains(reason) && !before.contains(line));
-    ensure!(told, "the log of {node} doesn't say {reason:?}:\n{after}");
-    Ok(())
+    let told = |log: &str| log.lines().any(|line| line.contains(reason) && !before.contains(line));
+    let said = wait_until(reason, Duration::from_secs(60), || log(pair, node).is_ok_and(|after| told(&after)));
+    said.with_context(|| format!("the log of {node} says\n{}", log(pair, node).unwrap_or_default()))
 }
 
 fn log(pair: &Pair, node: &str) -> anyhow::Result<String> {

@@ -81,6 +81,7 @@ mod tests {
             seconds: 1.0,
             longest_gap_ms: gap,
             longest_commit_ms: 1.0,
+            allowance_ms: 0.0,
         });
         let failure = load.is_none().then(|| "lost\none | two".to_owned());
         Entry { scenario: scenario.to_owned(), seed: 7, load, failure }

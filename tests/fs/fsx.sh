@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # fsx (random operations on one file, each read checked) on a replicated directory: alone, and while the primary's and the secondary's processes are
-# killed. It must see no error, and both copies must be equal afterwards. FSX_SEED repeats a run.
+# killed, and over swaps. It must see no error, and both copies must be equal afterwards. FSX_SEED repeats a run.
 # shellcheck source=tests/fs/tools.sh
 . "$(dirname "$(readlink -f "$0")")/tools.sh"
 
@@ -17,3 +17,5 @@ fsx() {
 fsx 3000
 fsx 6000 --kills 50
 fsx 4000 --kills 10 --secondary-kills 10
+fsx 2000 --swaps 3
+fsx 3000 --swaps 2 --kills 10 --secondary-kills 5

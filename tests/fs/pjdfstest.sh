@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # pjdfstest (POSIX semantics of a file system) on a replicated directory whose other copy follows: no test may fail, and both copies must be
-# equal afterwards. Needs root and, once, the network.
+# equal afterwards. Then the same once more after a swap. Needs root and, once, the network.
 # shellcheck source=tests/fs/tools.sh
 . "$(dirname "$(readlink -f "$0")")/tools.sh"
 
@@ -35,6 +35,7 @@ for remount in false true; do
     settings $remount >"$work/pjdfstest.toml"
     patterns=()
     [ $remount = false ] || patterns=(-- erofs)
-    run pjdfstest "$TOOLS/bin/pjdfstest" -c "$work/pjdfstest.toml" -p '{}' -s "$work/other" "${patterns[@]}"
+    # The second time on the other node's mount, after a swap.
+    run pjdfstest --swaps 1 "$TOOLS/bin/pjdfstest" -c "$work/pjdfstest.toml" -p '{}' -s "$work/other" "${patterns[@]}"
     grep '^Summary' "$work/said"
 done

@@ -80,6 +80,10 @@ pub enum EngineEvent {
     LinkDown {
         why: String,
     },
+    /// The other node was reached, and what it speaks is not understood here: said once, until there is a link.
+    LinkRefused {
+        why: String,
+    },
     Received(PeerMessage),
     /// Primary: nothing was acknowledged by the other copy for `sendtimeout`/`locktimeout`, though something was sent.
     Unanswered {

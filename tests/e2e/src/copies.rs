@@ -86,7 +86,8 @@ fn tree(lab: &Lab, module: &str, data: &str, node: &str) -> anyhow::Result<BTree
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-fn in_backing(lab: &Lab, module: &str, data: &str, node: &str, command: &str) -> anyhow::Result<String> {
+/// A shell command in the directory behind the mount `data` of a node.
+pub(crate) fn in_backing(lab: &Lab, module: &str, data: &str, node: &str, command: &str) -> anyhow::Result<String> {
     let script = format!("set -u; MODULE={module}; DATA={data}\n{INTO_BACKING}\n{command}");
     lab.exec(node, &["bash", "-c", &script])
 }

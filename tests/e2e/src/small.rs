@@ -1,3 +1,4 @@
+use crate::copies::{in_backing, until_equal};
 use crate::lab::Lab;
 use crate::wait_until;
 use anyhow::{Context, ensure};
@@ -254,6 +255,16 @@ impl Small {
         wait_until(&format!("{vip} on {holder} alone"), PATIENCE, || {
             self.holders(vip, nodes).is_ok_and(|now| now == [holder])
         })
+    }
+
+    /// A shell command in the directory behind the mount of a node, behind the module's back.
+    pub fn in_backing(&self, module: &str, node: &str, command: &str) -> anyhow::Result<String> {
+        in_backing(&self.lab, module, &format!("/data/{module}"), node, command)
+    }
+
+    /// Both copies are the same behind the mounts, once what was received is carried out; nothing may be written meanwhile.
+    pub fn copies_are_equal(&self, module: &str, nodes: [&str; 2]) -> anyhow::Result<()> {
+        until_equal(&self.lab, module, &format!("/data/{module}"), nodes, 1)
     }
 
     fn holders(&self, vip: &str, nodes: &[&'static str]) -> anyhow::Result<Vec<&'static str>> {

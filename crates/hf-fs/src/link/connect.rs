@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use hf_replica::engine::EngineEvent;
-use hf_wire::frame::{Body, HEADER_LEN, Header, Hello, Place};
+use hf_wire::frame::{Body, FrameError, HEADER_LEN, Header, Hello, Place};
 use rustix::net::sockopt;
 
 use super::auth::Limited;
@@ -227,9 +227,11 @@ impl Link {
             Ok(peer) => peer,
             Err(error) => {
                 tracing::warn!(%error, "the replication connection failed at its beginning");
+                self.tell_refused(&error);
                 return;
             }
         };
+        lock(&self.refused).take();
         let resume = self.resume_at(&peer);
         self.statistics.connections.fetch_add(1, Ordering::Relaxed);
         self.heard_ms.store(self.now_ms(), Ordering::SeqCst);
@@ -259,6 +261,21 @@ impl Link {
             self.out.restart(&self.ring, 0);
         }
         self.report(EngineEvent::LinkDown { why });
+    }
+
+    /// Connections are tried again all the time; what the other node speaks stays the same until somebody installs something.
+    fn tell_refused(&self, error: &io::Error) {
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<FrameError>());
+        if !matches!(cause, Some(FrameError::Version(_))) {
+            return;
+        }
+        let why = error.to_string();
+        let mut told = lock(&self.refused);
+        if told.as_ref() != Some(&why) {
+            *told = Some(why.clone());
+            drop(told);
+            self.report(EngineEvent::LinkRefused { why });
+        }
     }
 
     fn set_up(
@@ -312,7 +329,7 @@ fn pause_while(wanted: &Mutex<Wanted>, changed: &Condvar, served: Wanted, time: 
 }
 
 fn read_hello(stream: &mut Limited<'_>, bytes: &mut Incoming) -> io::Result<Hello> {
-    let bad = |error: hf_wire::frame::FrameError| io::Error::new(io::ErrorKind::InvalidData, error);
+    let bad = |error: FrameError| io::Error::new(io::ErrorKind::InvalidData, error);
     let sealed = bytes.first(stream)?;
     // Sealed, it comes as one record.
     let mut sealed = sealed.as_deref();

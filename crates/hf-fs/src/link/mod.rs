@@ -178,6 +178,8 @@ pub struct Link {
     events: Events,
     auth: Arc<dyn Authenticate>,
     wanted: Mutex<Wanted>,
+    /// Why what the other node speaks was not understood, if that was told.
+    refused: Mutex<Option<String>>,
     wanted_changed: Condvar,
     throttle: Mutex<Throttle>,
     throttle_changed: Condvar,
@@ -231,6 +233,7 @@ impl Link {
             events,
             auth,
             wanted: Mutex::new(Wanted::Nothing),
+            refused: Mutex::default(),
             wanted_changed: Condvar::new(),
             throttle: Mutex::default(),
             throttle_changed: Condvar::new(),

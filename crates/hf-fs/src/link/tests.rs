@@ -250,6 +250,34 @@ fn strangers_are_dropped_and_the_other_node_gets_in() {
     wait_until(&format!("strangers are shown out: {:?}", secondary.link.statistics), shown_out);
 }
 
+/// Version 1 of the frames is the first: whoever speaks an older or a newer one is told apart from damage, by name, and nothing of it is taken.
+#[test]
+fn another_version_is_refused_by_name() {
+    for version in [0, 2] {
+        let (a, b) = (free_address(), free_address());
+        let secondary = Node::new(options(b, a, true), 2, RING);
+        secondary.secondary();
+        let lane = LinkLane { name: "as the other node".into(), local: a, peer: b };
+        let mut stream = None;
+        wait_until("it listens", || {
+            stream = lanes::connect_any(std::slice::from_ref(&lane)).ok();
+            stream.is_some()
+        });
+        let (mut stream, _) = stream.unwrap();
+        stream.write_all(b"open sesame").unwrap();
+        std::io::Read::read_exact(&mut stream, &mut [0; 11]).unwrap();
+        let mut frame = [0; hf_wire::frame::HEADER_LEN];
+        frame[..4].copy_from_slice(b"HFR1");
+        frame[4] = version;
+        stream.write_all(&frame).unwrap();
+        let why = secondary.wait("the refusal", |event| match event {
+            EngineEvent::LinkRefused { why } => Some(why.clone()),
+            _ => None,
+        });
+        assert!(why.contains(&format!("version {version} are not understood here (this is 1)")), "{why}");
+    }
+}
+
 #[test]
 fn an_operation_that_answers_differently_is_a_fault_on_both_nodes() {
     let (primary, secondary) = in_step(true);

@@ -67,4 +67,6 @@ fn is_gone(error: &std::io::Error) -> bool {
 #[cfg(test)]
 mod own_tests;
 #[cfg(test)]
+mod racer;
+#[cfg(test)]
 mod tests;

@@ -21,6 +21,12 @@ impl RfsActor {
             EngineEvent::Unmounted => self.on_unmounted(out),
             EngineEvent::LinkUp => self.on_link_up(out),
             EngineEvent::LinkDown { why } => self.on_link_down(now, &why, out),
+            EngineEvent::LinkRefused { why } => {
+                let text = format!(
+                    "The other node can't be replicated with: {why}. Install the same version of Holdfast on both nodes"
+                );
+                out.push(RfsEffect::Log(Event::Text(text)));
+            }
             EngineEvent::Received(message) => self.on_peer(now, message, out),
             EngineEvent::Unanswered { .. } => self.link_failed(now, RfsFault::Stalled, out),
             EngineEvent::Drained { seq } => self.on_drained(seq, out),

@@ -19,8 +19,8 @@ use crate::pipeline::GateState;
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const SECRET: &[u8] = b"nobody's business";
 /// At least so long, and so many synchronisations.
-const LONG: Duration = Duration::from_secs(4);
-const TIMES: u32 = 12;
+const LONG: Duration = Duration::from_secs(6);
+const TIMES: u32 = 20;
 
 fn outside(at: &Path) -> PathBuf {
     let outside = at.join("outside");

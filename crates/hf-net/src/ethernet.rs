@@ -153,3 +153,41 @@ impl Word {
         Self { size: libc::BPF_B, offset, value: value.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixDatagram;
+
+    /// The kernel runs the program on whatever socket it is attached to; what it lets through says where the jumps lead.
+    fn passes(program: &[SockFilter], frame: &[u8]) -> bool {
+        let (here, there) = UnixDatagram::pair().unwrap();
+        socket2::SockRef::from(&there).attach_filter(program).unwrap();
+        there.set_nonblocking(true).unwrap();
+        // A datagram that is filtered out is an error for its sender, or nothing.
+        let _filtered = here.send(frame);
+        there.recv(&mut [0; 64]).is_ok()
+    }
+
+    #[test]
+    fn each_alternative_needs_all_its_words_and_none_needs_another() {
+        let first = [Word::byte(0, 1), Word::long(4, [5, 6, 7, 8]), Word::byte(9, 9)];
+        let second = [Word::byte(0, 2), Word::byte(9, 9)];
+        let third = [Word::byte(0, 1), Word::byte(9, 7)];
+        let program = filter(&[&first, &second, &third]);
+        let frame = |kind: u8, word: u8, last: u8| [kind, 0, 0, 0, word, 6, 7, 8, 0, last, 0, 0];
+        for (what, frame, let_through) in [
+            ("the first", frame(1, 5, 9), true),
+            ("the second", frame(2, 0, 9), true),
+            ("the third, which begins as the first", frame(1, 5, 7), true),
+            ("the third, where the first's middle word differs", frame(1, 0, 7), true),
+            ("the first but for its middle", frame(1, 0, 9), false),
+            ("the first but for its end", frame(1, 5, 0), false),
+            ("the second but for its end", frame(2, 5, 7), false),
+            ("none from the beginning", frame(3, 5, 9), false),
+        ] {
+            assert_eq!(passes(&program, &frame), let_through, "{what}");
+        }
+        assert!(!passes(&filter(&[]), &[1]), "no alternative lets nothing through");
+    }
+}

@@ -224,3 +224,21 @@ fn whoever_takes_the_address_too_is_heard() {
         assert_eq!(claims.recv_timeout(PATIENCE), Ok(mac(stranger)), "a claim of {address}");
     }
 }
+
+/// A network card hands on only multicast frames that somebody on the machine wants (the cards of this LAN hand on everything): another's
+/// probe goes to a group that a machine without the address is not in.
+#[test]
+fn while_it_is_guarded_the_interface_takes_probes_for_an_ipv6_address() {
+    let lan = Lan::new(1);
+    lan.stations[0].run(|| {
+        let groups = || std::fs::read_to_string("/proc/thread-self/net/dev_mcast").unwrap();
+        let group = "3333ff000099";
+        assert!(!groups().contains(group), "{}", groups());
+        let runtime = runtime();
+        let _inside = runtime.enter();
+        let guard = vips().guard(&VipSpec::new(VIP6)).unwrap();
+        assert!(groups().contains(group), "{}", groups());
+        drop(guard);
+        assert!(!groups().contains(group), "{}", groups());
+    });
+}

@@ -169,3 +169,19 @@ fn nobody_asks_who_would_not_take_over() {
     lab.run(10_000);
     assert!(lab.nodes[1].asked.is_empty(), "{:?}", lab.nodes[1].asked);
 }
+
+/// Clients believe the one that spoke last, and that may have been the other one.
+#[test]
+fn who_stays_primary_announces_the_address_when_the_other_primary_goes() {
+    let quiet = |config: &mut hf_node::heart::HeartConfig| config.vips[0].arp_reroute = false;
+    let mut lab = Lab::with(quiet).pair_up();
+    lab.cut();
+    lab.until(20_000, ["ALONE green", "ALONE green"]);
+    lab.nodes[0].announced.clear();
+    lab.run(5_000);
+    assert_eq!(lab.nodes[0].announced, [], "repetitions are not wanted");
+    lab.heal();
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+    lab.has_in_order(0, &["Split brain recovery: staying alone"]);
+    assert_eq!(lab.nodes[0].announced.len(), 1, "{}", lab.logs());
+}

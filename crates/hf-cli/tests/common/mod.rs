@@ -13,15 +13,22 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// Answers one command with these replies, and gives what was asked.
 pub fn with_daemon(replies: Vec<Reply>, args: &[&str]) -> (Value, Output) {
-    answered(replies, args, "admin.sock", Role::Daemon)
+    answered(replies, args, "admin.sock", Role::Daemon, run)
+}
+
+/// As [`with_daemon`], on a terminal of its own.
+pub fn with_daemon_on_terminal(replies: Vec<Reply>, args: &[&str]) -> (Value, Output) {
+    answered(replies, args, "admin.sock", Role::Daemon, run_on_terminal)
 }
 
 /// As [`with_daemon`], but it is the module's heart that answers, and there is no daemon.
 pub fn with_heart(replies: Vec<Reply>, module: &str, args: &[&str]) -> (Value, Output) {
-    answered(replies, args, &format!("{module}/heart.sock"), Role::Heart)
+    answered(replies, args, &format!("{module}/heart.sock"), Role::Heart, run)
 }
 
-fn answered(replies: Vec<Reply>, args: &[&str], socket: &str, role: Role) -> (Value, Output) {
+type Run = fn(&TempDir, &[&str], &[(&str, &str)]) -> Output;
+
+fn answered(replies: Vec<Reply>, args: &[&str], socket: &str, role: Role, run: Run) -> (Value, Output) {
     let place = tempfile::tempdir().expect("a temporary directory");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let socket = place.path().join("run").join(socket);
@@ -51,6 +58,22 @@ pub fn run(place: &TempDir, args: &[&str], environment: &[(&str, &str)]) -> Outp
         .envs(environment.iter().copied())
         .output()
         .expect("the command runs")
+}
+
+/// `script` makes the terminal.
+fn run_on_terminal(place: &TempDir, args: &[&str], environment: &[(&str, &str)]) -> Output {
+    let command = format!("{} {}", env!("CARGO_BIN_EXE_hf-cli-test"), args.join(" "));
+    Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("SHELL", "/bin/sh")
+        .env("SAFEVAR", place.path())
+        .env("TZ", "UTC")
+        .envs(environment.iter().copied())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("script (Debian: bsdutils) runs")
 }
 
 pub fn without_daemon(args: &[&str], environment: &[(&str, &str)]) -> Output {

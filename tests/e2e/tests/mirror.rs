@@ -11,7 +11,7 @@ const BOTH: [&str; 2] = ["node1", "node2"];
 /// 4.2.1 to 4.2.3: start on both, stop of the primary, its return.
 #[test]
 fn start_and_stop() {
-    let small = Small::pair("mir-start", "").expect("a pair");
+    let small = Small::pair("mir-start", "maxloop=\"2\" loop_interval=\"1h\"").expect("a pair");
     small.holdfast("node2", &["stop", "-m", APP]).expect("stop");
     small.holdfast("node2", &["waitstop", "-m", APP]).expect("waitstop");
     small.holdfast("node1", &["stop", "-m", APP]).expect("stop");
@@ -50,6 +50,36 @@ fn start_and_stop() {
         .said(APP, "node1", marks[0], &["End of stop", "Action start called by root", "Local state SECOND green"])
         .expect("4.2.3");
     assert!(small.runs(APP, "node2").expect("a look"), "the application was not touched");
+    neighbours_are_confirmed(&small);
+    restarts_by_detectors_are_limited(&small);
+}
+
+/// `permanent_arp`: as long as heartbeats come, the kernel takes the other node's entry for good and asks nobody.
+fn neighbours_are_confirmed(small: &Small) {
+    let shown = small.sh(
+        "node1",
+        "echo 1000 > /proc/sys/net/ipv4/neigh/eth0/base_reachable_time_ms
+         for n in $(seq 40); do ip neigh show 10.90.1.2 dev eth0; sleep 0.1; done",
+    );
+    let shown = shown.expect("the neighbours");
+    // Left alone, an entry is good for at most 1.5 s, then for 5 s it isn't. A machine under load may be late with a heartbeat.
+    assert!(shown.matches("REACHABLE").count() >= 30, "{shown}");
+}
+
+/// 7.11: what a detector restarts, it restarts `maxloop` times; the next time the module stays stopped.
+fn restarts_by_detectors_are_limited(small: &Small) {
+    let stopstart = || small.holdfast("node1", &["stopstart", "-i", "errd", "-m", APP]);
+    for _ in 0..2 {
+        let mark = small.mark(APP, "node1").expect("a log");
+        stopstart().expect("stopstart");
+        let again = ["Action stopstart called by errd", "Local state WAIT", "Local state SECOND green"];
+        small.said(APP, "node1", mark, &again).expect("7.11");
+        small.wait(APP, &[("node1", "SECOND", "green"), ("node2", "PRIM", "green")]).expect("restarted");
+    }
+    let mark = small.mark(APP, "node1").expect("a log");
+    stopstart().ok(); // whether it is taken or refused is not what is looked at
+    small.wait(APP, &[("node1", "STOP", "red"), ("node2", "ALONE", "green")]).expect("7.11");
+    small.said(APP, "node1", mark, &["Action stopstart called by errd", "Stopping loop"]).expect("7.11");
 }
 
 /// 4.2.4 to 4.2.7: restart, swap, the address moves, the files follow; `stopwait`.
@@ -121,6 +151,10 @@ fn shutdown_and_power_off() {
     assert!(resources.contains("usersetting.boot"), "{resources}");
 
     let marks = BOTH.map(|node| small.mark(APP, node).expect("a log"));
+    // Nothing is stopped where nothing can restart the machine.
+    let refused = format!("{:#}", small.holdfast("node1", &["reboot"]).expect_err("no systemd here"));
+    assert!(refused.contains("systemd does not run this machine"), "{refused}");
+    small.silent(APP, "node1", marks[0], &["Action shutdown"]).expect("nothing was stopped");
     small.lab.run("reboot", &["node1"]).expect("a reboot");
     small.wait(APP, &[("node1", "SECOND", "green"), ("node2", "PRIM", "green")]).expect("4.2.8");
     small.said(APP, "node2", marks[1], &["Reason of failover: remote stop", "Script start_prim"]).expect("4.2.8");

@@ -101,4 +101,24 @@ fn modules_outlive_the_daemon_under_systemd() {
     wait_until("ALONE", SOON, || state(&lab).contains("ALONE (green)")).expect("adopted by the next daemon");
     run(&lab, NODE, "systemctl stop holdfast");
     run(&lab, NODE, "test ! -e /var/holdfast/run/mirror/heart.sock");
+    the_machine_is_restarted(&lab, "node2");
+}
+
+/// `holdfast reboot`: the module is stopped in good order, then systemd restarts the machine. (A machine of namespaces only ends there.)
+fn the_machine_is_restarted(lab: &Lab, node: &str) {
+    let said = |command: &[&str]| lab.exec(node, command).unwrap_or_default();
+    run(lab, node, "holdfast prim -m mirror");
+    let alone = || said(&["holdfast", "state", "-m", "mirror"]).contains("ALONE (green)");
+    wait_until("ALONE", SOON, alone).expect("a primary");
+    // It may not live to see its end.
+    lab.exec(node, &["holdfast", "reboot"]).ok();
+    let off = || lab.exec(node, &["true"]).is_err();
+    wait_until("the end of the machine", SOON, off).expect("systemd restarts it");
+    lab.run("power-off", &[node]).ok();
+    lab.run("power-on", &[node]).expect("power");
+    wait_until("the daemon", SOON, || is_active(lab, node)).expect("started at boot");
+    let log = || said(&["holdfast", "log", "-m", "mirror", "-A"]);
+    wait_until("the log", SOON, || log().contains("End of stop")).expect("stopped in good order");
+    assert!(log().contains("Action shutdown called by SYSTEM"), "{}", log());
+    assert!(!log().contains("Previous halt unexpected"), "{}", log());
 }

@@ -20,6 +20,7 @@ cat > /var/lib/calls/conf/userconfig.xml <<END
   <heart pulse="400ms" timeout="2s"><heartbeat name="default"/><heartbeat name="repli" ident="flow"/></heart>
   <rfs><replicated dir="/var/lib/data" mode="read_only"/></rfs>
   <user><var name="WORD" value="a 'quoted' word"/></user>
+  <vhost><virtualhostname name="virtualname" envfile="vhostenv"/></vhost>
 </service></safe>
 END
 for script in prestart poststop transition start_both stop_both start_prim stop_prim start_second stop_second start_sec stop_sec; do
@@ -27,6 +28,8 @@ for script in prestart poststop transition start_both stop_both start_prim stop_
 #!/bin/sh
 echo "${0##*/} $*" >> "$SAFEUSERVAR/calls"
 echo "$SAFEMODULE $WORD"
+if [ "${0##*/}" = start_prim ]; then . "$SAFEUSERBIN/vhostenv"; fi
+echo "${0##*/} on $(uname -n)"
 END
 done
 holdfast module install -m calls /var/lib/calls
@@ -196,6 +199,9 @@ fn check_logs(nodes: &Nodes) -> anyhow::Result<()> {
         "calls a 'quoted' word",
         "_start_prim.ulog",
         " stop_prim force PRIM STOP stop -----",
+        // <vhost>: whoever reads the file sees the other name.
+        "start_prim on virtualname",
+        "stop_prim on node1",
     ] {
         ensure!(text.contains(expected), "{expected:?} is missing in\n{text}");
     }

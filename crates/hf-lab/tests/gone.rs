@@ -60,7 +60,7 @@ impl Traces {
             assert!(!text.contains(&lab.name), "{:?}: {text}", entry.file_name());
         }
         assert_eq!(links(), self.links, "interfaces of the host");
-        let left = live_fuse_connections();
+        let left = live_fuse_connections(lab);
         assert!(left.is_disjoint(&self.fuse_minors), "FUSE connections {left:?}");
     }
 }
@@ -108,13 +108,18 @@ fn fuse_minors(pid: i32) -> Vec<String> {
         .collect()
 }
 
-/// Device numbers of FUSE file systems that any process still sees. Those numbers are used again, so a number that another mount has by
-/// now would be a false alarm; it is looked at right after `down`.
-fn live_fuse_connections() -> BTreeSet<String> {
+/// Device numbers of FUSE file systems that any process still sees, but for those of other labs: the numbers are used again, and a lab that
+/// comes up meanwhile has a mount of its own for each node.
+fn live_fuse_connections(lab: &Lab) -> BTreeSet<String> {
+    let of_another = |pid: &i32| {
+        let group = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        group.contains("holdfast-lab/") && !group.contains(&format!("holdfast-lab/{}", lab.name))
+    };
     std::fs::read_dir("/proc")
         .unwrap()
         .flatten()
         .filter_map(|e| e.file_name().to_str()?.parse().ok())
+        .filter(|pid| !of_another(pid))
         .flat_map(fuse_minors)
         .collect()
 }

@@ -16,10 +16,18 @@ pub fn binary(name: &str) -> PathBuf {
     }
 }
 
+/// A number of this checkout: tests of two of them may run at once, and what an interrupted run left is found by the next one.
+fn checkout() -> u16 {
+    env!("CARGO_MANIFEST_DIR").bytes().fold(0, |sum: u16, byte| sum.rotate_left(5) ^ u16::from(byte))
+}
+
 impl Lab {
     pub fn up(name: &str, options: &[&str]) -> anyhow::Result<Lab> {
         let program = binary("holdfast");
-        let lab = Lab { name: name.to_owned(), program: program.canonicalize().with_context(|| missing(&program))? };
+        let lab = Lab {
+            name: format!("{name}-{:04x}", checkout()),
+            program: program.canonicalize().with_context(|| missing(&program))?,
+        };
         lab.run("down", &[]).ok(); // what an interrupted run may have left
         lab.run("up", options)?;
         Ok(lab)

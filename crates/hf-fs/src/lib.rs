@@ -8,6 +8,7 @@
 //! - [`keeper`]: the process that holds a mount while its server dies and is replaced.
 //! - [`link`]: the connection to the other copy, and applying what comes.
 //! - [`sync`]: synchronisation by content.
+//! - [`manifest`]: what a copy remembers of its files over an orderly stop.
 //! - [`record`]: what a directory durably knows of itself and of the other copy.
 
 pub mod backing;
@@ -15,6 +16,7 @@ pub mod engine;
 pub mod front;
 pub mod keeper;
 pub mod link;
+pub mod manifest;
 pub mod pipeline;
 pub mod record;
 pub mod sync;

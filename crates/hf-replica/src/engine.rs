@@ -5,6 +5,7 @@
 //!
 //! One engine serves one module: all its replicated directories share one link, one gate and one sequence.
 
+use crate::ladder::{Common, Step};
 use hf_types::{Epoch, GenerationId, Incarnation, Record, RfsFault, Seq, SyncWish};
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +46,7 @@ pub enum EngineCommand {
     /// A core message to the other core, in the order of the stream: it is received there ([`EngineEvent::Received`]) after
     /// everything that was appended before it has been applied. Dropped without a word when no link stands.
     Send(PeerMessage),
-    /// Primary: compare by content and send what differs, while writes flow. Gate is `Syncing`.
+    /// Primary: compare and send what differs, while writes flow. Gate is `Syncing`. Answered by `SyncStep` first.
     StartSync(SyncWish),
     /// Ends a synchronisation that runs; the link stays.
     StopSync,
@@ -92,6 +93,16 @@ pub enum EngineEvent {
     /// Everything appended before the drain is applied there (or durable here).
     Drained {
         seq: Seq,
+    },
+    /// A synchronisation begins with this step of the ladder.
+    SyncStep(Step),
+    /// A file was compared by content ([`SYNC_NAMED`] of them are named).
+    SyncRead {
+        /// Relative to its replicated directory.
+        path: String,
+        why: Unknown,
+        /// Bytes that differed.
+        sent: u64,
     },
     SyncProgress(SyncCount),
     /// Everything that differed was sent; when the other copy has applied `seq`, both are equal.
@@ -150,6 +161,9 @@ pub enum PeerMessage {
         /// Secondary: what an administrator asked of the synchronisation.
         #[serde(default)]
         wish: SyncWish,
+        /// What the sender's marks of unchanged files are about. The core leaves it empty; the data plane fills it in and takes it out.
+        #[serde(default)]
+        common: Option<Common>,
     },
     /// Primary: I'm going to synchronise you; write "not consistent, not up to date" durably, then say `SyncReady`.
     SyncBegin {
@@ -201,6 +215,30 @@ pub struct Traffic {
     pub net_in: u64,
 }
 
+/// How many files a synchronisation names at most.
+pub const SYNC_NAMED: u64 = 50;
+
+/// Why a file was compared by content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unknown {
+    /// It is not known to be as it was on the primary.
+    Here,
+    /// Nor on the secondary.
+    There,
+    /// All files are compared, and this one differs.
+    Differs,
+}
+
+impl std::fmt::Display for Unknown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Unknown::Here => "changed on this node, or new",
+            Unknown::There => "changed on the other node, or new there",
+            Unknown::Differs => "its content differed",
+        })
+    }
+}
+
 /// Counters of a synchronisation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncCount {
@@ -210,4 +248,9 @@ pub struct SyncCount {
     pub bytes_total: u64,
     pub bytes_sent: u64,
     pub elapsed_ms: u64,
+    /// Of `files_done` and `bytes_done`: what was not read, because it is known to be equal.
+    #[serde(default)]
+    pub files_known: u64,
+    #[serde(default)]
+    pub bytes_known: u64,
 }

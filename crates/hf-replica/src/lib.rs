@@ -4,11 +4,13 @@
 //! - [`compare`] and [`summary`]: who descends from whom.
 //! - [`who_starts`]: which of two waiting nodes becomes primary; one total function, the same on both.
 //! - [`grant`]: permission to go on alone.
+//! - [`ladder`]: what a synchronisation may leave unread.
 //! - [`records`]: every change that a record can go through.
 
 mod copy;
 pub mod engine;
 pub mod grant;
+pub mod ladder;
 pub mod records;
 mod start;
 

@@ -16,6 +16,7 @@ use hf_fs::pipeline::{Attrs, FileId, GateState, Op, Pipeline};
 use hf_fs::sync::{self, SyncOptions};
 use hf_fs::table::Table;
 use hf_replica::engine::EngineEvent;
+use hf_replica::ladder::{Step, Why};
 use hf_rfs::ByClusterKey;
 use hf_seal::{ClusterKey, KeyRing};
 
@@ -236,7 +237,7 @@ fn pair(root: &Path, async_second: bool, sealed: bool) -> Result<Setting, Failur
     wait(&primary, |event| matches!(event, EngineEvent::LinkUp))?;
     primary.link.set_gate(Mode::Pass, open, Some(Flow::Syncing));
     let began = Instant::now();
-    let walk = sync::start(&primary.link, 77, SyncOptions::default())?;
+    let walk = sync::start(&primary.link, 77, SyncOptions { bandwidth: None, step: Step::content(Why::Asked) })?;
     wait(&primary, |event| matches!(event, EngineEvent::SyncSent { .. }))?;
     walk.join().map_err(|_| "the synchronisation panicked")?;
     primary.link.set_gate(Mode::Wait, open, Some(Flow::InStep));

@@ -132,7 +132,7 @@ pub enum OnNode {
 pub enum Event {
     Node {
         node: usize,
-        what: OnNode,
+        what: Box<OnNode>,
     },
     /// A heartbeat reaches the machine.
     Arrives {

@@ -120,7 +120,7 @@ impl World {
     }
 
     pub fn on_node(&mut self, node: usize, after: Time, what: OnNode) {
-        self.schedule(after, Event::Node { node, what });
+        self.schedule(after, Event::Node { node, what: Box::new(what) });
     }
 
     /// Sends an input to a process through one of the node's queues: late, but in order.
@@ -206,7 +206,7 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Node { node, what } => self.on(node, what),
+            Event::Node { node, what } => self.on(node, *what),
             Event::Arrives { to, lane, sent_at, body } => {
                 self.net.heartbeat_arrived(1 - to, sent_at);
                 self.on(to, OnNode::Heartbeat { lane, sent_at, body });

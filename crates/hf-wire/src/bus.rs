@@ -302,6 +302,14 @@ pub struct SyncProgress {
     /// Bytes that differed and travelled.
     pub bytes_sent: u64,
     pub elapsed_ms: u64,
+    /// What was not read, because it is known to be equal.
+    #[serde(default)]
+    pub files_known: u64,
+    #[serde(default)]
+    pub bytes_known: u64,
+    /// The step of the ladder that was taken, and why, in a sentence.
+    #[serde(default)]
+    pub step: String,
 }
 
 /// Daemon to heart.

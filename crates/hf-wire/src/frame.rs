@@ -14,6 +14,8 @@
 //!
 //! Versions: 1: the first. The kinds of a verification came later: an end that doesn't know them drops the link when one is asked
 //! for, and nothing is lost.
+//! `BeginOn` and `AskKnown` came later, too: they go only to an end whose core says in its hello what both have in common, or asks for a
+//! synchronisation by date.
 
 mod body;
 mod codec;
@@ -38,6 +40,8 @@ pub const TARGET_MAX: usize = 4095;
 pub const VALUE_MAX: usize = 64 << 10;
 /// Length of one digest (BLAKE3), in bytes.
 pub const DIGEST_LEN: usize = 32;
+/// Instead of the number of a zone: the answer to [`Body::AskKnown`].
+pub const KNOWN: u64 = u64::MAX;
 
 /// Why bytes are no frame: the link is dropped, nothing of the frame is applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

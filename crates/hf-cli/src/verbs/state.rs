@@ -246,6 +246,7 @@ mod tests {
             bytes_total: 100_000_000,
             bytes_sent: 5_000,
             elapsed_ms: 3_000,
+            ..SyncProgress::default()
         };
         assert_eq!(
             progress(&sync),

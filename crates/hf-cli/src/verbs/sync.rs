@@ -31,7 +31,7 @@ pub(crate) struct Sync {
     /// Say once how far it has come, and end
     #[arg(long)]
     once: bool,
-    /// Also why this node's module is in its present state
+    /// Also why this node's module is in its present state, and why the synchronisation reads what it reads
     #[arg(long)]
     why: bool,
 }
@@ -67,7 +67,10 @@ pub(crate) async fn run(mut verb: Sync, output: Output) -> Result<ExitCode, CliE
 fn explain(modules: &[ModuleStatus]) -> Result<(), CliError> {
     let reasons = modules.iter().filter_map(|status| Some((status, status.why.as_ref()?)));
     let lines = reasons.map(|(status, why)| format!("{}: {}\n", status.node, print::clean_line(why)));
-    print::note(&lines.collect::<String>());
+    let steps = modules.iter().filter_map(|status| Some((status, status.sync.as_ref()?)));
+    let steps = steps.filter(|(_, progress)| !progress.step.is_empty());
+    let steps = steps.map(|(status, progress)| format!("{}: {}\n", status.node, print::clean_line(&progress.step)));
+    print::note(&lines.chain(steps).collect::<String>());
     Ok(())
 }
 
@@ -128,15 +131,20 @@ fn left_s(progress: &SyncProgress) -> Option<u64> {
 fn sentence(progress: &SyncProgress) -> String {
     let left = left_s(progress).map_or_else(|| "time left unknown".to_owned(), |s| format!("{s} s left"));
     format!(
-        "{}: {} of {} files, {} of {} compared, {} sent, {}/s, {left}",
+        "{}: {} of {} files{}, {} of {} compared, {} sent, {}/s, {left}",
         phase(progress),
         progress.files_done,
         progress.files_total,
+        known(progress.files_known),
         size(progress.bytes_done),
         size(progress.bytes_total),
         size(progress.bytes_sent),
         size(rate(progress)),
     )
+}
+
+fn known(files: u64) -> String {
+    if files == 0 { String::new() } else { format!(" ({files} known to be equal)") }
 }
 
 fn bar(progress: &SyncProgress) -> String {
@@ -158,6 +166,7 @@ mod tests {
             bytes_total: 3 << 20,
             bytes_sent: 1 << 20,
             elapsed_ms: 1000,
+            ..SyncProgress::default()
         }
     }
 

@@ -15,12 +15,14 @@ use std::time::Duration;
 
 use hf_config::NotReplicated;
 use hf_replica::engine::{EngineCommand, EngineEvent, Gate, PeerMessage};
-use hf_types::{Epoch, GenerationId, Record, RfsFault, Seq};
+use hf_replica::ladder;
+use hf_types::{Epoch, GenerationId, Record, RfsFault, Seq, SyncWish};
 use hf_wire::frame::Body;
 
 use crate::front::Role;
 use crate::link::acks::{Mode, Need};
 use crate::link::{ACCEPTED, Authenticate, DiskCheck, Events, Flow, LaneSource, Link, LinkOptions, Wanted, lock};
+use crate::manifest;
 use crate::pipeline::{FileId, GateState};
 use crate::record::{RecordError, RecordFile};
 use crate::sync::{self, SyncOptions};
@@ -120,7 +122,7 @@ enum Work {
     Mount,
     Unmount,
     Role(Role),
-    Sync,
+    Sync(SyncWish),
 }
 
 struct Inner {
@@ -187,7 +189,7 @@ impl Engine {
             EngineCommand::Connect => inner.with_link(|link| link.want(Wanted::Connect)),
             EngineCommand::Hangup => inner.with_link(|link| link.hang_up()),
             EngineCommand::Send(message) => inner.with_link(|link| send(link, message)),
-            EngineCommand::StartSync(_) => self.later(Work::Sync),
+            EngineCommand::StartSync(wish) => self.later(Work::Sync(wish)),
             EngineCommand::StopSync => inner.with_link(|link| link.bound.fail("it was stopped")),
             EngineCommand::Drain => inner.drain(),
             EngineCommand::KeepCopy { generation } => inner.keep_copy(generation),
@@ -247,11 +249,12 @@ fn open_records(config: &EngineConfig) -> Result<Vec<RecordFile>, RecordError> {
 }
 
 fn send(link: &Link, mut message: PeerMessage) {
-    // Not 0: the record allows to go on; the position is known here.
-    if let PeerMessage::Hello { applied, .. } = &mut message
-        && *applied != Seq(0)
-    {
-        *applied = Seq(link.ring.counters().applied.load(Ordering::SeqCst));
+    if let PeerMessage::Hello { applied, common, .. } = &mut message {
+        *common = link.common();
+        // Not 0: the record allows to go on; the position is known here.
+        if *applied != Seq(0) {
+            *applied = Seq(link.ring.counters().applied.load(Ordering::SeqCst));
+        }
     }
     if let PeerMessage::SyncEnd { seq, .. } | PeerMessage::Handover { seq, .. } = &mut message {
         *seq = Seq(link.ring.last());
@@ -334,7 +337,7 @@ impl Inner {
                     let plane = self.state().plane.clone();
                     plane.iter().for_each(|plane| plane.shown.set_role(role));
                 }
-                Work::Sync => self.synchronise(&mut walk),
+                Work::Sync(wish) => self.synchronise(&mut walk, wish),
             }
         }
         self.end_walk(&mut walk);
@@ -348,12 +351,14 @@ impl Inner {
         }
     }
 
-    fn synchronise(&self, walk: &mut Option<JoinHandle<()>>) {
+    fn synchronise(&self, walk: &mut Option<JoinHandle<()>>, wish: SyncWish) {
         if walk.as_ref().is_some_and(|walk| !walk.is_finished()) {
             self.end_walk(walk);
         }
         let Some(link) = self.link() else { return };
-        let options = SyncOptions { bandwidth: self.config.bandwidth_kb_s.map(|kb| kb * 1000) };
+        let step = ladder::step(wish, link.common(), link.peer_common());
+        self.report(EngineEvent::SyncStep(step));
+        let options = SyncOptions { bandwidth: self.config.bandwidth_kb_s.map(|kb| kb * 1000), step };
         match random().and_then(|stream| sync::start(&link, stream, options)) {
             Ok(thread) => *walk = Some(thread),
             Err(error) => self.report(EngineEvent::SyncFailed { why: error.to_string() }),
@@ -395,8 +400,13 @@ impl Inner {
             Gate::Closed | Gate::ReadOnly | Gate::Released => range(0, self.config.first),
         };
         self.check_content(role, stage.is_takeover())?;
+        let takeover = stage.is_takeover();
         let backings = stage.open(role, range)?;
         let ring = stage.ring(RING_BYTES)?;
+        let common = manifest::take_all(&backings, &self.config.boot_id, takeover);
+        if !takeover {
+            ring.set_common(common);
+        }
         let config = &self.config;
         let options = LinkOptions {
             lanes: config.lanes.clone(),
@@ -442,6 +452,10 @@ impl Inner {
             }
             link.set_gate(Mode::Stopped, GateState::Stopped, None);
             link.hang_up();
+            if failed.is_empty() && link.sync_everything() {
+                // As long as nobody else can change anything: the paths are still covered.
+                self.write_manifests(link);
+            }
         }
         failed.extend(lock(&self.stage).close().err());
         if let Some(Plane { link, .. }) = plane {
@@ -455,6 +469,16 @@ impl Inner {
         } else {
             EngineEvent::MountFailed { why: failed.join("; ") }
         });
+    }
+
+    /// Without one the next start knows less, and compares more.
+    fn write_manifests(&self, link: &Link) {
+        let Some(common) = link.settle_marks() else { return };
+        for dir in &link.dirs {
+            if let Err(error) = manifest::write(&dir.backing, &common, &self.config.boot_id) {
+                tracing::warn!("no manifest is left: {}", with_causes(&error));
+            }
+        }
     }
 
     /// In a thread of its own: it may take long.

@@ -227,6 +227,7 @@ fn hello_says_how_far_the_copy_is_and_whether_that_helps() {
         records: Vec::new(),
         applied: Seq(1),
         wish: hf_types::SyncWish::default(),
+        common: None,
     };
     secondary.order([C::Hangup, C::Listen]);
     assert!(greet(&primary, &secondary, &hello(EPOCH)) > Seq(0), "the stream goes on");

@@ -237,6 +237,7 @@ impl Link {
         self.heard_ms.store(self.now_ms(), Ordering::SeqCst);
         self.progress_ms.store(self.now_ms(), Ordering::SeqCst);
         self.resumable.store(resume.is_some(), Ordering::SeqCst);
+        self.set_peer_common(None);
         {
             // Not between the two steps of hanging up.
             let wanted = lock(&self.wanted);
@@ -258,7 +259,7 @@ impl Link {
         self.end_checks();
         if self.bound.is_syncing() {
             self.bound.close();
-            self.out.restart(&self.ring, 0);
+            self.leave_stream(0, self.common());
         }
         self.report(EngineEvent::LinkDown { why });
     }

@@ -155,7 +155,7 @@ impl Link {
             let errno = error.raw_os_error().unwrap_or(libc::EIO);
             self.out.direct(&self.ring, &Body::Fault { seq, errno, text: &format!("{call}: {error}") });
         }
-        self.ring.counters().applied_stream.store(0, Ordering::SeqCst);
+        self.break_received();
         self.report(EngineEvent::Fault(RfsFault::LocalDisk(format!("{call}: {error}"))));
     }
 

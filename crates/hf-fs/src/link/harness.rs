@@ -6,11 +6,12 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use hf_replica::engine::EngineEvent;
+use hf_replica::ladder::{Step, Why};
 use rustix::fs::RenameFlags;
 
 use super::acks::Mode;
@@ -136,6 +137,32 @@ pub fn options(local: SocketAddr, peer: SocketAddr, async_second: bool) -> LinkO
     }
 }
 
+/// The boot of these tests.
+pub const BOOT: &str = "11111111-2222-3333-4444-555555555555";
+
+/// A node that was stopped in good order.
+pub struct Stopped {
+    pub root: PathBuf,
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl Stopped {
+    pub fn manifest(&self) -> PathBuf {
+        self.root.with_extension("hold").join("manifest")
+    }
+
+    /// A start, as the engine makes it: another table, another ring.
+    pub fn start(mut self, options: LinkOptions, range: u16, ring: usize) -> Node {
+        let table = Arc::new(Table::create(range).unwrap());
+        let backing = Arc::new(Backing::open(&self.root, &self.root.with_extension("hold"), table).unwrap());
+        let ring = Ring::create(ring).unwrap();
+        ring.set_common(crate::manifest::take_all(std::slice::from_ref(&backing), BOOT, false));
+        let mut node = Node::on(backing, &self.root, options, ring, Word(b"open sesame"));
+        node._dir = self._dir.take();
+        node
+    }
+}
+
 impl Node {
     pub fn new(options: LinkOptions, range: u16, ring: usize) -> Node {
         Node::proving(options, range, ring, Word(b"open sesame"))
@@ -190,6 +217,22 @@ impl Node {
         *self = next;
     }
 
+    /// The step of the ladder that both ends together allow.
+    pub fn step_with(&self, other: &Node, wish: hf_types::SyncWish) -> Step {
+        hf_replica::ladder::step(wish, self.link.common(), other.link.common())
+    }
+
+    /// An orderly stop, as the engine makes it. What is left is the directory.
+    pub fn stop(mut self) -> Stopped {
+        self.link.set_gate(Mode::Stopped, GateState::Stopped, None);
+        self.link.hang_up();
+        assert!(self.link.sync_everything());
+        if let Some(common) = self.link.settle_marks() {
+            crate::manifest::write(&self.backing, &common, BOOT).unwrap();
+        }
+        Stopped { root: self.root.clone(), _dir: self._dir.take() }
+    }
+
     /// No fault came so far.
     pub fn assert_no_fault(&self) {
         let mut seen = self.seen.lock().unwrap();
@@ -214,8 +257,13 @@ impl Node {
 
     /// From a standing link to in step.
     pub fn synchronise(&self) -> hf_replica::engine::SyncCount {
+        self.synchronise_by(Step::content(Why::Asked))
+    }
+
+    /// The same, and something may be left unread.
+    pub fn synchronise_by(&self, step: Step) -> hf_replica::engine::SyncCount {
         self.link.set_gate(Mode::Pass, GateState::Open { epoch: 1 }, Some(Flow::Syncing));
-        let walk = sync::start(&self.link, rand_stream(), SyncOptions::default()).unwrap();
+        let walk = sync::start(&self.link, rand_stream(), SyncOptions { bandwidth: None, step }).unwrap();
         let count = self.wait("SyncSent", |event| match event {
             EngineEvent::SyncSent { count, .. } => Some(*count),
             EngineEvent::SyncFailed { why } => panic!("{why}"),
@@ -228,8 +276,10 @@ impl Node {
     }
 }
 
+/// Unlike any before.
 pub fn rand_stream() -> u64 {
-    Instant::now().elapsed().as_nanos() as u64 ^ (std::process::id() as u64) << 32 | 1
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::SeqCst) << 1 | 1
 }
 
 /// A primary and a secondary, connected.

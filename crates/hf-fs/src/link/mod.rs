@@ -10,7 +10,8 @@
 //! memory that the keeper holds, the frames that weren't acknowledged, and how far it applied the other's stream. Both say so in
 //! [`Hello`](hf_wire::frame::Hello); the sender goes on with the next frame if it still has it. If not (a node was rebooted, the
 //! break was too long) nothing of the stream is sent until a synchronisation begins another: the core is told by `applied: 0`.
-//! A synchronisation itself isn't resumed: what both sides know of it is in memory only; comparing again is cheap.
+//! A synchronisation itself isn't resumed there: another one begins, which needn't read what the broken one found or made equal and nobody
+//! changed since ([`common`]).
 //!
 //! # What is never done here
 //!
@@ -20,6 +21,7 @@
 pub mod acks;
 mod again;
 pub mod auth;
+mod common;
 mod connect;
 mod disk;
 mod durable;
@@ -38,6 +40,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use hf_replica::engine::EngineEvent;
+use hf_replica::ladder::Common;
 use hf_types::RfsFault;
 use hf_wire::frame::Body;
 
@@ -193,6 +196,7 @@ pub struct Link {
     exit: AtomicBool,
     /// The other node can go on with our stream on this connection.
     resumable: AtomicBool,
+    peer_common: Mutex<Option<Common>>,
     /// Held while frames are handled; `cut` ends that before the next frame.
     applying: Mutex<()>,
     cut: AtomicBool,
@@ -245,12 +249,16 @@ impl Link {
             began: Instant::now(),
             exit: AtomicBool::new(false),
             resumable: AtomicBool::new(false),
+            peer_common: Mutex::default(),
             applying: Mutex::new(()),
             cut: AtomicBool::new(false),
             failed: Mutex::default(),
             applied: OnceLock::new(),
             threads: Mutex::default(),
         });
+        if link.flow() != Flow::Following {
+            link.distrust();
+        }
         if link.flow() == Flow::InStep {
             // The successor of a primary in step: the other copy knows everything.
             link.bound.complete();
@@ -369,22 +377,32 @@ impl Link {
             Flow::Alone => {
                 // The other copy doesn't follow any more; what it missed is found by comparing.
                 self.bound.close();
-                self.out.restart(&self.ring, 0);
+                self.leave_stream(0, self.common());
+                self.ring.counters().applied_stream.store(0, Ordering::SeqCst);
             }
             // After a swap: both are equal, and the roles are turned round.
             Flow::InStep if self.ring.stream() == 0 || self.flow() == Flow::Following => self.begin_equal(),
+            Flow::Following if self.flow() != Flow::Following => self.follow_from_now_on(),
             Flow::InStep | Flow::Syncing | Flow::Following => {}
         }
         self.ring.counters().flow.store(flow as u64, Ordering::SeqCst);
     }
 
-    /// A stream that begins with a synchronisation; nothing is known of the other copy.
-    pub(crate) fn begin_stream(&self, stream: u64) {
+    /// A stream that begins with a synchronisation: on top of what both have `in_common`, or of nothing.
+    pub(crate) fn begin_stream(&self, stream: u64, in_common: Option<u64>) {
         self.bound.close();
         self.replies.clear();
-        self.out.restart(&self.ring, stream);
+        let common = self.common().filter(|common| in_common == Some(common.stream));
+        self.leave_stream(stream, common);
+        if common.is_none() {
+            self.distrust();
+        }
         self.ring.counters().sending_sync.store(1, Ordering::SeqCst);
-        self.append(0, &Body::Begin { stream, of: 0, at: 0 }, None);
+        let begin = match common {
+            Some(Common { stream: common, .. }) => Body::BeginOn { stream, common },
+            None => Body::Begin { stream, of: 0, at: 0 },
+        };
+        self.append(0, &begin, None);
         self.bound.open();
     }
 
@@ -402,7 +420,8 @@ impl Link {
         // Unlike any other: the first was drawn at random.
         let stream = (of ^ at.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         self.bound.complete();
-        self.out.restart(&self.ring, stream);
+        let common = Common { stream: of, at, sender: false };
+        self.leave_stream(stream, (of != 0).then_some(common));
         self.append(0, &Body::Begin { stream, of, at }, None);
     }
 
@@ -482,7 +501,7 @@ impl Link {
     /// Should not happen (the gate closes before); if it does, the other copy can't follow any more.
     fn overflow(&self) {
         self.acks.set_mode(Mode::Hold);
-        self.out.restart(&self.ring, 0);
+        self.leave_stream(0, self.common());
         tracing::error!("no room for another unacknowledged operation: the other copy must be compared");
         self.report(EngineEvent::Fault(RfsFault::Stalled));
     }

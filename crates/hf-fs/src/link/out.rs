@@ -6,7 +6,7 @@
 //! Three kinds of bytes meet only between whole frames: an acknowledgement (always the newest), frames of the connection, and the
 //! stream. Control messages keep their place in the stream: they go out when everything appended before them has.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsFd;
@@ -90,18 +90,19 @@ impl Out {
         self.lock().sent
     }
 
-    /// Begins another stream on this connection (if there is one); what the ring held is dropped.
-    pub fn restart(&self, ring: &Ring, stream: u64) {
+    /// Begins another stream on this connection (if there is one); what the ring held is dropped: says which files that was about.
+    pub fn restart(&self, ring: &Ring, stream: u64) -> HashSet<(u16, u64)> {
         let mut state = self.lock();
         if state.streaming && state.sent < state.commit {
             // The other node has half a frame.
             debug_assert!(state.partial.is_none());
             state.partial = Some((ring.bytes(state.sent, state.commit).to_vec(), 0));
         }
-        ring.restart(stream);
+        let dropped = ring.restart(stream);
         state.streaming = state.socket.is_some() && stream != 0;
         state.sent = ring.head();
         state.commit = state.sent;
+        dropped
     }
 
     /// Frees what the other node received.

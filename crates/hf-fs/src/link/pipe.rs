@@ -8,6 +8,7 @@ use hf_types::RfsFault;
 use hf_wire::frame::{Body, DATA_MAX};
 
 use super::acks::Need;
+use super::common::changes_content;
 use super::encode::body_of;
 use super::{Flow, Link};
 use crate::pipeline::{Admission, Completion, DiskFault, Gate, Op, Order, Pipeline, Refusal, Seq};
@@ -42,8 +43,14 @@ impl DirPipeline {
             Plan::Nothing
         });
         let seq = match &plan {
-            Plan::Nothing => Seq(link.ring.unnumbered(mark)),
-            Plan::Operation => self.send(&body_of(op), mark)?,
+            Plan::Nothing => {
+                self.unsent(op);
+                Seq(link.ring.unnumbered(mark))
+            }
+            Plan::Operation => {
+                self.begins_equal(op);
+                self.send(&body_of(op), mark)?
+            }
             Plan::Steps(steps) => {
                 let mut seq = Seq(0);
                 for step in steps {
@@ -54,6 +61,46 @@ impl DirPipeline {
         };
         link.bound.sent(self.dir, op, &plan);
         Ok(seq)
+    }
+
+    fn append_marked(&self, admission: &Admission<'_>, op: &Op<'_>, mark: Option<&AtomicU64>) -> Result<Seq, Refusal> {
+        if !self.gate().is_open_for(admission.epoch()) {
+            return Err(Refusal::ReadOnly);
+        }
+        match self.link.flow() {
+            Flow::Following => Err(Refusal::ReadOnly),
+            Flow::Alone => {
+                self.unsent(op);
+                Ok(Seq(self.link.ring.skip(mark)))
+            }
+            // Nobody there could open it.
+            _ if self.is_held(op) => {
+                self.unsent(op);
+                Ok(Seq(self.link.ring.unnumbered(mark)))
+            }
+            Flow::InStep => {
+                self.begins_equal(op);
+                self.send(&body_of(op), mark)
+            }
+            Flow::Syncing => {
+                // Its own lock; the operation's keeps what the plan looked at as it is.
+                self.append_known(op, mark)
+            }
+        }
+    }
+
+    /// Carried out here, and not sent.
+    fn unsent(&self, op: &Op<'_>) {
+        if changes_content(op) {
+            self.link.clear_same(self.dir, op.id());
+        }
+    }
+
+    /// Before its creation is sent: a new file is empty on both.
+    fn begins_equal(&self, op: &Op<'_>) {
+        if let Op::Create { id, .. } = *op {
+            self.link.mark_same(self.dir, id);
+        }
     }
 
     fn send(&self, body: &Body<'_>, mark: Option<&AtomicU64>) -> Result<Seq, Refusal> {
@@ -85,20 +132,11 @@ impl Pipeline for DirPipeline {
     }
 
     fn append(&self, admission: &Admission<'_>, op: &Op<'_>, mark: Option<&AtomicU64>) -> Result<Seq, Refusal> {
-        if !self.gate().is_open_for(admission.epoch()) {
-            return Err(Refusal::ReadOnly);
+        let done = self.append_marked(admission, op, mark);
+        if done.is_err() {
+            self.link.clear_same(self.dir, op.id());
         }
-        match self.link.flow() {
-            Flow::Following => Err(Refusal::ReadOnly),
-            Flow::Alone => Ok(Seq(self.link.ring.skip(mark))),
-            // Nobody there could open it.
-            _ if self.is_held(op) => Ok(Seq(self.link.ring.unnumbered(mark))),
-            Flow::InStep => self.send(&body_of(op), mark),
-            Flow::Syncing => {
-                // Its own lock; the operation's keeps what the plan looked at as it is.
-                self.append_known(op, mark)
-            }
-        }
+        done
     }
 
     fn note(&self, admission: &Admission<'_>, mark: Option<&AtomicU64>) -> Result<(), Refusal> {
@@ -143,6 +181,7 @@ impl Pipeline for DirPipeline {
 
     fn disk_fault(&self, fault: DiskFault, answer: Completion) {
         let in_step = self.link.stop_acknowledging();
+        self.link.distrust();
         let error = std::io::Error::from_raw_os_error(fault.errno);
         let text = format!("{} of file {}: {error}", fault.call, fault.id);
         self.link.report(EngineEvent::Fault(RfsFault::LocalDisk(text)));

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use hf_replica::engine::{EngineEvent, PeerMessage};
 use hf_types::{RfsFault, Seq};
-use hf_wire::frame::{Ack, Body, HEADER_LEN, Header, PAYLOAD_MAX, Place};
+use hf_wire::frame::{Ack, Body, HEADER_LEN, Header, KNOWN, PAYLOAD_MAX, Place};
 
 use super::acks::Mode;
 use super::encode::op_of;
@@ -39,7 +39,7 @@ impl Link {
         let counters = self.ring.counters();
         // A synchronisation that another connection brought half is not gone on with.
         if counters.receiving_sync.load(Ordering::SeqCst) != 0 {
-            counters.applied_stream.store(0, Ordering::SeqCst);
+            self.ring.leave_received();
         }
         let (started, applied) = (counters.started.load(Ordering::SeqCst), counters.applied.load(Ordering::SeqCst));
         let mut incoming = Incoming {
@@ -146,9 +146,11 @@ impl Link {
     fn take_control(&self, json: &[u8]) -> Result<(), String> {
         let mut message: PeerMessage =
             serde_json::from_slice(json).map_err(|error| format!("a message that isn't understood: {error}"))?;
-        match &mut message {
-            PeerMessage::Hello { applied, .. } if !self.resumable.load(Ordering::SeqCst) => *applied = Seq(0),
-            _ => {}
+        if let PeerMessage::Hello { applied, common, .. } = &mut message {
+            self.set_peer_common(common.take());
+            if !self.resumable.load(Ordering::SeqCst) {
+                *applied = Seq(0);
+            }
         }
         self.report(EngineEvent::Received(message));
         Ok(())
@@ -166,8 +168,10 @@ impl Link {
             return Err("the other node sent operations though this one is primary".into());
         }
         let counters = self.ring.counters();
-        if let Body::Begin { stream, of, at } = *body {
-            return self.begin(incoming, place.seq, stream, (of, at));
+        match *body {
+            Body::Begin { stream, of, at } => return self.begin(incoming, place.seq, stream, (of, at)),
+            Body::BeginOn { stream, common } => return self.begin_on(incoming, place.seq, stream, common),
+            _ => {}
         }
         if incoming.broken {
             return Ok(());
@@ -198,22 +202,39 @@ impl Link {
         Ok(())
     }
 
+    /// A stream begins with a synchronisation on top of what both had in common: marks go on meaning something.
+    fn begin_on(&self, incoming: &mut Incoming, seq: u64, stream: u64, common: u64) -> Result<(), String> {
+        if self.common().is_none_or(|mine| mine.stream != common) {
+            return Err("the other node counts on what this one doesn't have in common with it".into());
+        }
+        self.begin_at(incoming, seq, stream, true)
+    }
+
     /// A stream begins: with a synchronisation, or (after a swap) where the one that this node issued ended.
     fn begin(&self, incoming: &mut Incoming, seq: u64, stream: u64, (of, at): (u64, u64)) -> Result<(), String> {
-        let counters = self.ring.counters();
-        counters.applied_stream.store(0, Ordering::SeqCst);
         if of != 0 && (of, at) != (self.ring.stream(), self.ring.last()) {
+            self.ring.counters().applied_stream.store(0, Ordering::SeqCst);
             return Err("the new primary did not apply all that this copy has".into());
         }
+        if of == 0 {
+            self.break_received();
+        }
+        self.begin_at(incoming, seq, stream, of == 0)
+    }
+
+    fn begin_at(&self, incoming: &mut Incoming, seq: u64, stream: u64, with_sync: bool) -> Result<(), String> {
+        let counters = self.ring.counters();
+        counters.applied_stream.store(0, Ordering::SeqCst);
+        self.ring.set_common(None);
         for counter in [&counters.own_fulfilled, &counters.own_durable, &counters.applied] {
             counter.store(seq, Ordering::SeqCst);
         }
         incoming.broken = false;
-        incoming.mirror = match of {
-            0 => Some(Mirror::begin(&self.dirs).map_err(|error| self.cannot_mirror(&error))?),
-            _ => None,
+        incoming.mirror = match with_sync {
+            true => Some(Mirror::begin(&self.dirs).map_err(|error| self.cannot_mirror(&error))?),
+            false => None,
         };
-        counters.receiving_sync.store(u64::from(of == 0), Ordering::SeqCst);
+        counters.receiving_sync.store(u64::from(with_sync), Ordering::SeqCst);
         counters.applied_stream.store(stream, Ordering::SeqCst);
         Ok(())
     }
@@ -265,6 +286,9 @@ impl Link {
         if let (Some(mirror), true) = (&mut incoming.mirror, op.is_name()) {
             mirror.applied(index, op);
         }
+        if let Op::Create { id, .. } = *op {
+            self.mark_same(index, id);
+        }
     }
 
     /// Operations that were under way when the file lost its last name, and attributes that a file under synchronisation
@@ -299,6 +323,13 @@ impl Link {
             return Err(fail(std::io::Error::other("no synchronisation has begun")));
         };
         match *body {
+            Body::AskKnown { id, .. } => {
+                let known = mirror.is_fresh(place.dir, id) && self.is_known(place.dir, body);
+                if let Some(queue) = &*super::lock(&self.digests) {
+                    // As above. The answer is settled here, at this place of the stream; the queue keeps its place among the others.
+                    let _ = queue.send(DigestJob::known(self, place.dir, id, known));
+                }
+            }
             Body::Synced => {
                 mirror.end(&self.dirs).map_err(fail)?;
                 incoming.mirror = None;
@@ -306,14 +337,28 @@ impl Link {
             }
             _ => mirror.apply(backing, place.dir, body).map_err(fail)?,
         }
+        if let Body::Meta { id, .. } = *body {
+            // The end of its comparison: the content is there.
+            self.mark_same(place.dir, FileId(id));
+        }
         Ok(())
+    }
+
+    /// Is the content known to be the primary's?
+    fn is_known(&self, dir: u16, question: &Body<'_>) -> bool {
+        let Body::AskKnown { id, marked, size, mtime_s, before_s } = *question else { return false };
+        let as_dated = || {
+            let stat = self.dirs[usize::from(dir)].backing.stat(FileId(id));
+            stat.is_ok_and(|stat| stat.st_size as u64 == size && stat.st_mtime == mtime_s && mtime_s < before_s)
+        };
+        (marked && self.is_same(dir, FileId(id))) || as_dated()
     }
 
     /// An operation failed here: this copy is out until it is compared (P3).
     fn broke(&self, incoming: &mut Incoming, seq: u64, error: &ApplyError) {
         incoming.broken = true;
         incoming.mirror = None;
-        self.ring.counters().applied_stream.store(0, Ordering::SeqCst);
+        self.break_received();
         let errno = error.source.raw_os_error().unwrap_or(libc::EPROTO);
         let text = format!("{error}: {}", error.source);
         self.out.direct(&self.ring, &Body::Fault { seq, errno, text: &text });

@@ -4,7 +4,7 @@
 //!
 //! One page: magic, capacity, then the counters of [`Counters`]. Then the ring of `capacity` bytes, mapped twice in a row, so that
 //! a frame that runs over the end is contiguous in memory. Positions are bytes since the ring was made and never wrap.
-//! Version 1 ("HFRING1"): this.
+//! Version 1 ("HFRING1"): this. (Counters may be added at the end: they are 0 in a ring that an older version made.)
 //!
 //! # What a successor finds after a kill -9 at any instruction
 //!
@@ -12,11 +12,13 @@
 //! last frame in the ring when that is newer. The mark of an append is written before `head` moves, so a mark at most
 //! `last` is a frame that is there.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
+use hf_replica::ladder::Common;
 use hf_wire::frame::{Encoded, HEADER_LEN, Header, Place};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"HFRING1\0");
@@ -67,6 +69,10 @@ pub struct Counters {
     before_first: AtomicU64,
     dead_next: AtomicU64,
     dead: [AtomicU64; DEAD],
+    /// What marks are about while no stream is under way: stream (0: nothing), place, 1 for its sender. See [`super::common`].
+    common_stream: AtomicU64,
+    common_at: AtomicU64,
+    common_sender: AtomicU64,
 }
 
 const _: () = assert!(size_of::<Counters>() <= PAGE);
@@ -163,12 +169,72 @@ impl Ring {
         }
         counters.last.fetch_max(last, Ordering::SeqCst);
         if counters.receiving_sync.load(Ordering::SeqCst) != 0 {
-            counters.applied_stream.store(0, Ordering::SeqCst);
+            self.leave_received();
         }
         if counters.sending_sync.load(Ordering::SeqCst) != 0 {
+            // Which files were under way isn't noted anywhere else.
+            self.set_common(None);
             self.restart(0);
         }
         Ok(())
+    }
+
+    /// What marks are about while no stream is under way.
+    pub fn common(&self) -> Option<Common> {
+        let counters = self.counters();
+        let stream = counters.common_stream.load(Ordering::SeqCst);
+        let at = counters.common_at.load(Ordering::SeqCst);
+        let sender = counters.common_sender.load(Ordering::SeqCst) != 0;
+        (stream != 0).then_some(Common { stream, at, sender })
+    }
+
+    /// Sets that. While it is being written there is none.
+    pub fn set_common(&self, common: Option<Common>) {
+        let counters = self.counters();
+        counters.common_stream.store(0, Ordering::SeqCst);
+        let Some(common) = common else { return };
+        counters.common_at.store(common.at, Ordering::SeqCst);
+        counters.common_sender.store(common.sender.into(), Ordering::SeqCst);
+        counters.common_stream.store(common.stream, Ordering::SeqCst);
+    }
+
+    /// How far the stream that is issued is common, if the other copy has confirmed its beginning.
+    pub fn common_sent(&self) -> Option<Common> {
+        let counters = self.counters();
+        let at = counters.received.load(Ordering::SeqCst);
+        let begun = at > counters.before_first.load(Ordering::SeqCst);
+        (self.stream() != 0 && begun).then(|| Common { stream: self.stream(), at, sender: true })
+    }
+
+    /// How far the stream that is received is common.
+    pub fn common_received(&self) -> Option<Common> {
+        let counters = self.counters();
+        let (stream, at) = (counters.applied_stream.load(Ordering::SeqCst), counters.applied.load(Ordering::SeqCst));
+        (stream != 0).then_some(Common { stream, at, sender: false })
+    }
+
+    /// The received stream isn't gone on with. What was applied of it stays common.
+    pub fn leave_received(&self) {
+        if let Some(common) = self.common_received() {
+            self.set_common(Some(common));
+        }
+        self.counters().applied_stream.store(0, Ordering::SeqCst);
+    }
+
+    /// Directory and file of each frame that isn't confirmed.
+    pub fn unconfirmed(&self) -> HashSet<(u16, u64)> {
+        let _lock = self.lock();
+        self.files_between(self.counters().tail.load(Ordering::SeqCst), self.head())
+    }
+
+    fn files_between(&self, mut position: u64, head: u64) -> HashSet<(u16, u64)> {
+        let mut files = HashSet::new();
+        while position < head {
+            let Some(header) = self.header_at(position) else { break };
+            files.insert((header.place().dir, header.id()));
+            position += header.frame_len() as u64;
+        }
+        files
     }
 
     /// The memory file, for the keeper.
@@ -256,17 +322,20 @@ impl Ring {
         last
     }
 
-    /// Drops all frames and begins another stream; its first frame is the next one. Nobody may be reading [`Ring::bytes`].
-    pub fn restart(&self, stream: u64) {
+    /// Drops all frames and begins another stream; its first frame is the next one. Nobody may be reading [`Ring::bytes`]. Says which
+    /// files the dropped frames were about.
+    pub fn restart(&self, stream: u64) -> HashSet<(u16, u64)> {
         let _lock = self.lock();
         let counters = self.counters();
         counters.stream.store(0, Ordering::SeqCst);
+        let dropped = self.files_between(counters.tail.load(Ordering::SeqCst), self.head());
         let last = counters.last.load(Ordering::SeqCst);
         counters.tail.store(counters.head.load(Ordering::SeqCst), Ordering::SeqCst);
         let known = [&counters.received, &counters.fulfilled, &counters.peer_durable, &counters.fence];
         known.into_iter().chain([&counters.before_first]).for_each(|counter| counter.store(last, Ordering::SeqCst));
         counters.sending_sync.store(0, Ordering::SeqCst);
         counters.stream.store(stream, Ordering::SeqCst);
+        dropped
     }
 
     /// The frames from `from` (a position between beginning and end) to `to`.

@@ -5,9 +5,9 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use hf_wire::frame::{Body, DATA_MAX, DIGEST_LEN};
+use hf_wire::frame::{Body, DATA_MAX, DIGEST_LEN, KNOWN};
 
-use super::pool::{Pending, Zones};
+use super::pool::{Digested, Pending, Zones};
 use crate::backing::Backing;
 use crate::link::{Link, lock};
 use crate::pipeline::FileId;
@@ -20,15 +20,27 @@ pub struct DigestJob {
     pub id: u64,
     pub first: u64,
     pub count: u32,
-    /// They are being computed.
-    pub(super) pending: Pending,
+    /// They are being computed; or the answer to [`Body::AskKnown`].
+    pub(super) what: What,
+    /// Of which stream: when another has begun, nobody waits for the answer any more.
+    stream: u64,
+}
+
+pub(super) enum What {
+    Digests(Pending),
+    Known(bool),
 }
 
 impl DigestJob {
     /// Begins to compute them; the answer is given in the order of the questions.
     pub(crate) fn begin(link: &Link, dir: u16, id: u64, first: u64, count: u32) -> DigestJob {
         let pending = link.pool.ask(Zones { dir, id: FileId(id), first, count: u64::from(count) });
-        DigestJob { dir, id, first, count, pending }
+        DigestJob { dir, id, first, count, what: What::Digests(pending), stream: link.applied_stream() }
+    }
+
+    /// Answers whether the content is known to be equal, in the order of the questions.
+    pub(crate) fn known(link: &Link, dir: u16, id: u64, known: bool) -> DigestJob {
+        DigestJob { dir, id, first: KNOWN, count: 0, what: What::Known(known), stream: link.applied_stream() }
     }
 }
 
@@ -53,7 +65,12 @@ impl Link {
     /// Fewer digests than asked for: the file is gone here.
     fn answer(&self, job: &DigestJob) {
         let digested = loop {
-            match job.pending.take(TICK) {
+            let pending = match &job.what {
+                What::Known(true) => break Digested { digests: vec![1; DIGEST_LEN], error: None },
+                What::Known(false) => break Digested::default(),
+                What::Digests(pending) => pending,
+            };
+            match pending.take(TICK) {
                 Some(digested) => break digested,
                 None if self.is_over() => return,
                 None => {}
@@ -63,7 +80,9 @@ impl Link {
             self.local_fault("reading for a comparison", &error);
             return;
         }
-        self.out.direct(&self.ring, &Body::Digests { id: job.id, first: job.first, digests: &digested.digests });
+        if self.applied_stream() == job.stream {
+            self.out.direct(&self.ring, &Body::Digests { id: job.id, first: job.first, digests: &digested.digests });
+        }
     }
 }
 

@@ -37,8 +37,8 @@
 //!
 //! # A break
 //!
-//! Nothing of a synchronisation survives a broken link or the death of a process: it begins again, and comparing what is equal
-//! already costs reading only.
+//! Another synchronisation begins after a broken link. Names and attributes are compared anew; files whose content was found or made equal and
+//! that nobody changed since aren't read again ([`crate::link`], marks). After the death of the process that compares all are.
 
 mod bound;
 mod changed;
@@ -64,6 +64,8 @@ fn is_gone(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ESTALE | libc::ENOENT))
 }
 
+#[cfg(test)]
+pub(crate) mod mutator;
 #[cfg(test)]
 mod own_tests;
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! The primary's half: listing, comparing, copying. One thread.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hf_replica::engine::{EngineEvent, SyncCount};
+use hf_replica::engine::{EngineEvent, SYNC_NAMED, SyncCount, Unknown};
+use hf_replica::ladder::Step;
 use hf_types::Seq;
-use hf_wire::frame::{Body, DATA_MAX, DIGEST_LEN, Entries, Entry, PAYLOAD_MAX, push_entry};
+use hf_wire::frame::{Body, DATA_MAX, DIGEST_LEN, Entries, Entry, KNOWN, PAYLOAD_MAX, push_entry};
 
 use super::pool::{Pending, Zones};
 use super::{is_gone, meta};
@@ -25,10 +27,12 @@ const PROGRESS: Duration = Duration::from_millis(500);
 const GRAIN: usize = 64 << 10;
 
 /// What a synchronisation is told.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct SyncOptions {
     /// `reiallowedbw`, in bytes a second; none: as fast as it goes.
     pub bandwidth: Option<u64>,
+    /// What may be left unread.
+    pub step: Step,
 }
 
 /// Why it can't go on.
@@ -45,7 +49,7 @@ enum SyncError {
 /// Begins a stream and a synchronisation on a thread of its own, which ends by itself with [`EngineEvent::SyncSent`] or
 /// [`EngineEvent::SyncFailed`]. The one that ran before must have ended.
 pub fn start(link: &Arc<Link>, stream: u64, options: SyncOptions) -> io::Result<std::thread::JoinHandle<()>> {
-    link.begin_stream(stream);
+    link.begin_stream(stream, options.step.common);
     let link = link.clone();
     std::thread::Builder::new().name("hf-walk".into()).spawn(move || {
         let mut walk = Walk {
@@ -55,6 +59,9 @@ pub fn start(link: &Arc<Link>, stream: u64, options: SyncOptions) -> io::Result<
             began: Instant::now(),
             told: Instant::now(),
             asked: VecDeque::new(),
+            to_read: VecDeque::new(),
+            reading: HashMap::new(),
+            named: 0,
             awaited: 0,
             buffer: vec![0; DATA_MAX],
         };
@@ -77,7 +84,14 @@ struct Asked {
     first: u64,
     count: u64,
     last: bool,
-    ours: Pending,
+    what: Wanted,
+}
+
+enum Wanted {
+    /// The other copy's digests, to be compared with ours, which are being computed.
+    Digests(Pending),
+    /// Whether the content is known to be equal; the file's size.
+    Known(u64),
 }
 
 struct Walk<'a> {
@@ -87,6 +101,11 @@ struct Walk<'a> {
     began: Instant,
     told: Instant,
     asked: VecDeque<Asked>,
+    /// Files that are not known to be equal after all.
+    to_read: VecDeque<FileId>,
+    /// Files that are being read: why, and how much of them was sent.
+    reading: HashMap<u64, (Unknown, u64)>,
+    named: u64,
     awaited: u64,
     buffer: Vec<u8>,
 }
@@ -204,13 +223,61 @@ impl Walk<'_> {
                 self.take_answer(dir)?;
                 continue;
             }
+            if let Some(id) = self.to_read.pop_front() {
+                self.compare(dir, id)?;
+                continue;
+            }
             match self.link.bound.next_to_compare(dir) {
-                Some((id, libc::S_IFREG)) => self.compare(dir, FileId(id))?,
+                Some((id, libc::S_IFREG)) => self.ask_or_compare(dir, FileId(id))?,
                 Some((id, _)) => self.send_meta(dir, FileId(id))?,
                 None if self.asked.is_empty() => return Ok(()),
                 None => self.take_answer(dir)?,
             }
         }
+    }
+
+    /// Asks first whether it needs to be read, if there is anything to be known.
+    fn ask_or_compare(&mut self, dir: u16, id: FileId) -> Result<(), SyncError> {
+        let step = self.options.step;
+        if step.common.is_none() && step.before_s.is_none() {
+            self.reading.insert(id.0, (Unknown::Differs, 0));
+            return self.compare(dir, id);
+        }
+        self.wait_for_room(PAYLOAD_MAX)?;
+        let link = self.link;
+        // Under the file's lock: nobody is between carrying something out and clearing the mark.
+        let file = link.dirs[usize::from(dir)].order.file(id);
+        let Some(stat) = self.present(dir, id)? else {
+            drop(file);
+            return self.done(0);
+        };
+        let marked = step.common.is_some() && link.is_same(dir, id);
+        let before_s = step.before_s.filter(|before| stat.st_mtime < *before);
+        if !marked && before_s.is_none() {
+            drop(file);
+            self.reading.insert(id.0, (Unknown::Here, 0));
+            return self.compare(dir, id);
+        }
+        let (size, mtime_s) = (stat.st_size as u64, stat.st_mtime);
+        let before_s = before_s.unwrap_or(i64::MIN);
+        self.append(dir, &Body::AskKnown { id: id.0, marked, size, mtime_s, before_s })?;
+        drop(file);
+        self.asked.push_back(Asked { id, first: KNOWN, count: 1, last: true, what: Wanted::Known(size) });
+        self.awaited += 1;
+        Ok(())
+    }
+
+    /// The answer to that.
+    fn take_known(&mut self, dir: u16, id: FileId, size: u64, known: bool) -> Result<(), SyncError> {
+        if !known {
+            self.reading.insert(id.0, (Unknown::There, 0));
+            self.to_read.push_back(id);
+            return Ok(());
+        }
+        self.count.files_known += 1;
+        self.count.bytes_known += size;
+        self.count.bytes_done = (self.count.bytes_done + size).min(self.count.bytes_total);
+        self.finish(dir, id)
     }
 
     /// Sends a file's size and asks for the digests of its zones.
@@ -219,7 +286,10 @@ impl Walk<'_> {
         let link = self.link;
         let size = {
             let _file = link.dirs[usize::from(dir)].order.file(id);
-            let Some(stat) = self.present(dir, id)? else { return self.done(0) };
+            let Some(stat) = self.present(dir, id)? else {
+                self.reading.remove(&id.0);
+                return self.done(0);
+            };
             let size = stat.st_size as u64;
             self.append(dir, &Body::Truncate { id: id.0, size })?;
             size
@@ -234,8 +304,8 @@ impl Walk<'_> {
                 self.take_answer(dir)?;
             }
             self.append(dir, &Body::AskDigests { id: id.0, first, count: count as u32 })?;
-            let ours = self.link.pool.ask(Zones { dir, id, first, count });
-            self.asked.push_back(Asked { id, first, count, last: first + count == zones, ours });
+            let ours = Wanted::Digests(self.link.pool.ask(Zones { dir, id, first, count }));
+            self.asked.push_back(Asked { id, first, count, last: first + count == zones, what: ours });
             self.awaited += count;
         }
         Ok(())
@@ -265,7 +335,19 @@ impl Walk<'_> {
 
     fn finish(&mut self, dir: u16, id: FileId) -> Result<(), SyncError> {
         self.send_meta(dir, id)?;
+        self.name(dir, id);
         self.done(0)
+    }
+
+    /// Says why it was read, of the first files.
+    fn name(&mut self, dir: u16, id: FileId) {
+        let Some((why, sent)) = self.reading.remove(&id.0) else { return };
+        if self.named >= SYNC_NAMED || (why == Unknown::Differs && sent == 0) {
+            return;
+        }
+        self.named += 1;
+        let path = path_of(self.backing(dir), id).unwrap_or_else(|| format!("file {id}"));
+        self.link.report(EngineEvent::SyncRead { path, why, sent });
     }
 
     fn take_answer(&mut self, dir: u16) -> Result<(), SyncError> {
@@ -275,6 +357,10 @@ impl Walk<'_> {
             return Err(SyncError::Ended("the other copy answered another question".into()));
         }
         self.awaited -= asked.count;
+        let ours = match asked.what {
+            Wanted::Known(size) => return self.take_known(dir, asked.id, size, !digests.is_empty()),
+            Wanted::Digests(ours) => ours,
+        };
         if digests.len() < asked.count as usize * DIGEST_LEN {
             return match self.present(dir, asked.id)? {
                 None => Ok(()),
@@ -282,7 +368,7 @@ impl Walk<'_> {
             };
         }
         let ours = loop {
-            match asked.ours.take(PROGRESS) {
+            match ours.take(PROGRESS) {
                 Some(ours) => break ours,
                 None => self.check()?,
             }
@@ -318,7 +404,11 @@ impl Walk<'_> {
         let read = self.backing(dir).read(id, start, &mut buffer);
         let sent = read.map_err(at("reading a file")).and_then(|len| self.send_zone(dir, id, start, &buffer[..len]));
         self.buffer = buffer;
-        self.count.bytes_sent += sent?;
+        let sent = sent?;
+        self.count.bytes_sent += sent;
+        if let Some((_, of_file)) = self.reading.get_mut(&id.0) {
+            *of_file += sent;
+        }
         Ok(())
     }
 
@@ -361,7 +451,13 @@ impl Walk<'_> {
             return Ok(());
         }
         let meta = meta::read(self.backing(dir), id).map_err(at("reading attributes"))?;
-        self.append(dir, &Body::Meta { id: id.0, meta: meta.as_meta() }).map(|_| ())
+        // Before the frame that sets it there: what drops that frame clears this mark (`link::common`).
+        link.mark_same(dir, id);
+        let sent = self.append(dir, &Body::Meta { id: id.0, meta: meta.as_meta() });
+        if sent.is_err() {
+            link.clear_same(dir, id);
+        }
+        sent.map(|_| ())
     }
 
     /// Under the locks of all names: when nothing is left, everything is sent from now on.
@@ -377,6 +473,14 @@ impl Walk<'_> {
         link.complete_stream();
         Ok(Some(seq))
     }
+}
+
+/// For people only: one of its names, as the kernel remembers it.
+fn path_of(backing: &Backing, id: FileId) -> Option<String> {
+    let at = |fd: BorrowedFd<'_>| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok();
+    let (root, node) = (at(backing.root())?, backing.node(id).ok()?);
+    let path = at(node.as_fd())?;
+    Some(path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned())
 }
 
 fn is_zero(bytes: &[u8]) -> bool {

@@ -114,6 +114,14 @@ impl Memory {
         self.header().range.store(u64::from(range), Ordering::Release);
     }
 
+    pub(super) fn counter(&self) -> u64 {
+        self.header().counter.load(Ordering::Acquire)
+    }
+
+    pub(super) fn count_from(&self, counter: u64) {
+        self.header().counter.fetch_max(counter, Ordering::AcqRel);
+    }
+
     pub(super) fn next_id(&self) -> u64 {
         let counter = self.header().counter.fetch_add(1, Ordering::AcqRel) + 1;
         self.header().range.load(Ordering::Acquire) << COUNTER_BITS | counter

@@ -31,6 +31,8 @@ pub const HELD: u32 = 2;
 pub const TIMES: u32 = 4;
 /// Set on an entry whose file is left out of the replication: it is this node's own.
 pub const OWN: u32 = 8;
+/// Set on an entry whose content is that of the state in common with the other copy: `link/common.rs`.
+pub const SAME: u32 = 16;
 
 /// What the table knows of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +41,7 @@ pub struct Known {
     pub handle: Handle,
     /// The `S_IFMT` part of its mode, which never changes.
     pub kind: u32,
-    /// [`HELD`], [`TIMES`], [`OWN`].
+    /// [`HELD`], [`TIMES`], [`OWN`], [`SAME`].
     pub flags: u32,
     /// How often the kernel was told of it and didn't forget yet; too high after a death of ours, never too low.
     pub lookups: u32,
@@ -218,6 +220,24 @@ impl Table {
         let maps = self.read();
         let chosen = maps.by_id.iter().filter(|(_, slot)| self.memory.flags(**slot) & flags != 0);
         chosen.map(|(id, _)| FileId(*id)).collect()
+    }
+
+    /// Clears flags of all files.
+    pub fn clear_everywhere(&self, flags: u32) {
+        let maps = self.read();
+        for &slot in maps.by_id.values() {
+            self.memory.clear_flags(slot, flags);
+        }
+    }
+
+    /// The counter that new ids are made of.
+    pub fn counter(&self) -> u64 {
+        self.memory.counter()
+    }
+
+    /// New ids come after this counter: earlier ones are in use again.
+    pub fn count_from(&self, counter: u64) {
+        self.memory.count_from(counter);
     }
 
     fn with_slot(&self, id: FileId, act: impl FnOnce(u32) -> u32) -> u32 {

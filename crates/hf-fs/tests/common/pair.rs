@@ -231,6 +231,7 @@ impl Pair {
             records: Vec::new(),
             applied: Seq(1),
             wish: hf_types::SyncWish::default(),
+            common: None,
         })]);
         let goes_on = self.primary.wait("Hello", |event| match event {
             E::Received(PeerMessage::Hello { applied, .. }) => Some(*applied != Seq(0)),

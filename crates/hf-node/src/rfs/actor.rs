@@ -3,6 +3,7 @@ use super::keep::Keeping;
 use super::{RfsConfig, RfsEffect, RfsInput};
 use hf_replica::engine::{EngineCommand, Gate, SyncCount};
 use hf_replica::grant::Grant;
+use hf_replica::ladder::Step;
 use hf_types::{Epoch, GenerationId, Incarnation, Instant, Record, RfsFault, Seq, Standing, SyncWish};
 use hf_wire::bus::{RfsRole, RfsToHeart, SyncProgress};
 use serde::Serialize;
@@ -76,6 +77,8 @@ pub struct RfsActor {
     pub(super) failed: Option<String>,
     pub(super) said: Option<Said>,
     pub(super) keeping: Keeping,
+    /// Primary: what the synchronisation that runs, or ran last, may leave unread.
+    pub(super) step: Option<Step>,
 }
 
 /// What an rfs is at this moment.
@@ -217,6 +220,7 @@ impl RfsActor {
             failed: None,
             said: None,
             keeping: Keeping::No,
+            step: None,
         }
     }
 
@@ -392,6 +396,9 @@ impl RfsActor {
             bytes_total: count.bytes_total,
             bytes_sent: count.bytes_sent,
             elapsed_ms: count.elapsed_ms,
+            files_known: count.files_known,
+            bytes_known: count.bytes_known,
+            step: self.step.map(|step| step.to_string()).unwrap_or_default(),
         }
     }
 }

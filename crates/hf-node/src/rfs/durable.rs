@@ -106,10 +106,14 @@ impl RfsActor {
     pub(super) fn log_reintegrated(&self, count: SyncCount, out: &mut Out) {
         if count.bytes_sent > 0 {
             let rate = count.bytes_sent.saturating_mul(1000) / 1024 / count.elapsed_ms.max(1);
+            let known = match count.files_known {
+                0 => String::new(),
+                known => format!("{known} files known to be equal, "),
+            };
             let text = format!(
-                "{} KB, {} files compared, {} ms, {rate} KB/sec",
+                "{} KB, {} files compared, {known}{} ms, {rate} KB/sec",
                 count.bytes_sent / 1024,
-                count.files_done,
+                count.files_done - count.files_known.min(count.files_done),
                 count.elapsed_ms
             );
             out.push(RfsEffect::Log(Event::Copied(text)));

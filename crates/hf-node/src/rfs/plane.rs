@@ -30,6 +30,14 @@ impl RfsActor {
             EngineEvent::Received(message) => self.on_peer(now, message, out),
             EngineEvent::Unanswered { .. } => self.link_failed(now, RfsFault::Stalled, out),
             EngineEvent::Drained { seq } => self.on_drained(seq, out),
+            EngineEvent::SyncStep(step) => {
+                self.step = Some(step);
+                out.push(RfsEffect::Log(Event::Text(step.to_string())));
+            }
+            EngineEvent::SyncRead { path, why, sent } => {
+                let text = format!("Reintegrated {path}: {why} ({} KB sent)", sent.div_ceil(1024));
+                out.push(RfsEffect::Log(Event::Text(text)));
+            }
             EngineEvent::SyncProgress(count) => {
                 to_heart(out, RfsToHeart::Sync(SyncEvent::Progress(self.progress(count))));
             }
@@ -148,6 +156,7 @@ impl RfsActor {
             // The engine knows the position: it leaves this as it is if the stream can go on from there, else 0 arrives.
             applied: Seq(u64::from(self.follows_durably(self.epoch))),
             wish: self.wish,
+            common: None,
         };
         engine(out, EngineCommand::Send(hello));
     }

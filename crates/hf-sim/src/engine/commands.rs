@@ -76,15 +76,18 @@ impl World {
     fn send_message(&mut self, node: usize, message: PeerMessage) {
         let mount = &self.nodes[node].mount;
         let message = match message {
-            PeerMessage::Hello { version, incarnation, primary, epoch, records, wish, .. } => PeerMessage::Hello {
-                version,
-                incarnation,
-                primary,
-                epoch,
-                records,
-                wish,
-                applied: if mount.applied.0 == epoch { Seq(mount.applied.1) } else { Seq(0) },
-            },
+            PeerMessage::Hello { version, incarnation, primary, epoch, records, wish, common, .. } => {
+                PeerMessage::Hello {
+                    version,
+                    incarnation,
+                    primary,
+                    epoch,
+                    records,
+                    wish,
+                    common,
+                    applied: if mount.applied.0 == epoch { Seq(mount.applied.1) } else { Seq(0) },
+                }
+            }
             other => other,
         };
         if let PeerMessage::Handover { epoch, .. } = &message {

@@ -163,6 +163,12 @@ pub enum Body<'a> {
         of: u64,
         at: u64,
     },
+    /// As `Begin` with a synchronisation, on top of what both copies had in common: the state at the end of stream `common`, so
+    /// that marks of files that are unchanged since then go on meaning something. Only to an end that said in its hello that it has them.
+    BeginOn {
+        stream: u64,
+        common: u64,
+    },
     /// Part of the listing of directory `id`: the names that are to be there, and which file each is. With `last`, other names go.
     List {
         id: u64,
@@ -193,6 +199,16 @@ pub enum Body<'a> {
         id: u64,
         first: u64,
         count: u32,
+    },
+    /// Is the content of `id` known to be equal? Because it is `marked` here and there; or because it was last changed before the moment
+    /// `before` (seconds since 1970; [`i64::MIN`]: doesn't count), at the second `mtime_s` and with this size. Answered in the order of the
+    /// questions by `Digests` from zone [`KNOWN`] on: with one if so, with none if not.
+    AskKnown {
+        id: u64,
+        marked: bool,
+        size: u64,
+        mtime_s: i64,
+        before_s: i64,
     },
     /// Everything was sent: what was kept aside goes.
     Synced,
@@ -274,6 +290,8 @@ mod kind {
     pub const CHECK_META: u8 = 40;
     pub const CHECK_ZONE: u8 = 41;
     pub const CHECK_MARK: u8 = 42;
+    pub const BEGIN_ON: u8 = 48;
+    pub const ASK_KNOWN: u8 = 49;
     pub const HELLO: u8 = 64;
     pub const ACK: u8 = 65;
     pub const CONTROL: u8 = 66;
@@ -361,6 +379,7 @@ impl<'a> Body<'a> {
                 | Body::Rmdir { .. }
                 | Body::Rename { .. }
                 | Body::Begin { .. }
+                | Body::BeginOn { .. }
                 | Body::List { .. }
                 | Body::Attach { .. }
                 | Body::Detach { .. }
@@ -448,6 +467,14 @@ impl<'a> Body<'a> {
             Body::Begin { stream, of, at } => {
                 f.u64(of).u64(at);
                 (kind::BEGIN, 0, stream, [NONE; 2])
+            }
+            Body::BeginOn { stream, common } => {
+                f.u64(common);
+                (kind::BEGIN_ON, 0, stream, [NONE; 2])
+            }
+            Body::AskKnown { id, marked, size, mtime_s, before_s } => {
+                f.u8(marked.into()).i64(mtime_s).i64(before_s);
+                (kind::ASK_KNOWN, id, size, [NONE; 2])
             }
             Body::List { id, first, last, entries } => {
                 let arg = u64::from(first) | u64::from(last) << 1;
@@ -672,6 +699,11 @@ fn read_other<'a>(header: &Header, r: &mut Reader<'a>) -> Result<Option<Body<'a>
     let (id, arg) = (header.id(), header.arg());
     Ok(Some(match header.kind() {
         kind::BEGIN => Body::Begin { stream: arg, of: r.u64()?, at: r.u64()? },
+        kind::BEGIN_ON => Body::BeginOn { stream: arg, common: r.u64()? },
+        kind::ASK_KNOWN => {
+            let (marked, mtime_s, before_s) = (r.u8()? != 0, r.i64()?, r.i64()?);
+            Body::AskKnown { id, marked, size: arg, mtime_s, before_s }
+        }
         kind::LIST => {
             let entries = Entries::check(r.rest()).map_err(|_| Short)?;
             Body::List { id, first: arg & 1 != 0, last: arg & 2 != 0, entries }

@@ -103,7 +103,8 @@ impl Header {
         self.kind
     }
 
-    pub(super) fn id(&self) -> u64 {
+    /// The file that it is about, 0 for none.
+    pub fn id(&self) -> u64 {
         self.id.get()
     }
 

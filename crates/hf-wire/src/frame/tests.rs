@@ -31,6 +31,8 @@ fn samples<'a>(entries: &'a [u8], pairs: &'a [u8], data: &'a [u8]) -> Vec<Body<'
         Body::Detach { parent, name, id, stamp },
         Body::Meta { id, meta },
         Body::AskDigests { id, first: 3, count: 64 },
+        Body::BeginOn { stream: 7, common: u64::MAX },
+        Body::AskKnown { id, marked: true, size: 1 << 40, mtime_s: -1, before_s: i64::MIN },
         Body::Synced,
         Body::CheckList { id, first: false, last: true, entries: Entries::check(entries).unwrap() },
         Body::CheckMeta { id, size: 1 << 40, times: true, meta },

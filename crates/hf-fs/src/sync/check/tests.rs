@@ -9,7 +9,7 @@ use hf_wire::check::{CheckCount, CheckReport, Differs};
 use super::{CheckRefused, Report, verify};
 use crate::link::harness::*;
 use crate::pipeline::FileId;
-use crate::sync::tests::Mutator;
+use crate::sync::mutator::Mutator;
 
 const RING: usize = 16 << 20;
 const LIMIT: Duration = Duration::from_secs(60);

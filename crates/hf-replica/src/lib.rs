@@ -5,6 +5,7 @@
 //! - [`who_starts`]: which of two waiting nodes becomes primary; one total function, the same on both.
 //! - [`grant`]: permission to go on alone.
 //! - [`ladder`]: what a synchronisation may leave unread.
+//! - [`relax`]: `syncdelta`.
 //! - [`records`]: every change that a record can go through.
 
 mod copy;
@@ -12,6 +13,7 @@ pub mod engine;
 pub mod grant;
 pub mod ladder;
 pub mod records;
+pub mod relax;
 mod start;
 
 pub use copy::{Relation, compare, is_up_to_date, summary};

@@ -8,7 +8,7 @@ use hf_types::{Epoch, GenerationId, GrantReason, Record, Standing, UpToDate};
 /// This copy goes on alone under a grant: a new generation begins (before the first acknowledgement under it).
 pub fn alone(record: &Record, grant: &Grant) -> Record {
     let standing = match grant.why {
-        GrantReason::Silence | GrantReason::Promised => Standing::AloneUnconfirmed,
+        GrantReason::Silence | GrantReason::Promised | GrantReason::SyncDelta { .. } => Standing::AloneUnconfirmed,
         // An administrator takes the responsibility that the other copy's own word has otherwise.
         GrantReason::OutdatedConfirmed
         | GrantReason::Witness

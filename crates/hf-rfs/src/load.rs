@@ -12,7 +12,7 @@ use hf_host::{Paths, clock, cluster, module, random};
 use hf_node::heart::{HeartConfig, HeartConfigError};
 use hf_node::rfs::RfsConfig;
 use hf_seal::KeyRing;
-use hf_types::{ModuleName, NodeName};
+use hf_types::{Instant, ModuleName, NodeName};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -107,7 +107,9 @@ pub fn load(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<
         keys: Arc::new(Mutex::new(ring(&read.member))),
         async_second: is_async_second(rfs).into(),
     };
-    Ok(Loaded { rfs: RfsConfig::from(rfs), engine: engine(paths, name, &read, &live), live })
+    let since_zero = clock::now().since(Instant(0)).as_secs() as i64;
+    let zero_s = (clock::wall_us() / 1_000_000).saturating_sub(since_zero);
+    Ok(Loaded { rfs: RfsConfig { zero_s, ..RfsConfig::from(rfs) }, engine: engine(paths, name, &read, &live), live })
 }
 
 fn engine(paths: &Paths, name: &ModuleName, read: &Read, live: &Live) -> EngineConfig {

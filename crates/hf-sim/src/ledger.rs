@@ -148,7 +148,7 @@ impl Ledger {
     fn granted(&mut self, node: usize, epoch: Epoch, why: GrantReason, beside: &Beside<'_>) {
         let hidden = beside.hidden[node];
         let isolated = match why {
-            GrantReason::Silence => hidden,
+            GrantReason::Silence | GrantReason::SyncDelta { .. } => hidden,
             // A person may know that the other one stands still, or not.
             GrantReason::Administrator => hidden || beside.frozen[1 - node],
             // A disk of an earlier day may say that there is nobody to ask.

@@ -146,6 +146,8 @@ impl Setup {
             async_second: self.async_second,
             send_timeout: self.send_timeout,
             lock_timeout: self.send_timeout * 3,
+            notes_synced: false,
+            zero_s: 0,
         }
     }
 }

@@ -40,6 +40,9 @@ pub enum GrantReason {
     /// An administrator said `prim` or `primforce`.
     #[error("an administrator said so")]
     Administrator,
+    /// `syncdelta`: the promise P5 is given up, because an administrator said so in the configuration. At risk.
+    #[error("syncdelta lets it start: its data was in step {minutes} min ago, and the other node doesn't answer")]
+    SyncDelta { minutes: u64 },
     /// The module replicates no directory.
     #[error("nothing is replicated")]
     NoData,

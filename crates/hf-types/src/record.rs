@@ -27,6 +27,9 @@ pub struct Record {
     pub orderly: bool,
     /// The highest sequence of `epoch` that the other copy confirmed as durable.
     pub peer_seq: Seq,
+    /// When this copy was last known to be in step: seconds since 1970 UTC, by this node's clock. For `syncdelta` only.
+    #[serde(default)]
+    pub synced_s: Option<i64>,
 }
 
 impl Record {
@@ -46,6 +49,7 @@ impl Record {
             was_primary: false,
             orderly: true,
             peer_seq: Seq(0),
+            synced_s: None,
         }
     }
 }

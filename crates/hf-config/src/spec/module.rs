@@ -132,10 +132,9 @@ pub(crate) static RFS: Spec = Spec {
         Attribute::new("reitimeout", Form::timeout_s(150), Later(REITIMEOUT)).dynamic(),
         Attribute::new("retimeout", Form::timeout_s(150), Later(REITIMEOUT)).dynamic(),
         Attribute::served("reiallowedbw", Form::optional("KB/s (1000 bytes)", 1, 1_000_000_000, "no limit")),
-        Attribute::new(
+        Attribute::served(
             "syncdelta",
             Form::Duration { bare: crate::values::Unit::Minutes, from: 0, to: YEAR_MS, default: 0 },
-            Later("only a copy that is up to date becomes primary by itself"),
         ),
         Attribute::new(
             "packetsize",

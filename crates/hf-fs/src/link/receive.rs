@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use hf_replica::engine::{EngineEvent, PeerMessage};
 use hf_types::{RfsFault, Seq};
-use hf_wire::frame::{Ack, Body, HEADER_LEN, Header, KNOWN, PAYLOAD_MAX, Place};
+use hf_wire::frame::{Ack, Body, HEADER_LEN, Header, PAYLOAD_MAX, Place};
 
 use super::acks::Mode;
 use super::encode::op_of;

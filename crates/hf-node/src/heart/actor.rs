@@ -439,6 +439,7 @@ impl HeartActor {
             (self.patience_ends(), "link"),
             (self.two_since.map(|since| since + super::secondary::TWO_LIMIT), "two secondaries"),
             (self.rfs.outdate.map(|(_, since)| since + super::secondary::RESIGNING_LIMIT), "resignation"),
+            (self.synced_until(), "syncdelta"),
             (self.consenting.map(|since| since + super::secondary::CONSENT_LIMIT), "consent"),
             (self.scripts.deadline(), "transition"),
             (self.vips.next_deadline(), "virtual address"),

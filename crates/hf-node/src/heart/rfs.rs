@@ -32,6 +32,8 @@ pub(super) struct Rfs {
     pub(super) role: Option<RfsRole>,
     /// The summary of its records; kept when it is gone.
     pub(super) copy: Option<CopyState>,
+    /// When all directories were in step last, as their records say: seconds since 1970 UTC.
+    pub(super) synced_s: Option<i64>,
     pub(super) in_step: bool,
     pub(super) alone: Option<Epoch>,
     /// The role that it was told; said again to a successor.
@@ -59,6 +61,8 @@ impl HeartActor {
         match message {
             RfsToHeart::Status { incarnation, role, records, in_step, alone, boot_id, .. } => {
                 let copy = summary(&records, &boot_id);
+                let synced = records.iter().map(|record| record.synced_s).collect::<Option<Vec<i64>>>();
+                self.rfs.synced_s = synced.and_then(|moments| moments.into_iter().min());
                 self.forget_spent_grant(&records);
                 self.on_rfs_status(incarnation, role, copy, out);
                 self.rfs.in_step = in_step;

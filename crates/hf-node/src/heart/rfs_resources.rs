@@ -8,6 +8,7 @@ impl HeartActor {
         let up_to_date = self.rfs.copy.as_ref().map(|copy| copy.up_to_date && copy.consistent);
         let value = up_to_date.map_or(ResourceValue::Init, up_or_down);
         self.set_resource("rfs.uptodate", value, "rfs", false, out);
+        self.publish_synced(out);
         if let Some(copy) = &self.rfs.copy {
             let text = ResourceValue::Text(copy.generation.to_string());
             self.set_resource("rfs.generation", text, "rfs", false, out);

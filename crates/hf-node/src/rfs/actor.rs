@@ -79,6 +79,9 @@ pub struct RfsActor {
     pub(super) keeping: Keeping,
     /// Primary: what the synchronisation that runs, or ran last, may leave unread.
     pub(super) step: Option<Step>,
+    /// When this copy was in step last, and when that was noted durably.
+    pub(super) synced: Option<Instant>,
+    pub(super) noted: Option<Instant>,
 }
 
 /// What an rfs is at this moment.
@@ -221,6 +224,8 @@ impl RfsActor {
             said: None,
             keeping: Keeping::No,
             step: None,
+            synced: None,
+            noted: None,
         }
     }
 
@@ -228,6 +233,7 @@ impl RfsActor {
     pub fn handle(&mut self, now: Instant, input: RfsInput) -> Vec<RfsEffect> {
         let mut out = Vec::new();
         self.now = self.now.max(now);
+        self.note_synced(&mut out);
         match input {
             RfsInput::Started { incarnation } => self.incarnation = incarnation,
             RfsInput::Heart(message) => {
@@ -253,7 +259,8 @@ impl RfsActor {
     pub fn next_deadline(&self) -> Option<(Instant, &'static str)> {
         let drain = self.drains.given_up_at().map(|at| (at, "drain"));
         let retry = self.retry_at.map(|at| (at, "retry"));
-        retry.into_iter().chain(drain).min_by_key(|(at, _)| *at)
+        let note = self.note_at().map(|at| (at, "in step"));
+        retry.into_iter().chain(drain).chain(note).min_by_key(|(at, _)| *at)
     }
 
     /// Role, gate, records.

@@ -10,13 +10,33 @@ use std::collections::VecDeque;
 pub(super) enum Change {
     Alone(Grant),
     PeerResigned,
-    Connected { epoch: Epoch, count: SyncCount },
-    Half { epoch: Epoch },
-    InStep { epoch: Epoch, generation: GenerationId, history: Vec<GenerationId>, count: SyncCount },
-    Outdated { since: GenerationId },
-    HandedOver { epoch: Epoch },
-    TakenOver { epoch: Epoch },
-    Stopped { orderly: bool },
+    Connected {
+        epoch: Epoch,
+        count: SyncCount,
+    },
+    Half {
+        epoch: Epoch,
+    },
+    InStep {
+        epoch: Epoch,
+        generation: GenerationId,
+        history: Vec<GenerationId>,
+        count: SyncCount,
+    },
+    Outdated {
+        since: GenerationId,
+    },
+    HandedOver {
+        epoch: Epoch,
+    },
+    TakenOver {
+        epoch: Epoch,
+    },
+    Stopped {
+        orderly: bool,
+    },
+    /// In step at this moment.
+    Noted,
 }
 
 impl Change {
@@ -33,6 +53,7 @@ impl Change {
             Change::HandedOver { epoch } => records::handed_over(record, *epoch, mark.clone()),
             Change::TakenOver { epoch } => records::taken_over(record, *epoch),
             Change::Stopped { orderly } => records::stopped(record, *orderly),
+            Change::Noted => record.clone(),
         }
     }
 }
@@ -56,12 +77,22 @@ impl Writes {
     }
 
     /// The next write, if none is under way.
-    pub(super) fn next(&mut self, durable: &[Record], mark: &UpToDate, peer_seq: Seq) -> Option<(u64, Vec<Record>)> {
+    /// `synced_s`: when the copy was in step last, if it was in this process's time.
+    pub(super) fn next(
+        &mut self,
+        durable: &[Record],
+        mark: &UpToDate,
+        peer_seq: Seq,
+        synced_s: Option<i64>,
+    ) -> Option<(u64, Vec<Record>)> {
         if self.under_way.is_some() {
             return None;
         }
         let change = self.waiting.pop_front()?;
-        let next = |record: &Record| Record { peer_seq, ..change.applied_to(record, mark) };
+        let next = |record: &Record| {
+            let next = change.applied_to(record, mark);
+            Record { peer_seq, synced_s: synced_s.or(next.synced_s), ..next }
+        };
         let records: Vec<Record> = durable.iter().map(next).collect();
         self.token += 1;
         self.under_way = Some((self.token, records.clone(), change));

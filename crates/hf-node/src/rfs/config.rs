@@ -9,6 +9,8 @@ impl From<&Rfs> for RfsConfig {
             async_second: rfs.async_mode == AsyncMode::Second,
             send_timeout: Duration::from_millis(rfs.send_timeout_ms),
             lock_timeout: Duration::from_millis(rfs.lock_timeout_ms),
+            notes_synced: rfs.sync_delta_ms.is_some(),
+            zero_s: 0,
         }
     }
 }

@@ -29,7 +29,8 @@ impl RfsActor {
     pub(super) fn next_write(&mut self, out: &mut Out) {
         let mark = self.mark();
         let peer_seq = self.peer_seq;
-        if let Some((token, records)) = self.writes.next(&self.records, &mark, peer_seq) {
+        let synced_s = self.synced.map(|at| self.config.zero_s.saturating_add(at.since(Instant(0)).as_secs() as i64));
+        if let Some((token, records)) = self.writes.next(&self.records, &mark, peer_seq, synced_s) {
             engine(out, EngineCommand::WriteRecords { token, records });
         }
     }
@@ -81,6 +82,7 @@ impl RfsActor {
                 self.after_taken_over(now, epoch, out);
             }
             Change::TakenOver { .. } => {}
+            Change::Noted => {}
             Change::Stopped { .. } => {
                 to_heart(out, RfsToHeart::Stopped { error: None });
                 out.push(RfsEffect::Exit);

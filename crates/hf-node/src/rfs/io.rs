@@ -14,6 +14,10 @@ pub struct RfsConfig {
     /// How long the other copy may leave operations unanswered before the heart is asked.
     pub send_timeout: Duration,
     pub lock_timeout: Duration,
+    /// `syncdelta` is set: while in step, the records note once a minute that it is so.
+    pub notes_synced: bool,
+    /// Wall clock at [`hf_types::Instant`] zero, seconds since 1970 UTC.
+    pub zero_s: i64,
 }
 
 /// What rfs is told.

@@ -12,6 +12,7 @@ mod keep;
 mod orders;
 mod other;
 mod plane;
+mod synced;
 
 pub use actor::{RfsActor, RfsStatus};
 pub use io::{RfsConfig, RfsEffect, RfsInput};

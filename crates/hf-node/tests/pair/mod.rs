@@ -490,6 +490,8 @@ impl Lab {
             async_second: true,
             send_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(100),
+            notes_synced: n.config.syncdelta_min > 1,
+            zero_s: 0,
         };
         n.rfs = Some(RfsActor::new(config));
         n.rfs_life += 1;

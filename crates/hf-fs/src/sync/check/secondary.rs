@@ -38,6 +38,10 @@ impl Comparison {
         };
         match found {
             Ok(found) => {
+                if !found.is_empty() {
+                    // What was known of the copies isn't so: the next synchronisation compares everything.
+                    link.distrust();
+                }
                 for part in found.chunks(PART) {
                     link.say_check(&CheckMessage::Found { seq, findings: part.to_vec() });
                 }

@@ -40,7 +40,7 @@ impl HeartActor {
             (Some(_), true) => ResourceValue::Up,
             (Some(_), false) => ResourceValue::Down,
         };
-        self.set_resource("rfs.synced", value, "syncedcheck", false, out);
+        self.set_resource("rfs.synced", value, "syncedcheck", true, out);
     }
 
     /// When the data will be too old.

@@ -249,6 +249,7 @@ impl RfsActor {
             RfsInput::Timer => self.on_timer(now, &mut out),
             RfsInput::Stalled { .. } => self.on_stall(&mut out),
         }
+        self.note_synced(&mut out);
         self.tend_drains(&mut out);
         self.ask(&mut out);
         self.say_status(&mut out);

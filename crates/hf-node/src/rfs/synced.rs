@@ -9,7 +9,7 @@ use std::time::Duration;
 const NOTE: Duration = Duration::from_secs(60);
 
 impl RfsActor {
-    /// Before anything else is done with an input: up to this moment it was.
+    /// Before anything else is done with an input (up to this moment it was in step), and after (from this moment on it is).
     pub(super) fn note_synced(&mut self, out: &mut Out) {
         if !self.in_step() {
             self.noted = None;

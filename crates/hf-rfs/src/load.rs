@@ -62,7 +62,7 @@ impl Live {
         *lock(&self.lanes) = next;
         *lock(&self.keys) = ring(&member);
         self.async_second.set(is_async_second(&rfs));
-        Ok(RfsConfig::from(&rfs))
+        Ok(rfs_config(&rfs))
     }
 }
 
@@ -107,9 +107,13 @@ pub fn load(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<
         keys: Arc::new(Mutex::new(ring(&read.member))),
         async_second: is_async_second(rfs).into(),
     };
+    Ok(Loaded { rfs: rfs_config(rfs), engine: engine(paths, name, &read, &live), live })
+}
+
+/// With what the clock says now.
+fn rfs_config(rfs: &Rfs) -> RfsConfig {
     let since_zero = clock::now().since(Instant(0)).as_secs() as i64;
-    let zero_s = (clock::wall_us() / 1_000_000).saturating_sub(since_zero);
-    Ok(Loaded { rfs: RfsConfig { zero_s, ..RfsConfig::from(rfs) }, engine: engine(paths, name, &read, &live), live })
+    RfsConfig { zero_s: (clock::wall_us() / 1_000_000).saturating_sub(since_zero), ..RfsConfig::from(rfs) }
 }
 
 fn engine(paths: &Paths, name: &ModuleName, read: &Read, live: &Live) -> EngineConfig {

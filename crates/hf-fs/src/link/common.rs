@@ -110,12 +110,11 @@ impl Link {
     }
 }
 
-/// Does it change what a file holds?
+/// Does it change what a file holds? A creation does: also of a file that had been left out of the replication, and changed meanwhile.
 pub(super) fn changes_content(op: &Op<'_>) -> bool {
     match op {
-        Op::Write { .. } | Op::Truncate { .. } | Op::Allocate { .. } => true,
-        Op::Create { .. }
-        | Op::Mkdir { .. }
+        Op::Write { .. } | Op::Truncate { .. } | Op::Allocate { .. } | Op::Create { .. } => true,
+        Op::Mkdir { .. }
         | Op::Symlink { .. }
         | Op::Mknod { .. }
         | Op::Link { .. }

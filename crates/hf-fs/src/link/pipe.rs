@@ -158,6 +158,7 @@ impl Pipeline for DirPipeline {
 
     fn compare_again(&self, why: &str) {
         let link = &self.link;
+        link.distrust();
         if matches!(link.flow(), Flow::InStep | Flow::Syncing) {
             link.bound.fail(why);
             link.report(EngineEvent::Fault(RfsFault::Diverged(why.to_owned())));

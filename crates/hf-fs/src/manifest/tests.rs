@@ -427,7 +427,7 @@ fn one_story(seed: u64) {
 /// A synchronisation by manifest leaves equal copies, whatever happened on either side.
 #[test]
 fn copies_are_equal_after_any_story() {
-    let config = Config { cases: 12, ..Config::default() };
+    let config = Config { cases: 8, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     runner
         .run(&any::<u64>(), |seed| {

@@ -5,7 +5,7 @@
 //! - [`who_starts`]: which of two waiting nodes becomes primary; one total function, the same on both.
 //! - [`grant`]: permission to go on alone.
 //! - [`ladder`]: what a synchronisation may leave unread.
-//! - [`relax`]: `syncdelta`.
+//! - [`relax`]: who may start though it is not up to date (`syncdelta`).
 //! - [`records`]: every change that a record can go through.
 
 mod copy;

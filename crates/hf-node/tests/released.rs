@@ -44,6 +44,8 @@ fn alone() -> Rfs {
         async_second: true,
         send_timeout: Duration::from_secs(30),
         lock_timeout: Duration::from_secs(100),
+        notes_synced: false,
+        zero_s: 0,
     };
     let mut rfs = Rfs { actor: RfsActor::new(config), gate: None, now: 0 };
     rfs.input(RfsInput::Started { incarnation: Incarnation(1) });

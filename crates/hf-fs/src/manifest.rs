@@ -14,7 +14,7 @@
 //! durably removed, before anything can be changed again. So a crash while the directory is in use leaves none. A start believes one only as a whole
 //! (count and digest), only on the kernel that wrote it (after a power cut a file can hold new data under old times), and
 //! only with the same root directory on the same device. Of each entry it believes that the content is the old one if inode, generation, size,
-//! time of modification and time of change are: the last can't be set by anybody. Docs: `docs/design/0010-manifest.md`.
+//! time of modification and time of change are: the last can't be set by anybody. Docs: `docs/design/0011-manifest.md`.
 
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;

@@ -15,6 +15,7 @@ fn half_done() -> Vec<Reply> {
         bytes_total: 2 << 20,
         bytes_sent: 1 << 10,
         elapsed_ms: 1000,
+        ..SyncProgress::default()
     };
     let status = ModuleStatus {
         node: "n2".parse().unwrap(),

@@ -190,3 +190,36 @@ fn what_another_module_here_replicates_is_not_replicated_twice() {
     config(&place.paths, &module("one"), None).unwrap();
     assert_eq!(scan(&place.paths, None).unwrap().modules.len(), 1);
 }
+
+#[test]
+fn what_config_would_change_is_found_and_nothing_is_changed() {
+    let place = Place::new();
+    let (one, _) = place.install("one").unwrap();
+    let xml = r#"<cluster><lans><lan name="default"><node name="n1" addr="10.0.0.1"/><node name="n2" addr="10.0.0.2"/></lan></lans></cluster>"#;
+    let cluster = hf_config::parse_cluster(xml, "cluster.xml").unwrap();
+    let member = Member {
+        cluster,
+        key: hf_seal::ClusterKey::insecure_plaintext(),
+        key_before: None,
+        me: "n1".parse().unwrap(),
+        signature: String::new(),
+        applied_us: 0,
+        insecure: true,
+        locked: false,
+    };
+    let look = || propose(&place.paths, &one, &member).unwrap().0;
+    assert!(look().is_empty(), "nothing is applied, so nothing runs");
+    config(&place.paths, &one, Some(&member.cluster)).unwrap();
+    assert!(look().is_empty());
+    let edited = place.paths.edited(&one);
+    fs::write(edited.join("bin/stop_prim"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(edited.join("bin/start_prim"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(edited.join("conf/userconfig.xml"), GOOD.replace("boot=\"on\"", "maxloop=\"7\" failover=\"off\""))
+        .unwrap();
+    let proposal = look();
+    assert_eq!(proposal.scripts, ["start_prim", "stop_prim"]);
+    let told: Vec<_> = proposal.changes.iter().map(|change| (change.to_string(), change.dynamic)).collect();
+    let wanted = [("boot: on -> ignore", true), ("failover: on -> off", false), ("maxloop: 3 -> 7", true)];
+    assert_eq!(told, wanted.map(|(text, dynamic)| (format!("<service> {text}"), dynamic)));
+    assert!(fs::read_to_string(place.paths.applied(&one).join("conf/userconfig.xml")).unwrap().contains("boot=\"on\""));
+}

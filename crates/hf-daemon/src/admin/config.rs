@@ -7,6 +7,10 @@ use crate::modules as installed;
 use hf_node::daemon::{Proposal, Verdict, judge};
 use hf_types::{Colour, ModuleName, ModuleState, Script};
 use hf_wire::bus::Reply;
+use std::time::Duration;
+
+/// How long the heart of a stopped module may take to leave.
+const LEAVING: Duration = Duration::from_secs(3);
 
 impl Admin {
     pub(super) async fn config(&self, module: ModuleName, dry_run: bool) -> Replies {
@@ -37,8 +41,20 @@ impl Admin {
         Ok(replies)
     }
 
-    /// Where the module is on this node, while its heart lives.
+    /// Where the module is on this node, while its heart lives. One that is stopped and about to leave is waited for.
     async fn place_of(&self, module: &ModuleName) -> Result<Option<(ModuleState, Colour)>, Failure> {
+        let end = tokio::time::Instant::now() + LEAVING;
+        loop {
+            let place = self.place_now(module).await?;
+            let leaves = matches!(place, Some((ModuleState::Stop, _)));
+            if !leaves || tokio::time::Instant::now() >= end {
+                return Ok(place);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn place_now(&self, module: &ModuleName) -> Result<Option<(ModuleState, Colour)>, Failure> {
         let snapshot = self.look().await?;
         if !snapshot.running.contains(module) {
             return Ok(None);

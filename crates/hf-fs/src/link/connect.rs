@@ -104,7 +104,7 @@ impl Link {
             let wait = returning.wait();
             next = std::thread::scope(|scope| {
                 let better = (lane > 0).then(|| scope.spawn(|| self.find_better(lane, wait, &over)));
-                self.serve(proven);
+                self.serve(proven, Wanted::Connect);
                 over.store(true, Ordering::SeqCst);
                 better.and_then(|better| better.join().ok().flatten())
             });
@@ -159,7 +159,7 @@ impl Link {
             while self.is_wanted(Wanted::Listen) && !accepting.is_finished() {
                 let proven = lock(&arrivals).proven.take();
                 match proven {
-                    Some(proven) => self.serve(proven),
+                    Some(proven) => self.serve(proven, Wanted::Listen),
                     None => std::thread::sleep(Duration::from_millis(2)),
                 }
             }
@@ -218,8 +218,9 @@ impl Link {
         }
     }
 
-    /// A connection from hello to its end.
-    fn serve(self: &Arc<Link>, proven: Proven) {
+    /// A connection from hello to its end. One that was made for another wish than there is now is none: the roles were turned round in
+    /// between, and what was agreed on it before would be about the other direction.
+    fn serve(self: &Arc<Link>, proven: Proven, made_for: Wanted) {
         let stream = Arc::new(proven.stream);
         let (mut seal, open) = proven.protection.map(|both| (both.seal, both.open)).unzip();
         let mut bytes = Incoming::new(open);
@@ -241,7 +242,7 @@ impl Link {
         {
             // Not between the two steps of hanging up.
             let wanted = lock(&self.wanted);
-            if !matches!(*wanted, Wanted::Listen | Wanted::Connect) {
+            if *wanted != made_for {
                 return;
             }
             self.cut.store(false, Ordering::SeqCst);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hf_replica::engine::EngineEvent;
+use hf_replica::ladder::{Step, Why};
 use rustix::fs::{CWD, RenameFlags};
 
 use super::{SyncOptions, start};
@@ -82,7 +83,8 @@ fn leaked(dir: &Path, found: &mut Vec<PathBuf>) {
 /// One synchronisation, however it ends: what it meets is nobody's orderly directory.
 fn synchronise(primary: &Node) -> bool {
     primary.link.set_gate(Mode::Pass, GateState::Open { epoch: 1 }, Some(Flow::Syncing));
-    let walk = start(&primary.link, rand_stream(), SyncOptions::default()).unwrap();
+    let options = SyncOptions { bandwidth: None, step: Step::content(Why::Asked) };
+    let walk = start(&primary.link, rand_stream(), options).unwrap();
     let whole = primary.wait("the end of a synchronisation", |event| match event {
         EngineEvent::SyncSent { .. } => Some(true),
         EngineEvent::SyncFailed { .. } | EngineEvent::Fault(_) | EngineEvent::LinkDown { .. } => Some(false),

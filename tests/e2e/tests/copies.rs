@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 use e2e::{Small, binary, seed, wait_until};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,7 +76,7 @@ fn fsx() -> Option<PathBuf> {
     found
 }
 
-fn start_fsx(small: &Small, node: &str, program: &PathBuf) -> anyhow::Result<Child> {
+fn start_fsx(small: &Small, node: &str, program: &Path) -> anyhow::Result<Child> {
     let config = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fs/fsx.toml").canonicalize()?;
     let seed = seed().to_string();
     eprintln!("fsx on {node} with seed {seed}");

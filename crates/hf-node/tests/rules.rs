@@ -82,6 +82,18 @@ fn a_fault_that_passes_in_time_changes_nothing() {
 }
 
 #[test]
+fn the_time_in_which_the_heart_stood_still_does_not_count() {
+    let mut lab = with("app: if (custom.app == down) then restart();");
+    set(&mut lab, 0, "custom.app", "down");
+    lab.run(HANDLE_TIME_MS - 200);
+    lab.hear(0, HeartInput::Stalled { for_ms: 20_000 });
+    lab.run(500);
+    assert_eq!(said(&lab, 0, "Action restart from failover rule app"), 0);
+    lab.run(HANDLE_TIME_MS);
+    assert_eq!(said(&lab, 0, "Action restart from failover rule app"), 1);
+}
+
+#[test]
 fn a_restart_is_for_a_primary() {
     let mut lab = with("app: if (custom.app == down) then restart();");
     set(&mut lab, 1, "custom.app", "down");

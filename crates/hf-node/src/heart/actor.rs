@@ -397,6 +397,7 @@ impl HeartActor {
         log(out, Event::Stalled { ms: for_ms });
         self.pair.restart_silence(self.now);
         self.vips.stood_still(stall);
+        self.rules.stood_still();
     }
 
     /// A standstill of the loop for so long is told: what wasn't heard meanwhile says nothing about the other node.

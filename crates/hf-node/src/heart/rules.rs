@@ -23,6 +23,13 @@ pub(super) struct Rules {
     pub(super) next: Option<Instant>,
 }
 
+impl Rules {
+    /// Nobody looked meanwhile, and what is known of resources is old: no condition was seen to hold all that time.
+    pub(super) fn stood_still(&mut self) {
+        self.watch.begin_anew();
+    }
+}
+
 /// What is done because of a rule.
 enum Consequence {
     Command(Command, String),

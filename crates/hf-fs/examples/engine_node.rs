@@ -75,6 +75,8 @@ fn run(dir: &Path, own: &str, peer: &str, first: bool, async_second: bool, left_
         lock_timeout: Duration::from_secs(100),
         silence: Duration::from_secs(5),
         readers: 3,
+        answer_timeout: Duration::from_secs(150),
+        sync_detail: false,
         bandwidth_kb_s: None,
         disk: Default::default(),
         identity: std::process::id().into(),

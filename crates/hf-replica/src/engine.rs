@@ -105,6 +105,14 @@ pub enum EngineEvent {
         sent: u64,
     },
     SyncProgress(SyncCount),
+    /// `reidetail`: of this file so many bytes were copied.
+    SyncFile {
+        /// Index of the replicated directory.
+        dir: u16,
+        /// Below it.
+        path: String,
+        bytes: u64,
+    },
     /// Everything that differed was sent; when the other copy has applied `seq`, both are equal.
     SyncSent {
         seq: Seq,

@@ -1,5 +1,8 @@
 //! Measures the replication path without FUSE: two copies in one process, connected over loopback.
 //!
+//! `linkbench DIR sync`: a synchronisation of many small and of a few large files, with one thread that reads (`nbrei`) and with three: first to an empty
+//! copy, then of equal copies, from memory and from the disk.
+//!
 //! `linkbench DIR ROUNDS [second|none]`: works below DIR (2 GiB for each pair), prints medians, plain and sealed. "alone" is the same path with nobody at the other end.
 
 use std::net::{SocketAddr, TcpListener};
@@ -34,6 +37,7 @@ fn node(
     (local, peer): (SocketAddr, SocketAddr),
     async_second: bool,
     sealed: bool,
+    readers: u32,
 ) -> Result<Node, Failure> {
     std::fs::create_dir_all(root)?;
     let table = Arc::new(Table::create(range)?);
@@ -47,7 +51,9 @@ fn node(
         silence: Duration::from_secs(5),
         accepted_durable: hf_fs::link::ACCEPTED,
         disk: Default::default(),
-        readers: 3,
+        readers,
+        answer_timeout: Duration::from_secs(150),
+        sync_detail: false,
         check_bandwidth: None,
     };
     let report = Arc::new(move |event| sender.send(event).unwrap_or_default());
@@ -210,7 +216,7 @@ fn prepare(hands: &Hands, tag: &str) -> Result<Vec<FileId>, Failure> {
 
 fn alone(root: &Path) -> Result<Setting, Failure> {
     let nobody = "127.0.0.1:9".parse()?;
-    let node = node(&root.join("alone"), 3, (nobody, nobody), true, false)?;
+    let node = node(&root.join("alone"), 3, (nobody, nobody), true, false, 3)?;
     node.link.set_gate(Mode::Pass, GateState::Open { epoch: 1 }, Some(Flow::Alone));
     let hands = Hands { backing: node.backing.clone(), pipe: DirPipeline::new(node.link.clone(), 0) };
     Ok(Setting { tag: "alone", files: prepare(&hands, "alone")?, hands, nodes: vec![node] })
@@ -225,8 +231,8 @@ fn pair(root: &Path, async_second: bool, sealed: bool) -> Result<Setting, Failur
     };
     let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let (one, other) = (free()?, free()?);
-    let primary = node(&root.join(format!("{tag}-a")), 1, (one, other), async_second, sealed)?;
-    let secondary = node(&root.join(format!("{tag}-b")), 2, (other, one), async_second, sealed)?;
+    let primary = node(&root.join(format!("{tag}-a")), 1, (one, other), async_second, sealed, 3)?;
+    let secondary = node(&root.join(format!("{tag}-b")), 2, (other, one), async_second, sealed, 3)?;
     secondary.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
     let open = GateState::Open { epoch: 1 };
     primary.link.set_gate(Mode::Pass, open, Some(Flow::Alone));
@@ -244,6 +250,75 @@ fn pair(root: &Path, async_second: bool, sealed: bool) -> Result<Setting, Failur
     hands.sync(files[0], &mpsc::channel());
     println!("{tag}: 1 GiB synchronised in {:.2} s", began.elapsed().as_secs_f64());
     Ok(Setting { tag, hands, files, nodes: vec![primary, secondary] })
+}
+
+/// A tree below `root`: so many files of so many bytes, a hundred in a directory.
+fn plant(root: &Path, files: usize, bytes: usize) -> Result<(), Failure> {
+    let mut data = vec![0; bytes];
+    for n in 0..files {
+        let dir = root.join(format!("dir{}", n / 100));
+        std::fs::create_dir_all(&dir)?;
+        data.iter_mut().zip(n..).step_by(64).for_each(|(byte, i)| *byte = i as u8 | 1);
+        std::fs::write(dir.join(format!("file{n}")), &data)?;
+    }
+    Ok(())
+}
+
+/// What the system has of the files in memory goes.
+fn forget(root: &Path) -> Result<(), Failure> {
+    for entry in std::fs::read_dir(root)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            forget(&entry.path())?;
+        } else {
+            let file = std::fs::File::open(entry.path())?;
+            file.sync_all()?;
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        }
+    }
+    Ok(())
+}
+
+fn synchronised(primary: &Node, stream: u64) -> Result<f64, Failure> {
+    let open = GateState::Open { epoch: 1 };
+    primary.link.set_gate(Mode::Pass, open, Some(Flow::Syncing));
+    let began = Instant::now();
+    let walk = sync::start(&primary.link, stream, SyncOptions { bandwidth: None, step: Step::content(Why::Asked) })?;
+    wait(primary, |event| matches!(event, EngineEvent::SyncSent { .. }))?;
+    walk.join().map_err(|_| "the synchronisation panicked")?;
+    Ok(began.elapsed().as_secs_f64())
+}
+
+fn measure_sync(root: &Path) -> Result<(), Failure> {
+    for (what, files, bytes) in [("20000 files of 4 KiB", 20_000, 4096), ("4 files of 512 MiB", 4, 512 << 20)] {
+        for readers in [1, 3, 1, 3] {
+            let (a, b) = (root.join("sync-a"), root.join("sync-b"));
+            std::fs::create_dir_all(&a)?;
+            plant(&a, files, bytes)?;
+            let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+            let (one, other) = (free()?, free()?);
+            let primary = node(&a, 1, (one, other), true, true, readers)?;
+            let secondary = node(&b, 2, (other, one), true, true, readers)?;
+            secondary.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
+            primary.link.set_gate(Mode::Pass, GateState::Open { epoch: 1 }, Some(Flow::Alone));
+            secondary.link.want(Wanted::Listen);
+            primary.link.want(Wanted::Connect);
+            wait(&primary, |event| matches!(event, EngineEvent::LinkUp))?;
+            let (first, equal) = (synchronised(&primary, 77)?, synchronised(&primary, 78)?);
+            forget(&a)?;
+            forget(&b)?;
+            let cold = synchronised(&primary, 79)?;
+            println!(
+                "{what}, {readers} readers: empty {first:.2} s, equal {equal:.2} s, equal from the disk {cold:.2} s"
+            );
+            primary.link.stop();
+            secondary.link.stop();
+            drop((primary, secondary));
+            std::fs::remove_dir_all(&a)?;
+            std::fs::remove_dir_all(&b)?;
+        }
+    }
+    Ok(())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -265,8 +340,12 @@ const CASES: [Case; 4] = [
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let root = arguments.next().ok_or("linkbench DIR ROUNDS")?;
-    let rounds: usize = arguments.next().map_or(Ok(5), |text| text.parse())?;
+    let rounds = arguments.next();
     let root = Path::new(&root);
+    if rounds.as_deref() == Some("sync") {
+        return measure_sync(root);
+    }
+    let rounds: usize = rounds.map_or(Ok(5), |text| text.parse())?;
     let kinds = match arguments.next().as_deref() {
         Some("second") => &[true][..],
         Some("none") => &[false],

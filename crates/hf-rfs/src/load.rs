@@ -133,6 +133,8 @@ fn engine(paths: &Paths, name: &ModuleName, read: &Read, live: &Live) -> EngineC
             interval: Duration::from_millis(rfs.check_interval_ms),
         },
         readers: rfs.reintegration_threads,
+        answer_timeout: Duration::from_millis(rfs.reintegration_timeout_ms),
+        sync_detail: rfs.reintegration_detail,
         bandwidth_kb_s: rfs.reintegration_bandwidth_kb_s,
         identity: random::number(),
         boot_id: clock::boot_id(),

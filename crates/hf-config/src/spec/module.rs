@@ -126,11 +126,11 @@ pub(crate) static RFS: Spec = Spec {
             Form::number("connections", 1, 64, 1),
             Later("there is one connection between the nodes"),
         ),
-        Attribute::new("nbrei", Form::number("threads", 1, 64, 3), Later("one thread compares")).dynamic(),
+        Attribute::served("nbrei", Form::number("threads", 1, 64, 3)).dynamic(),
         Attribute::served("sendtimeout", Form::timeout_s(30)),
         Attribute::served("locktimeout", Form::timeout_s(100)),
-        Attribute::new("reitimeout", Form::timeout_s(150), Later(REITIMEOUT)).dynamic(),
-        Attribute::new("retimeout", Form::timeout_s(150), Later(REITIMEOUT)).dynamic(),
+        Attribute::served("reitimeout", Form::timeout_s(150)).dynamic(),
+        Attribute::served("retimeout", Form::timeout_s(150)).dynamic(),
         Attribute::served("reiallowedbw", Form::optional("KB/s (1000 bytes)", 1, 1_000_000_000, "no limit")),
         Attribute::served(
             "syncdelta",
@@ -162,7 +162,7 @@ pub(crate) static RFS: Spec = Spec {
             Moot("what a synchronisation brings is made durable every second"),
         ),
         Attribute::served("encryption", Form::Switch(true)),
-        Attribute::new("reidetail", Form::Switch(false), Later("the log has counts, not every file")).dynamic(),
+        Attribute::served("reidetail", Form::Switch(false)).dynamic(),
         Attribute::served("checktime", Form::milliseconds(SECOND_MS, DAY_MS, 220_000)),
         Attribute::served("checkintv", Form::seconds(SECOND_MS, DAY_MS, 120_000)),
         Attribute::new("scripts", Form::Switch(false), OnlyDefault("replication by scripts of the module (_rfs_*)")),
@@ -179,7 +179,6 @@ pub(crate) static RFS: Spec = Spec {
     children: &[("replicated", Served), ("flow", Served)],
 };
 
-const REITIMEOUT: &str = "sendtimeout and locktimeout bound what a synchronisation waits for";
 const BLOCKS: &str = "a synchronisation chooses its blocks itself";
 
 pub(crate) static FLOW: Spec = Spec {

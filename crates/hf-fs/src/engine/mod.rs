@@ -82,6 +82,9 @@ pub struct EngineConfig {
     pub disk: DiskCheck,
     /// `nbrei`: how many threads read and digest for a comparison.
     pub readers: u32,
+    /// `reitimeout`, `reidetail`.
+    pub answer_timeout: Duration,
+    pub sync_detail: bool,
     /// `reiallowedbw`, in KB (1000 bytes) a second.
     pub bandwidth_kb_s: Option<u64>,
     /// Random: goes into records that are made now.
@@ -417,6 +420,8 @@ impl Inner {
             accepted_durable: ACCEPTED,
             disk: config.disk,
             readers: config.readers,
+            answer_timeout: config.answer_timeout,
+            sync_detail: config.sync_detail,
             check_bandwidth: config.bandwidth_kb_s.map(|kb| kb * 1000),
         };
         let link = Link::start(options, ring, backings, config.authenticate.clone(), self.events.clone())

@@ -78,6 +78,8 @@ fn config(dir: &Path, own: SocketAddr, peer: SocketAddr, first: bool) -> EngineC
         silence: Duration::from_secs(5),
         disk: Default::default(),
         readers: 2,
+        answer_timeout: Duration::from_secs(150),
+        sync_detail: false,
         bandwidth_kb_s: None,
         identity: 5,
         boot_id: "boot".into(),

@@ -133,6 +133,8 @@ pub fn options(local: SocketAddr, peer: SocketAddr, async_second: bool) -> LinkO
         accepted_durable: Duration::from_millis(50),
         disk: Default::default(),
         readers: 3,
+        answer_timeout: Duration::from_secs(150),
+        sync_detail: true,
         check_bandwidth: None,
     }
 }

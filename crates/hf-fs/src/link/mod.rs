@@ -97,6 +97,10 @@ pub struct LinkOptions {
     pub disk: DiskCheck,
     /// `nbrei`: how many threads read and digest for a comparison, at least one.
     pub readers: u32,
+    /// `reitimeout`: how long a synchronisation waits for an answer.
+    pub answer_timeout: Duration,
+    /// `reidetail`: each file of which a synchronisation copied something is reported.
+    pub sync_detail: bool,
     /// How many bytes a second a verification reads at most; none: as fast as it goes.
     pub check_bandwidth: Option<u64>,
 }

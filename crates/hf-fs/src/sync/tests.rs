@@ -5,9 +5,12 @@ use hf_replica::ladder::{Step, Why};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::link::acks::Mode;
 use crate::link::harness::*;
-use crate::pipeline::FileId;
+use crate::link::{Flow, LinkOptions};
+use crate::pipeline::{FileId, GateState};
 use crate::sync::mutator::Mutator;
+use hf_replica::engine::EngineEvent;
 
 const RING: usize = 16 << 20;
 const CONTENT: super::SyncOptions =
@@ -97,9 +100,35 @@ fn only_zones_that_differ_travel() {
         .open(secondary.root.join("large"))
         .and_then(|file| std::os::unix::fs::FileExt::write_at(&file, b"!", 5 << 20))
         .unwrap();
+    primary.seen.lock().unwrap().clear();
     let count = primary.synchronise();
     assert_eq!(count.bytes_sent, 1 << 20);
+    let seen = primary.seen.lock().unwrap().clone();
+    let files: Vec<_> = seen.iter().filter(|event| matches!(event, EngineEvent::SyncFile { .. })).collect();
+    assert_eq!(files, [&EngineEvent::SyncFile { dir: 0, path: "large".to_owned(), bytes: 1 << 20 }], "reidetail");
     assert_equal(&primary, &secondary);
+}
+
+#[test]
+fn a_copy_that_gives_no_answer_ends_it() {
+    let (a, b) = (free_address(), free_address());
+    let patience = std::time::Duration::from_millis(300);
+    let primary = Node::new(LinkOptions { answer_timeout: patience, ..options(a, b, true) }, 1, RING);
+    let secondary = Node::new(options(b, a, true), 2, RING);
+    connect(&primary, &secondary);
+    let hands = primary.hands();
+    let file = hands.create(FileId::ROOT, "file").unwrap();
+    hands.write(file, 0, b"content").unwrap();
+    // Questions go nowhere there; everything else goes on.
+    crate::link::lock(&secondary.link.digests).take();
+    primary.link.set_gate(Mode::Pass, GateState::Open { epoch: 1 }, Some(Flow::Syncing));
+    let walk = super::start(&primary.link, rand_stream(), CONTENT).unwrap();
+    let why = primary.wait("the end", |event| match event {
+        EngineEvent::SyncFailed { why } => Some(why.clone()),
+        _ => None,
+    });
+    walk.join().unwrap();
+    assert!(why.contains("reitimeout"), "{why}");
 }
 
 #[test]

@@ -63,6 +63,7 @@ pub fn start(link: &Arc<Link>, stream: u64, options: SyncOptions) -> io::Result<
             reading: HashMap::new(),
             named: 0,
             awaited: 0,
+            answered: Instant::now(),
             buffer: vec![0; DATA_MAX],
         };
         match walk.run() {
@@ -107,6 +108,8 @@ struct Walk<'a> {
     reading: HashMap<u64, (Unknown, u64)>,
     named: u64,
     awaited: u64,
+    /// When an answer came last, or the first one was asked for.
+    answered: Instant,
     buffer: Vec<u8>,
 }
 
@@ -262,6 +265,7 @@ impl Walk<'_> {
         let before_s = before_s.unwrap_or(i64::MIN);
         self.append(dir, &Body::AskKnown { id: id.0, marked, size, mtime_s, before_s })?;
         drop(file);
+        self.begin_waiting();
         self.asked.push_back(Asked { id, first: KNOWN, count: 1, last: true, what: Wanted::Known(size) });
         self.awaited += 1;
         Ok(())
@@ -305,6 +309,7 @@ impl Walk<'_> {
             }
             self.append(dir, &Body::AskDigests { id: id.0, first, count: count as u32 })?;
             let ours = Wanted::Digests(self.link.pool.ask(Zones { dir, id, first, count }));
+            self.begin_waiting();
             self.asked.push_back(Asked { id, first, count, last: first + count == zones, what: ours });
             self.awaited += count;
         }
@@ -342,6 +347,10 @@ impl Walk<'_> {
     /// Says why it was read, of the first files.
     fn name(&mut self, dir: u16, id: FileId) {
         let Some((why, sent)) = self.reading.remove(&id.0) else { return };
+        if sent > 0 && self.link.options.sync_detail {
+            let path = path_of(self.backing(dir), id).unwrap_or_else(|| format!("file {id}"));
+            self.link.report(EngineEvent::SyncFile { dir, path, bytes: sent });
+        }
         if self.named >= SYNC_NAMED || (why == Unknown::Differs && sent == 0) {
             return;
         }
@@ -350,8 +359,27 @@ impl Walk<'_> {
         self.link.report(EngineEvent::SyncRead { path, why, sent });
     }
 
+    /// A first question: from now on an answer is waited for.
+    fn begin_waiting(&mut self) {
+        if self.asked.is_empty() {
+            self.answered = Instant::now();
+        }
+    }
+
+    /// Nothing came for a moment: not for too long?
+    fn unanswered(&mut self) -> Result<(), SyncError> {
+        self.check()?;
+        let limit = self.link.options.answer_timeout;
+        if self.answered.elapsed() < limit {
+            return Ok(());
+        }
+        let seconds = limit.as_secs();
+        Err(SyncError::Ended(format!("the other copy gave no answer for {seconds} s (reitimeout)")))
+    }
+
     fn take_answer(&mut self, dir: u16) -> Result<(), SyncError> {
-        let Some((id, first, digests)) = self.link.replies.take(PROGRESS) else { return self.check() };
+        let Some((id, first, digests)) = self.link.replies.take(PROGRESS) else { return self.unanswered() };
+        self.answered = Instant::now();
         let Some(asked) = self.asked.pop_front() else { return Ok(()) };
         if (asked.id.0, asked.first) != (id, first) {
             return Err(SyncError::Ended("the other copy answered another question".into()));

@@ -41,6 +41,10 @@ impl RfsActor {
             EngineEvent::SyncProgress(count) => {
                 to_heart(out, RfsToHeart::Sync(SyncEvent::Progress(self.progress(count))));
             }
+            EngineEvent::SyncFile { dir, path, bytes } => {
+                let dir = self.config.dirs.get(usize::from(dir)).map_or("", String::as_str);
+                out.push(RfsEffect::Log(Event::Copied(format!("{bytes} bytes of {dir}/{path}"))));
+            }
             EngineEvent::SyncSent { count, .. } if self.course == Course::Copying => {
                 self.alone = None;
                 self.course = Course::Connecting;

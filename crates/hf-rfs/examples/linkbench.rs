@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use hf_fs::backing::{Backing, Inherited, Name, New};
 use hf_fs::link::acks::Mode;
 use hf_fs::link::ring::Ring;
-use hf_fs::link::{DirPipeline, Flow, LaneSource, Link, LinkOptions, Wanted};
+use hf_fs::link::{DirPipeline, Flow, LaneSource, Link, LinkOptions, Tuning, Wanted};
 use hf_fs::pipeline::{Attrs, FileId, GateState, Op, Pipeline};
 use hf_fs::sync::{self, SyncOptions};
 use hf_fs::table::Table;
@@ -51,9 +51,7 @@ fn node(
         silence: Duration::from_secs(5),
         accepted_durable: hf_fs::link::ACCEPTED,
         disk: Default::default(),
-        readers,
-        answer_timeout: Duration::from_secs(150),
-        sync_detail: false,
+        tuning: Tuning::new(readers, Duration::from_secs(150), false),
         check_bandwidth: None,
     };
     let report = Arc::new(move |event| sender.send(event).unwrap_or_default());

@@ -5,7 +5,7 @@ use crate::places::{self, PlacesError};
 use hf_config::{Cluster, ModuleConfig, Replicated, Rfs};
 use hf_fs::engine::{AsyncSecond, Directory, EngineConfig};
 use hf_fs::front::mountpoint::Place;
-use hf_fs::link::{DiskCheck, LaneSource, LinkLane};
+use hf_fs::link::{DiskCheck, LaneSource, LinkLane, Tuning};
 use hf_host::cluster::{ClusterError, Identity, Member};
 use hf_host::module::{Applied, ModuleError, rfs_port};
 use hf_host::{Paths, clock, cluster, module, random};
@@ -52,6 +52,7 @@ pub struct Live {
     lanes: Arc<Mutex<Vec<LinkLane>>>,
     keys: Arc<Mutex<KeyRing>>,
     async_second: AsyncSecond,
+    tuning: Tuning,
 }
 
 impl Live {
@@ -62,6 +63,8 @@ impl Live {
         *lock(&self.lanes) = next;
         *lock(&self.keys) = ring(&member);
         self.async_second.set(is_async_second(&rfs));
+        let (readers, answer, detail) = tuning(&rfs);
+        self.tuning.set(readers, answer, detail);
         Ok(rfs_config(&rfs))
     }
 }
@@ -86,6 +89,12 @@ fn ring(member: &Member) -> KeyRing {
     KeyRing { key: member.key.clone(), before: member.key_before.clone() }
 }
 
+/// `nbrei`, `reitimeout`, `reidetail`.
+fn tuning(rfs: &Rfs) -> (u32, Duration, bool) {
+    let answer = Duration::from_millis(rfs.reintegration_timeout_ms);
+    (rfs.reintegration_threads, answer, rfs.reintegration_detail)
+}
+
 fn is_async_second(rfs: &Rfs) -> bool {
     rfs.async_mode == hf_config::AsyncMode::Second
 }
@@ -102,10 +111,12 @@ pub fn load(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<
     let of = |replicated: &Replicated| Place::new(Path::new(&replicated.dir), &rfs.suffix);
     let places = rfs.replicated.iter().map(of).collect::<Result<Vec<Place>, _>>().map_err(PlacesError::from)?;
     places::prepare(paths, &places)?;
+    let (readers, answer, detail) = tuning(rfs);
     let live = Live {
         lanes: Arc::new(Mutex::new(lanes(&read.member.cluster, &read.applied, &read.pair)?)),
         keys: Arc::new(Mutex::new(ring(&read.member))),
         async_second: is_async_second(rfs).into(),
+        tuning: Tuning::new(readers, answer, detail),
     };
     Ok(Loaded { rfs: rfs_config(rfs), engine: engine(paths, name, &read, &live), live })
 }
@@ -132,9 +143,7 @@ fn engine(paths: &Paths, name: &ModuleName, read: &Read, live: &Live) -> EngineC
             time: Duration::from_millis(rfs.check_timeout_ms),
             interval: Duration::from_millis(rfs.check_interval_ms),
         },
-        readers: rfs.reintegration_threads,
-        answer_timeout: Duration::from_millis(rfs.reintegration_timeout_ms),
-        sync_detail: rfs.reintegration_detail,
+        tuning: live.tuning.clone(),
         bandwidth_kb_s: rfs.reintegration_bandwidth_kb_s,
         identity: random::number(),
         boot_id: clock::boot_id(),

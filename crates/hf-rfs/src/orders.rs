@@ -6,7 +6,7 @@ use hf_fs::engine::Linked;
 use hf_fs::link::{Flow, Link};
 use hf_fs::sync;
 use hf_host::files::with_causes;
-use hf_host::random;
+use hf_host::{clock, random};
 use hf_types::{Event as Logged, ModuleName};
 use hf_wire::bus::{CheckReport, Reply, RfsOrder, Role};
 use hf_wire::check::{CheckCount, Difference};
@@ -139,7 +139,11 @@ impl Orders {
             let hint = "call it on the node where the module is ALONE or PRIM".to_owned();
             return connection.send(&refusal("this node is the secondary: nothing changes here", hint)).await;
         }
-        let since_s = None;
+        // In step now: what an application writes is there at once.
+        let since_s = match link.flow() {
+            Flow::InStep => Some(clock::wall_us() / 1_000_000),
+            _ => self.linked.in_step_until_s(),
+        };
         let changed = tokio::task::spawn_blocking(move || sync::changed(&link, since_s)).await;
         let reply = match changed {
             Ok(Ok(changed)) => Reply::Changed(changed),

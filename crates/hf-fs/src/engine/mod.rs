@@ -21,7 +21,9 @@ use hf_wire::frame::Body;
 
 use crate::front::Role;
 use crate::link::acks::{Mode, Need};
-use crate::link::{ACCEPTED, Authenticate, DiskCheck, Events, Flow, LaneSource, Link, LinkOptions, Wanted, lock};
+use crate::link::{
+    ACCEPTED, Authenticate, DiskCheck, Events, Flow, LaneSource, Link, LinkOptions, Tuning, Wanted, lock,
+};
 use crate::manifest;
 use crate::pipeline::{FileId, GateState};
 use crate::record::{RecordError, RecordFile};
@@ -80,11 +82,8 @@ pub struct EngineConfig {
     /// After so long without a sign of life a connection is given up.
     pub silence: Duration,
     pub disk: DiskCheck,
-    /// `nbrei`: how many threads read and digest for a comparison.
-    pub readers: u32,
-    /// `reitimeout`, `reidetail`.
-    pub answer_timeout: Duration,
-    pub sync_detail: bool,
+    /// How synchronisations work.
+    pub tuning: Tuning,
     /// `reiallowedbw`, in KB (1000 bytes) a second.
     pub bandwidth_kb_s: Option<u64>,
     /// Random: goes into records that are made now.
@@ -119,6 +118,12 @@ impl Linked {
     pub fn link(&self) -> Option<Arc<Link>> {
         self.0.link()
     }
+
+    /// The last moment at which both copies of every directory are durably known to have been equal: seconds since 1970 UTC, by this
+    /// node's clock.
+    pub fn in_step_until_s(&self) -> Option<i64> {
+        *lock(&self.0.synced_s)
+    }
 }
 
 enum Work {
@@ -133,6 +138,8 @@ struct Inner {
     events: Events,
     state: Mutex<State>,
     stage: Mutex<Box<dyn Stage>>,
+    /// See [`Linked::in_step_until_s`].
+    synced_s: Mutex<Option<i64>>,
     /// This copy was never synchronised: nothing can be missing in it.
     new: bool,
 }
@@ -166,7 +173,9 @@ impl Engine {
         };
         let new = files.iter().all(|file| file.current().generation == GenerationId(0));
         let state = Mutex::new(State { gate: Gate::Closed, plane: None });
-        let inner = Arc::new(Inner { config, events, state, stage: Mutex::new(stage), new });
+        let synced = synced_s(files.iter().map(RecordFile::current));
+        let inner =
+            Arc::new(Inner { config, events, state, stage: Mutex::new(stage), synced_s: Mutex::new(synced), new });
         inner.report(started);
         let (records, to_write) = mpsc::channel();
         let (work, to_do) = mpsc::channel();
@@ -244,6 +253,11 @@ fn spawn(
     run: impl FnOnce(&Inner) + Send + 'static,
 ) -> Result<JoinHandle<()>, EngineError> {
     std::thread::Builder::new().name(name.into()).spawn(move || run(&inner)).map_err(EngineError::Thread)
+}
+
+/// A directory that never was makes it none.
+fn synced_s<'a>(records: impl Iterator<Item = &'a Record>) -> Option<i64> {
+    records.map(|record| record.synced_s).min().flatten()
 }
 
 fn open_records(config: &EngineConfig) -> Result<Vec<RecordFile>, RecordError> {
@@ -324,7 +338,10 @@ impl Inner {
                 continue;
             };
             self.report(match done {
-                Ok(()) => EngineEvent::RecordsWritten { token },
+                Ok(()) => {
+                    *lock(&self.synced_s) = synced_s(records.iter());
+                    EngineEvent::RecordsWritten { token }
+                }
                 Err(error) => EngineEvent::RecordsFailed { token, why: with_causes(&error) },
             });
         }
@@ -419,9 +436,7 @@ impl Inner {
             silence: config.silence.min(config.send_timeout),
             accepted_durable: ACCEPTED,
             disk: config.disk,
-            readers: config.readers,
-            answer_timeout: config.answer_timeout,
-            sync_detail: config.sync_detail,
+            tuning: config.tuning.clone(),
             check_bandwidth: config.bandwidth_kb_s.map(|kb| kb * 1000),
         };
         let link = Link::start(options, ring, backings, config.authenticate.clone(), self.events.clone())

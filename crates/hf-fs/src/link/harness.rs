@@ -18,7 +18,7 @@ use super::acks::Mode;
 use super::auth::{Authenticate, Limited};
 use super::ring::Ring;
 use super::sealed::{Open, Protection, RECORD_MAX, Seal};
-use super::{DirPipeline, Flow, LaneSource, Link, LinkOptions, Wanted};
+use super::{DirPipeline, Flow, LaneSource, Link, LinkOptions, Tuning, Wanted};
 use crate::backing::{Backing, Change, Inherited, Name, New};
 use crate::pipeline::{Attrs, FileId, GateState, Op, Pipeline, Seq, Stamp};
 use crate::sync::{self, SyncOptions};
@@ -132,9 +132,7 @@ pub fn options(local: SocketAddr, peer: SocketAddr, async_second: bool) -> LinkO
         silence: Duration::from_secs(5),
         accepted_durable: Duration::from_millis(50),
         disk: Default::default(),
-        readers: 3,
-        answer_timeout: Duration::from_secs(150),
-        sync_detail: true,
+        tuning: Tuning::new(3, Duration::from_secs(150), true),
         check_bandwidth: None,
     }
 }

@@ -33,6 +33,7 @@ mod receive;
 pub mod ring;
 pub mod sealed;
 mod traffic;
+mod tuning;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -56,6 +57,7 @@ pub use disk::DiskCheck;
 pub use durable::ACCEPTED;
 pub use lanes::{LaneSource, LinkLane};
 pub use pipe::DirPipeline;
+pub use tuning::Tuning;
 
 /// `async="second"` or not; it may change while the link lives.
 #[derive(Clone, Debug, Default)]
@@ -95,12 +97,8 @@ pub struct LinkOptions {
     pub accepted_durable: Duration,
     /// How this node's disk is looked after.
     pub disk: DiskCheck,
-    /// `nbrei`: how many threads read and digest for a comparison, at least one.
-    pub readers: u32,
-    /// `reitimeout`: how long a synchronisation waits for an answer.
-    pub answer_timeout: Duration,
-    /// `reidetail`: each file of which a synchronisation copied something is reported.
-    pub sync_detail: bool,
+    /// How synchronisations work.
+    pub tuning: Tuning,
     /// How many bytes a second a verification reads at most; none: as fast as it goes.
     pub check_bandwidth: Option<u64>,
 }
@@ -274,14 +272,12 @@ impl Link {
         link.spawn("hf-sync", Link::barrier_loop)?;
         link.spawn("hf-durable", Link::durable_loop)?;
         link.spawn("hf-digest", Link::digest_loop)?;
-        for _ in 0..link.options.readers.max(1) {
-            link.spawn("hf-read", Link::read_loop)?;
-        }
+        link.add_readers()?;
         link.spawn("hf-probe", Link::probe_loop)?;
         Ok(link)
     }
 
-    fn spawn(self: &Arc<Link>, name: &str, run: fn(&Arc<Link>)) -> std::io::Result<()> {
+    pub(crate) fn spawn(self: &Arc<Link>, name: &str, run: fn(&Arc<Link>)) -> std::io::Result<()> {
         let link = self.clone();
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || run(&link))?;
         lock(&self.threads).push(thread);

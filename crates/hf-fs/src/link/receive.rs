@@ -36,6 +36,9 @@ struct Incoming {
 impl Link {
     /// Until the connection ends; says why it did.
     pub(super) fn receive(self: &Arc<Link>, stream: &TcpStream, mut bytes: Bytes) -> String {
+        if let Err(error) = self.add_readers() {
+            tracing::warn!(%error, "no more threads that read for a comparison");
+        }
         let counters = self.ring.counters();
         // A synchronisation that another connection brought half is not gone on with.
         if counters.receiving_sync.load(Ordering::SeqCst) != 0 {

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -56,6 +57,9 @@ impl Pending {
 /// See the module.
 #[derive(Default)]
 pub struct Pool {
+    /// Threads that were started, and that have begun.
+    started: Mutex<u32>,
+    begun: AtomicU32,
     waiting: Mutex<VecDeque<(Zones, Arc<Slot>)>>,
     changed: Condvar,
 }
@@ -79,10 +83,25 @@ impl Pool {
 }
 
 impl Link {
+    /// Starts the threads that `nbrei` asks for by now. Those that are too many do nothing.
+    pub(crate) fn add_readers(self: &Arc<Link>) -> io::Result<()> {
+        let mut started = lock(&self.pool.started);
+        while *started < self.options.tuning.readers() && !self.is_over() {
+            self.spawn("hf-read", Link::read_loop)?;
+            *started += 1;
+        }
+        Ok(())
+    }
+
     /// One of the threads.
-    pub(crate) fn read_loop(self: &Arc<Link>) {
+    fn read_loop(self: &Arc<Link>) {
+        let me = self.pool.begun.fetch_add(1, Ordering::SeqCst);
         let mut buffer = vec![0; DATA_MAX];
         while !self.is_over() {
+            if me >= self.options.tuning.readers() {
+                std::thread::sleep(TICK);
+                continue;
+            }
             let Some((zones, slot)) = self.pool.next() else { continue };
             // Nobody wants it any more: what it was for is over.
             if Arc::strong_count(&slot) == 1 {
@@ -130,6 +149,14 @@ mod tests {
         let whole = ask(0, 20).take(Duration::from_secs(60)).expect("an answer").digests;
         for (asked, expected) in asked.iter().zip(whole.chunks(DIGEST_LEN)) {
             assert_eq!(asked.take(Duration::from_secs(60)).expect("an answer").digests, expected);
+        }
+        // Fewer and more of them, while they work.
+        for readers in [1, 5] {
+            node.link.options.tuning.set(readers, Duration::from_secs(1), false);
+            node.link.add_readers().unwrap();
+            let some: Vec<_> = (0..20).map(|zone| ask(zone, 1)).collect();
+            assert!(some.iter().all(|asked| asked.take(Duration::from_secs(60)).is_some()));
+            assert_eq!(*lock(&node.link.pool.started), readers.max(3));
         }
         hands.remove(FileId::ROOT, "file").unwrap();
         let gone = ask(0, 2).take(Duration::from_secs(60)).expect("an answer");

@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::link::acks::Mode;
 use crate::link::harness::*;
-use crate::link::{Flow, LinkOptions};
+use crate::link::{Flow, LinkOptions, Tuning};
 use crate::pipeline::{FileId, GateState};
 use crate::sync::mutator::Mutator;
 use hf_replica::engine::EngineEvent;
@@ -113,7 +113,7 @@ fn only_zones_that_differ_travel() {
 fn a_copy_that_gives_no_answer_ends_it() {
     let (a, b) = (free_address(), free_address());
     let patience = std::time::Duration::from_millis(300);
-    let primary = Node::new(LinkOptions { answer_timeout: patience, ..options(a, b, true) }, 1, RING);
+    let primary = Node::new(LinkOptions { tuning: Tuning::new(1, patience, false), ..options(a, b, true) }, 1, RING);
     let secondary = Node::new(options(b, a, true), 2, RING);
     connect(&primary, &secondary);
     let hands = primary.hands();

@@ -49,6 +49,7 @@ enum SyncError {
 /// Begins a stream and a synchronisation on a thread of its own, which ends by itself with [`EngineEvent::SyncSent`] or
 /// [`EngineEvent::SyncFailed`]. The one that ran before must have ended.
 pub fn start(link: &Arc<Link>, stream: u64, options: SyncOptions) -> io::Result<std::thread::JoinHandle<()>> {
+    link.add_readers()?;
     link.begin_stream(stream, options.step.common);
     let link = link.clone();
     std::thread::Builder::new().name("hf-walk".into()).spawn(move || {
@@ -347,7 +348,7 @@ impl Walk<'_> {
     /// Says why it was read, of the first files.
     fn name(&mut self, dir: u16, id: FileId) {
         let Some((why, sent)) = self.reading.remove(&id.0) else { return };
-        if sent > 0 && self.link.options.sync_detail {
+        if sent > 0 && self.link.options.tuning.detail() {
             let path = path_of(self.backing(dir), id).unwrap_or_else(|| format!("file {id}"));
             self.link.report(EngineEvent::SyncFile { dir, path, bytes: sent });
         }
@@ -369,7 +370,7 @@ impl Walk<'_> {
     /// Nothing came for a moment: not for too long?
     fn unanswered(&mut self) -> Result<(), SyncError> {
         self.check()?;
-        let limit = self.link.options.answer_timeout;
+        let limit = self.link.options.tuning.answer_timeout();
         if self.answered.elapsed() < limit {
             return Ok(());
         }

@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_rules_that_come_with_holdfast_can_be_read() {
-        for (xml, labels) in [(FAILOVER_XML, 6), (RFS_XML, 2)] {
+        for (xml, labels) in [(FAILOVER_XML, 6), (RFS_XML, 3)] {
             let parsed = parse(inside(xml));
             assert_eq!(parsed.problems, []);
             assert_eq!(parsed.rules.len(), labels);

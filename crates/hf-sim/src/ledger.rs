@@ -151,12 +151,12 @@ impl Ledger {
             GrantReason::Silence | GrantReason::SyncDelta { .. } => hidden,
             // A person may know that the other one stands still, or not.
             GrantReason::Administrator => hidden || beside.frozen[1 - node],
-            // A disk of an earlier day may say that there is nobody to ask.
+            // A disk of an earlier day may say that there is nobody to ask, while the other one can't object.
             GrantReason::OutdatedConfirmed
             | GrantReason::Promised
             | GrantReason::Witness
             | GrantReason::Connected
-            | GrantReason::NoData => hidden && self.nodes[node].rolled_back,
+            | GrantReason::NoData => (hidden || beside.frozen[1 - node]) && self.nodes[node].rolled_back,
         };
         self.nodes[node].grant = Some((epoch, why));
         self.nodes[node].isolated = isolated;

@@ -28,6 +28,7 @@ pub enum Event {
 }
 
 /// From one heart's connection and process.
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are messages, and each is moved once")]
 pub enum HeartEvent {
     Connected(Outbox),
     Message(HeartToDaemon),

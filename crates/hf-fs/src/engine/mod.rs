@@ -472,7 +472,7 @@ impl Inner {
             }
             link.set_gate(Mode::Stopped, GateState::Stopped, None);
             link.hang_up();
-            if failed.is_empty() && link.sync_everything() {
+            if failed.is_empty() && !link.spares_disk() && link.sync_everything() {
                 // As long as nobody else can change anything: the paths are still covered.
                 self.write_manifests(link);
             }

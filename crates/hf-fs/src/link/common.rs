@@ -24,12 +24,16 @@
 //! this process with the table; an orderly stop writes them down ([`crate::manifest`]).
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hf_replica::ladder::Common;
 
 use super::{Flow, Link, lock};
 use crate::pipeline::{FileId, Op};
 use crate::table::SAME;
+
+/// A disk that lets somebody wait for so long isn't asked for more than it must be.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Link {
     /// The state that this copy's marks are about now.
@@ -67,6 +71,18 @@ impl Link {
         if let Some(dir) = self.dirs.get(usize::from(dir)) {
             dir.backing.table().clear_flags(id, SAME);
         }
+    }
+
+    /// Nothing is to be asked of the disk any more that can be left undone: it failed, or it lets somebody wait just now.
+    pub fn spares_disk(&self) -> bool {
+        let longest = self.dirs.iter().map(|dir| dir.backing.calls().longest()).max().unwrap_or_default();
+        self.disk_failed.load(Ordering::SeqCst) || longest >= PATIENCE
+    }
+
+    /// What a failed disk holds isn't known.
+    pub(crate) fn distrust_disk(&self) {
+        self.disk_failed.store(true, Ordering::SeqCst);
+        self.distrust();
     }
 
     /// Nothing is known of the other copy's content any more.

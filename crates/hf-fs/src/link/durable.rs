@@ -156,6 +156,7 @@ impl Link {
             self.out.direct(&self.ring, &Body::Fault { seq, errno, text: &format!("{call}: {error}") });
         }
         self.break_received();
+        self.distrust_disk();
         self.report(EngineEvent::Fault(RfsFault::LocalDisk(format!("{call}: {error}"))));
     }
 

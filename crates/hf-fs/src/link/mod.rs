@@ -199,6 +199,8 @@ pub struct Link {
     /// The other node can go on with our stream on this connection.
     resumable: AtomicBool,
     peer_common: Mutex<Option<Common>>,
+    /// This node's disk gave an error or no answer.
+    disk_failed: AtomicBool,
     /// Held while frames are handled; `cut` ends that before the next frame.
     applying: Mutex<()>,
     cut: AtomicBool,
@@ -252,6 +254,7 @@ impl Link {
             exit: AtomicBool::new(false),
             resumable: AtomicBool::new(false),
             peer_common: Mutex::default(),
+            disk_failed: AtomicBool::new(false),
             applying: Mutex::new(()),
             cut: AtomicBool::new(false),
             failed: Mutex::default(),

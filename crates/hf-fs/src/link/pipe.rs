@@ -182,7 +182,7 @@ impl Pipeline for DirPipeline {
 
     fn disk_fault(&self, fault: DiskFault, answer: Completion) {
         let in_step = self.link.stop_acknowledging();
-        self.link.distrust();
+        self.link.distrust_disk();
         let error = std::io::Error::from_raw_os_error(fault.errno);
         let text = format!("{} of file {}: {error}", fault.call, fault.id);
         self.link.report(EngineEvent::Fault(RfsFault::LocalDisk(text)));

@@ -67,6 +67,7 @@ fn run(dir: &Path, own: &str, peer: &str, first: bool, async_second: bool, left_
             to_check: Vec::new(),
             left_out: left_out.iter().map(|text| NotReplicated::Pattern((*text).to_owned())).collect(),
         }],
+        acl: true,
         keeper: dir.join("keeper.sock"),
         lanes: LaneSource::fixed(own.parse()?, peer.parse()?),
         first,

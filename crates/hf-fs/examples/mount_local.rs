@@ -51,6 +51,7 @@ fn serve(socket: &Path, backing: &str, mountpoint: &str) -> Outcome {
         backing: PathBuf::from(backing),
         control: PathBuf::from(format!("{backing}.hold")),
         left_out: Exclusions::default(),
+        acl: true,
         range: 2,
         role: if secondary { Role::Secondary } else { Role::Primary },
         threads,

@@ -131,6 +131,7 @@ fn engine(paths: &Paths, name: &ModuleName, read: &Read, live: &Live) -> EngineC
     let Read { member, rfs, pair, .. } = read;
     let lanes = live.lanes.clone();
     EngineConfig {
+        acl: rfs.acl,
         directories: directories(rfs),
         keeper: paths.module_run(name).join("keeper.sock"),
         lanes: LaneSource::new(move || lock(&lanes).clone()),

@@ -120,7 +120,7 @@ pub(crate) static RFS: Spec = Spec {
             Form::text("ends the backing directory's name", "`_For_SafeKit_Replication`"),
         ),
         Attribute::new("mountover", Form::Switch(true), OnlyDefault("replicating a directory without renaming it")),
-        Attribute::new("acl", Form::Switch(false), Later("access control lists are always replicated")),
+        Attribute::served("acl", Form::Switch(false)),
         Attribute::new(
             "nbremconn",
             Form::number("connections", 1, 64, 1),

@@ -82,6 +82,8 @@ pub struct Backing {
     left_out: Exclusions,
     /// It is a file system of its own.
     whole: bool,
+    /// Access control lists are part of the copy.
+    lists: bool,
 }
 
 impl Backing {
@@ -111,6 +113,7 @@ impl Backing {
             calls: DiskCalls::default(),
             left_out: Exclusions::default(),
             whole: false,
+            lists: true,
         };
         let whole = backing.path_of(backing.hold.as_fd()).is_ok_and(|path| path.is_some());
         Ok(Backing { whole, ..backing }.leaving_out(Exclusions::default()))

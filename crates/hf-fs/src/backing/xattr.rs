@@ -18,6 +18,18 @@ pub(crate) const ACL_ACCESS: &CStr = c"system.posix_acl_access";
 const MAX_VALUE: usize = 65_536;
 
 impl Backing {
+    /// The same directory, whose access control lists are each node's own (`acl="off"`). Say it before anybody uses it.
+    #[must_use]
+    pub fn without_lists(mut self) -> Backing {
+        self.lists = false;
+        self
+    }
+
+    /// Is this an access control list that is this node's own?
+    pub(crate) fn is_own_list(&self, name: &[u8]) -> bool {
+        !self.lists && name.starts_with(b"system.posix_acl_")
+    }
+
     /// A value. ENODATA when there is none.
     pub fn xattr(&self, id: FileId, name: &CStr) -> io::Result<Vec<u8>> {
         let node = self.node(id)?;

@@ -71,6 +71,8 @@ pub struct EngineConfig {
     pub directories: Vec<Directory>,
     /// The keeper's socket.
     pub keeper: PathBuf,
+    /// `acl="on"`.
+    pub acl: bool,
     /// The networks that can carry the replication, best first.
     pub lanes: LaneSource,
     /// First of the pair in cluster.xml: the nodes' new file ids differ by this.

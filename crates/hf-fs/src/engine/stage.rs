@@ -49,6 +49,7 @@ pub struct FuseStage {
     places: Vec<Place>,
     /// A directory each.
     left_out: Vec<Vec<NotReplicated>>,
+    acl: bool,
     takeover: bool,
     client: Option<Client>,
     opened: Vec<Opened>,
@@ -74,6 +75,7 @@ impl FuseStage {
             keeper: config.keeper.clone(),
             places,
             left_out: config.directories.iter().map(|directory| directory.left_out.clone()).collect(),
+            acl: config.acl,
             takeover,
             client: None,
             opened: Vec::new(),
@@ -102,6 +104,7 @@ impl FuseStage {
             backing: place.backing.clone(),
             control: place.control.clone(),
             left_out: Exclusions::of(&self.left_out[n]).map_err(|why| format!("<notreplicated>: {why}"))?,
+            acl: self.acl,
             range,
             role,
             threads: THREADS,

@@ -72,6 +72,7 @@ fn config(dir: &Path, own: SocketAddr, peer: SocketAddr, first: bool) -> EngineC
         keeper: dir.join("keeper.sock"),
         lanes: LaneSource::fixed(own, peer),
         first,
+        acl: true,
         async_second: false.into(),
         send_timeout: Duration::from_secs(30),
         lock_timeout: Duration::from_secs(100),

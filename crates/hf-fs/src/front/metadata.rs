@@ -147,7 +147,7 @@ impl Front {
     /// With a slot where repeating would answer something else: one without a mark says that the condition was fulfilled before the server died,
     /// so it may be executed again without asking; one with a mark, that only the answer is missing. (The kernel lets nobody else change
     /// the file's attributes meanwhile.)
-    fn change_xattr_and_append(
+    pub(super) fn change_xattr_and_append(
         &self,
         admission: &Admission<'_>,
         asker: &Asker,
@@ -169,9 +169,15 @@ impl Front {
                 self.memory.take(asker.request, id)
             }
         };
-        let told = self.execute_xattr(id, name, change, begun.is_some()).map(|()| {
+        let told = self.execute_xattr(id, name, change, begun.is_some()).and_then(|()| {
             let mark = slot.map(|no| self.memory.mark(no));
-            self.append_marked(admission, &node, &change.op(id, name), mark)
+            if self.backing.is_own_list(name.to_bytes()) {
+                // Only the mode that comes with it is told.
+                let mode = Some(rustix::fs::fstat(&*node)?.st_mode & 0o7777);
+                let op = Op::SetAttr { id, owner: None, mode, atime: None, mtime: None };
+                return Ok(self.append_marked(admission, &node, &op, mark));
+            }
+            Ok(self.append_marked(admission, &node, &change.op(id, name), mark))
         });
         if !matches!(told, Ok(Ok(()))) {
             slot.into_iter().for_each(|no| self.memory.free(no));

@@ -65,6 +65,8 @@ pub struct Node {
     counter: OwnedFd,
     pub mirror: Arc<Backing>,
     left_out: Exclusions,
+    /// Access control lists are part of the copy.
+    pub lists: bool,
 }
 
 impl Node {
@@ -82,13 +84,22 @@ impl Node {
         let ids = table.file().try_clone_to_owned().unwrap();
         let mirror = open(dir.path().join("mirror"), Table::create(2).unwrap(), left_out);
         let counter = rustix::fs::memfd_create(c"counter", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
-        Node { dir, ids, results: ResultMemory::file().unwrap(), counter, mirror, left_out: left_out.clone() }
+        Node {
+            dir,
+            ids,
+            results: ResultMemory::file().unwrap(),
+            counter,
+            mirror,
+            left_out: left_out.clone(),
+            lists: true,
+        }
     }
 
     /// One server's life.
     pub fn front(&self) -> Arc<Front> {
         let table = Table::attach(self.ids.try_clone().unwrap(), 1).unwrap();
         let backing = open(self.dir.path().join("data"), table, &self.left_out);
+        let backing = if self.lists { backing } else { Arc::new(Arc::into_inner(backing).unwrap().without_lists()) };
         let local = LocalPipeline::kept(self.counter.try_clone().unwrap(), GateState::Open { epoch: 1 }).unwrap();
         let pipeline = Arc::new(Mirroring { local, mirror: self.mirror.clone() });
         let memory = ResultMemory::attach(self.results.as_fd()).unwrap();

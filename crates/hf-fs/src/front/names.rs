@@ -296,6 +296,9 @@ impl Front {
     /// Access control lists that a new file inherited are told like ones that were set: repeating them does no harm.
     pub(super) fn publish_lists(&self, admission: &Admission<'_>, id: FileId) -> Result<(), Failure> {
         for name in [crate::backing::ACL_ACCESS, crate::backing::ACL_DEFAULT] {
+            if self.backing.is_own_list(name.to_bytes()) {
+                continue;
+            }
             if let Ok(value) = self.backing.xattr(id, name) {
                 let op = Op::SetXattr { id, name: name.to_bytes(), value: &value };
                 self.pipeline.append(admission, &op, None)?;

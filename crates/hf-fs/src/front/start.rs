@@ -24,6 +24,8 @@ pub struct Directory {
     pub control: PathBuf,
     /// What of it isn't replicated.
     pub left_out: Exclusions,
+    /// `acl="on"`: access control lists are part of the copy.
+    pub acl: bool,
     /// The range of new ids (see [`Table`]).
     pub range: u16,
     /// How it begins.
@@ -82,6 +84,7 @@ impl Opened {
             }
         };
         let backing = backing.leaving_out(directory.left_out.clone());
+        let backing = if directory.acl { backing } else { backing.without_lists() };
         Ok(Opened { directory, backing: Arc::new(backing), results, takeover })
     }
 

@@ -10,7 +10,10 @@ use crate::backing::{Backing, Change, Stat};
 use crate::pipeline::FileId;
 
 /// Is this extended attribute part of the data? Labels of a node's security modules aren't.
-fn is_replicated(name: &[u8]) -> bool {
+fn is_replicated(backing: &Backing, name: &[u8]) -> bool {
+    if backing.is_own_list(name) {
+        return false;
+    }
     name.starts_with(b"user.")
         || name.starts_with(b"trusted.")
         || name.starts_with(b"system.posix_acl_")
@@ -53,7 +56,7 @@ pub fn apply(backing: &Backing, id: FileId, meta: &Meta<'_>) -> io::Result<()> {
     let mut old = xattrs(backing, id)?;
     for (name, value) in meta.xattrs.iter() {
         let name = CString::new(name).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-        if is_replicated(name.as_bytes()) && old.remove(&name).as_deref() != Some(value) {
+        if is_replicated(backing, name.as_bytes()) && old.remove(&name).as_deref() != Some(value) {
             backing.set_xattr(id, &name, value, 0)?;
         }
     }
@@ -79,7 +82,7 @@ fn xattrs(backing: &Backing, id: FileId) -> io::Result<BTreeMap<CString, Vec<u8>
         other => other?,
     };
     let mut all = BTreeMap::new();
-    for name in names.split(|byte| *byte == 0).filter(|name| is_replicated(name)) {
+    for name in names.split(|byte| *byte == 0).filter(|name| is_replicated(backing, name)) {
         let name = CString::new(name).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
         let value = backing.xattr(id, &name)?;
         all.insert(name, value);
@@ -97,4 +100,58 @@ fn atime(stat: &Stat) -> Stamp {
 
 fn mtime(stat: &Stat) -> Stamp {
     Stamp { sec: stat.st_mtime, nsec: stat.st_mtime_nsec as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backing::Name;
+    use crate::table::Table;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    /// `user::rw-, user:USER:rwx, group::---, mask::rwx, other::---`
+    fn list(user: u8) -> Vec<u8> {
+        let entry = |tag: u8, perm: u8, id: [u8; 4]| [&[tag, 0, perm, 0][..], &id].concat();
+        let any = [0xff; 4];
+        let entries = [
+            entry(1, 6, any),
+            entry(2, 7, [user, 0, 0, 0]),
+            entry(4, 0, any),
+            entry(0x10, 7, any),
+            entry(0x20, 0, any),
+        ];
+        [&[2, 0, 0, 0][..], &entries.concat()].concat()
+    }
+
+    fn open(at: &Path, user: u8) -> (Backing, FileId) {
+        std::fs::create_dir(at).unwrap();
+        let file = at.join("file");
+        std::fs::write(&file, b"x").unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(&file, "system.posix_acl_access", &list(user), flags).unwrap();
+        rustix::fs::setxattr(&file, "user.number", &[user], flags).unwrap();
+        let backing = Backing::open(at, &at.with_extension("hold"), Arc::new(Table::create(1).unwrap())).unwrap();
+        let id = backing.lookup(FileId::ROOT, &Name::new(b"file").unwrap()).unwrap().id;
+        (backing, id)
+    }
+
+    fn user_in_list(backing: &Backing, id: FileId) -> u8 {
+        backing.xattr(id, crate::backing::ACL_ACCESS).unwrap()[4 + 8 + 4]
+    }
+
+    #[test]
+    fn lists_are_copied_or_each_nodes_own() {
+        for (lists, expected) in [(true, 11), (false, 22)] {
+            let dir = tempfile::tempdir().unwrap();
+            let ((one, from), (two, to)) = (open(&dir.path().join("one"), 11), open(&dir.path().join("two"), 22));
+            let (one, two) = if lists { (one, two) } else { (one.without_lists(), two.without_lists()) };
+            let meta = read(&one, from).unwrap();
+            apply(&two, to, &meta.as_meta()).unwrap();
+            assert_eq!(user_in_list(&two, to), expected);
+            assert_eq!(two.xattr(to, c"user.number").unwrap(), [11], "other attributes are copied");
+        }
+    }
 }

@@ -286,6 +286,36 @@ fn a_server_that_dies_while_a_file_comes_leaves_it_whole() {
     }
 }
 
+/// Not of the border, but of what is each node's own: access control lists.
+#[test]
+fn lists_are_told_or_only_the_mode_that_comes_with_them() {
+    let entry = |tag: u8, perm: u8, id: [u8; 4]| [&[tag, 0, perm, 0][..], &id].concat();
+    let any = [0xff; 4];
+    let list =
+        [entry(1, 6, any), entry(2, 7, [11, 0, 0, 0]), entry(4, 0, any), entry(0x10, 7, any), entry(0x20, 0, any)];
+    let list = [&[2, 0, 0, 0][..], &list.concat()].concat();
+    for lists in [true, false] {
+        let mut app = App::new(&[]);
+        app.node.lists = lists;
+        app.front = app.node.front();
+        app.make("file", libc::S_IFREG).unwrap();
+        let id = app.find("file").unwrap().id;
+        let asker = app.asker();
+        let change = super::super::metadata::XattrChange::Set { value: list.clone(), flags: libc::XATTR_CREATE };
+        let admission = app.front.pipeline.gate().admit().unwrap().unwrap();
+        let name = crate::backing::ACL_ACCESS.to_owned();
+        app.front.change_xattr_and_append(&admission, &asker, id, &name, &change).unwrap().unwrap();
+        drop(admission);
+        let there = app.node.dir.path().join("mirror/file");
+        assert_eq!(there.metadata().unwrap().mode() & 0o777, 0o670);
+        let has = |path: &str, name: &str| {
+            rustix::fs::getxattr(app.node.dir.path().join(path), name, &mut [0u8; 64][..]).is_ok()
+        };
+        assert_eq!(has("mirror/file", "system.posix_acl_access"), lists);
+        app.check();
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Make(String, u32),

@@ -25,16 +25,18 @@ pub struct Module {
     pub service: &'static str,
     /// The networks of its heartbeats; the second one is the replication's. Twice the same: there is only that one.
     pub lans: [&'static str; 2],
+    /// What `<failover>` holds.
+    pub rules: &'static str,
 }
 
 impl Module {
     /// A module on node1 and node2 with the lab's own networks.
     pub fn new(name: &'static str, vip: &'static str, service: &'static str) -> Module {
-        Module { name, vip, nodes: ["node1", "node2"], service, lans: ["default", "repli"] }
+        Module { name, vip, nodes: ["node1", "node2"], service, lans: ["default", "repli"], rules: "" }
     }
 
     fn userconfig(&self) -> String {
-        let Module { name, vip, service, lans: [first, flow], .. } = self;
+        let Module { name, vip, service, lans: [first, flow], rules, .. } = self;
         let first = if first == flow { String::new() } else { format!(r#"<heartbeat name="{first}"/>"#) };
         format!(
             r#"<safe><service mode="mirror" {service}>
@@ -43,6 +45,7 @@ impl Module {
             <vip><interface_list><interface arpreroute="on"><real_interface>
               <virtual_addr addr="{vip}" where="one_side_alias"/></real_interface></interface></interface_list></vip>
             <user nicestoptimeout="20" forcestoptimeout="20"/>
+            <failover><![CDATA[{rules}]]></failover>
             </service></safe>"#
         )
     }

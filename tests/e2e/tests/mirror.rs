@@ -299,10 +299,48 @@ fn who_may_start() {
     small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("13.6.4.8");
 }
 
-/// 5.7: `failover off`, said on one node.
+/// 4.4.7, 4.4.8: a checker's script sets a resource, and a rule acts: on the primary a restart, on the secondary a wait.
+fn failover_by_rules(small: &Small) {
+    let set = |node: &str, resource: &str, value: &str| {
+        small.holdfast(node, &["set", "-r", resource, "-v", value, "-i", "customscript", "-m", APP]).expect("set");
+    };
+    let marks = ["node1", "node2"].map(|node| small.mark(APP, node).expect("a log"));
+    set("node1", "custom.app", "down");
+    let restarted = [
+        "Resource custom.app set to down by customscript",
+        "Action restart from failover rule app_failure",
+        "Transition RESTART from failover rule app_failure",
+        "Script start_prim",
+    ];
+    small.said(APP, "node1", marks[0], &restarted).expect("4.4.8");
+    set("node1", "custom.app", "up");
+    small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("4.4.8");
+    set("node2", "custom.net", "down");
+    small.wait(APP, &[("node1", "ALONE", "green"), ("node2", "WAIT", "red")]).expect("4.4.7");
+    let rules = small.holdfast("node2", &["state", "-m", APP, "-v"]).expect("state");
+    assert!(rules.contains("rule.net_failure") && rules.contains("custom.net == down"), "{rules}");
+    set("node2", "custom.net", "up");
+    small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("4.4.7");
+    let waited = [
+        "Resource custom.net set to down by customscript",
+        "Action wait from failover rule net_failure",
+        "Transition WAIT_TR from failover rule net_failure",
+        "Local state WAIT red",
+        "Transition WAKEUP from failover rule Implicit_WAKEUP",
+        "Local state SECOND green",
+    ];
+    small.said(APP, "node2", marks[1], &waited).expect("4.4.7");
+}
+
+/// 5.7: `failover off`, said on one node; and failovers by rules, in the same lab.
 #[test]
-fn failover_by_hand() {
-    let small = Small::pair("mir-fail", "").expect("a pair");
+fn failover_by_hand_and_by_rules() {
+    let rules =
+        "app_failure: if (custom.app == down) then restart(); net_failure: if (custom.net == down) then wait();";
+    let app = Module { rules, ..Module::new(APP, "10.90.1.20", "reaction=\"fast\" maxloop=\"1000\"") };
+    let small = Small::up("mir-fail", &BOTH, &[], &[app]).expect("a lab");
+    small.first_start(APP, "node1", "node2").expect("a pair");
+    failover_by_rules(&small);
     let mark = small.mark(APP, "node2").expect("a log");
     small.holdfast("node1", &["failover", "off", "-m", APP]).expect("failover off");
     small.said(APP, "node2", mark, &["Resource usersetting.failover set to off"]).expect("told to the other node");
@@ -354,7 +392,8 @@ fn crossed_default_primaries() {
 /// 1.5.2: N-to-1, two mirrors with node3 as their only backup.
 #[test]
 fn two_to_one() {
-    let module = |name, vip, nodes, lans| Module { name, vip, nodes, service: "defaultprim=\"lastprim\"", lans };
+    let module =
+        |name, vip, nodes, lans| Module { name, vip, nodes, service: "defaultprim=\"lastprim\"", lans, rules: "" };
     let one = module("one", "10.90.1.21", ["node1", "node3"], ["one", "one"]);
     let two = module("two", "10.90.1.22", ["node2", "node3"], ["two", "two"]);
     let nodes = ["node1", "node2", "node3"];

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use super::attr::{magic_path, mtime, set_times};
 use super::{Backing, INSIDE, Name, Node, Stat};
 use crate::pipeline::FileId;
-use crate::table::{HELD, OWN};
+use crate::table::{HELD, OWN, SAME};
 
 const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Longer than any path that a directory tree of sane depth has.
@@ -52,8 +52,9 @@ impl Backing {
         self.table.flags(id) & OWN != 0
     }
 
-    /// It is from now on, or isn't any more.
+    /// It is from now on, or isn't any more. Of what is own nobody notes changes: whatever was known of its content is forgotten.
     pub(crate) fn set_own(&self, id: FileId, own: bool) {
+        self.table.clear_flags(id, SAME);
         if own {
             self.table.set_flags(id, OWN)
         } else {

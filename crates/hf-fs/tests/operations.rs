@@ -50,7 +50,9 @@ fn locks_of_all_three_kinds_exclude_each_other_on_this_node() {
     assert_eq!(lock(&two, libc::F_SETLK, libc::F_WRLCK), Ok(()));
     assert_eq!(lock(&one, libc::F_OFD_SETLK, libc::F_WRLCK), Err(libc::EAGAIN));
     // The secondary's applications lock among themselves: this one's locks are not theirs.
-    let other = File::open(pair.secondary.mount().join("locked")).unwrap();
+    let there = pair.secondary.mount().join("locked");
+    common::wait_until("the file is there, too", || there.exists());
+    let other = File::open(there).unwrap();
     rustix::fs::flock(&other, FlockOperation::NonBlockingLockExclusive).unwrap();
     drop((one, two, other));
     pair.stop_and_compare();

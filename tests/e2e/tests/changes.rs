@@ -118,7 +118,7 @@ fn a_stall_takes_nothing_over(small: &Small) -> anyhow::Result<()> {
 }
 
 fn a_configuration_is_applied(small: &Small) -> anyhow::Result<()> {
-    edit(small, "node1", "timeout=\"1s\"", "timeout=\"1500ms\"")?;
+    edit(small, "node1", "timeout=\"2s\"", "timeout=\"1500ms\"")?;
     let why = refused(small, "node1", &["config", "-m", APP])?;
     ensure!(why.contains("only where it is ALONE (green) or WAIT (red)"), "{why}");
     small.holdfast("node2", &["stop", "-m", APP])?;
@@ -147,7 +147,7 @@ fn a_configuration_is_applied(small: &Small) -> anyhow::Result<()> {
     }
     ensure!(starts(small, "node1")? == before, "the application was started again");
     small.wait(APP, &[("node1", "ALONE", "green")])?;
-    edit(small, "node2", "timeout=\"1s\"", "timeout=\"1500ms\"")?;
+    edit(small, "node2", "timeout=\"2s\"", "timeout=\"1500ms\"")?;
     small.holdfast("node2", &["config", "-m", APP])?;
     small.holdfast("node2", &["start", "-m", APP])?;
     small.wait(APP, &IN_STEP)?;

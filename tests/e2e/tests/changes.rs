@@ -129,7 +129,7 @@ fn a_configuration_is_applied(small: &Small) -> anyhow::Result<()> {
     let why = refused(small, "node1", &["config", "-m", APP])?;
     ensure!(why.contains("<vip> tcpreset: on -> off") && !why.contains("timeout"), "{why}");
     let dry = said(small, "node1", "config -m app --dry-run")?;
-    ensure!(dry.contains("tcpreset: on -> off (needs a stop)") && dry.contains("timeout: 1000 ms -> 1500 ms"), "{dry}");
+    ensure!(dry.contains("tcpreset: on -> off (needs a stop)") && dry.contains("timeout: 2000 ms -> 1500 ms"), "{dry}");
     edit(small, "node1", "<vip tcpreset=\"off\">", "<vip>")?;
 
     edit(
@@ -142,7 +142,7 @@ fn a_configuration_is_applied(small: &Small) -> anyhow::Result<()> {
     let dry = said(small, "node1", "config -m app --dry-run")?;
     ensure!(dry.contains("the application isn't touched") && dry.contains("Nothing was applied"), "{dry}");
     let told = said(small, "node1", "config -m app")?;
-    for part in ["timeout: 1000 ms -> 1500 ms", "<var COLOUR> is new", "scripts: stop_prim", "isn't touched"] {
+    for part in ["timeout: 2000 ms -> 1500 ms", "<var COLOUR> is new", "scripts: stop_prim", "isn't touched"] {
         ensure!(told.contains(part), "{part:?} in {told}");
     }
     ensure!(starts(small, "node1")? == before, "the application was started again");

@@ -11,7 +11,8 @@ pub struct OutboxFull;
 
 /// A sending side that never waits: messages queue for a task that writes them.
 ///
-/// Dropping it ends the task once everything queued is written.
+/// Dropping it ends the task once everything queued is written, and with it this direction: the other side reads the end and hangs up.
+/// Without that a sender that gave up on a full queue would stay connected and be mute.
 #[derive(Clone, Debug)]
 pub struct Outbox {
     queue: mpsc::Sender<BytesMut>,
@@ -46,4 +47,6 @@ async fn write_all<W: AsyncWrite + Unpin>(mut to: W, mut messages: mpsc::Receive
             return;
         }
     }
+    // An error means that the other side is gone already.
+    let _ = to.shutdown().await;
 }

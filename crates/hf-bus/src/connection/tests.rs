@@ -124,6 +124,19 @@ async fn an_outbox_never_waits_for_a_reader_that_sleeps() {
     drop(b);
 }
 
+#[tokio::test]
+async fn a_sender_that_gave_up_is_not_taken_for_a_silent_one() {
+    let (a, b) = tokio::net::UnixStream::pair().unwrap();
+    let (_still_read, write) = tokio::io::split(a);
+    let outbox = Outbox::spawn(Writer::new(write), 4);
+    outbox.send("the last word").unwrap();
+    drop(outbox);
+    let mut reader = Reader::new(b);
+    assert_eq!(reader.receive::<String>().await.unwrap(), Some("the last word".to_owned()));
+    let end = tokio::time::timeout(Duration::from_secs(60), reader.receive::<String>()).await;
+    assert_eq!(end.expect("the end is said").unwrap(), None);
+}
+
 proptest! {
     #[test]
     fn random_bytes_never_panic_and_never_hang(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {

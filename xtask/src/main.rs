@@ -97,7 +97,7 @@ fn sim(seeds: u64) -> anyhow::Result<ExitCode> {
     let range = format!("1..{}", seeds.saturating_add(1));
     let mut args =
         vec!["run", "--locked", "-q", "--profile", "lab", "-p", "hf-sim", "--", "--ops", "6000", "--seeds", &range];
-    if seeds >= 10_000 {
+    if seeds >= 1_000 {
         args.push("--complete");
     }
     cargo(&args)?;

@@ -87,6 +87,9 @@ fn sweep(args: &Args, options: &Options) -> anyhow::Result<usize> {
     let began = Instant::now();
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let totals = hf_sim::sweep::sweep(args.seeds.clone(), options, threads, args.failures, |totals| {
+        if let Some(failure) = totals.failures.last().filter(|_| totals.seeds.is_multiple_of(100)) {
+            eprintln!("seed {} and {} before it failed so far", failure.seed, totals.failures.len() - 1);
+        }
         if totals.seeds.is_multiple_of(500) {
             eprintln!(
                 "{} seeds, {} failed, {:.0} s",

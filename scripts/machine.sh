@@ -59,7 +59,7 @@ install_packages() {
     # Its installation enables it. Only what was installed here: a server that was in use before stays as it was.
     case " $missing" in
     *" redis-server "*)
-        systemctl --quiet disable redis-server.service >>"$log" 2>&1 ||
+        ! command -v systemctl >/dev/null || systemctl --quiet disable redis-server.service >>"$log" 2>&1 ||
             fail "Debian's own Redis can't be kept from starting at boot: run 'systemctl disable redis-server'."
         ;;
     esac

@@ -104,8 +104,8 @@ impl State {
 
 /// Writes the manifest of one directory; nobody changes anything in it meanwhile. Gives the number of files in it.
 pub fn write(backing: &Backing, common: &Common, boot_id: &str) -> Result<u64, ManifestError> {
-    // What was changed last is old enough then.
-    std::thread::sleep(SETTLED + Duration::from_millis(5));
+    // What was changed last is old enough then, also where the coarse clock that says so ticks every 10 ms.
+    std::thread::sleep(2 * SETTLED);
     let marked = backing.table().with_flags(SAME);
     let root = rustix::fs::fstat(backing.root()).map_err(|error| failed("written")(error.into()))?;
     let mut header = Header {

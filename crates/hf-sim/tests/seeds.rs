@@ -37,7 +37,7 @@ fn with_faults_of_one_class_at_a_time() {
     }
 }
 
-/// docs/design/0009: no rule, whatever it does, loses anything.
+/// docs/design/0012: no rule, whatever it does, loses anything.
 #[test]
 fn with_failover_rules_that_act_at_any_moment() {
     let faults = vec![Class::Rules, Class::Power, Class::Partition, Class::KillHeart, Class::Freeze, Class::Admin];

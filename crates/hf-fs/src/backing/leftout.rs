@@ -146,7 +146,7 @@ impl Backing {
                 rustix::fs::statat(&above, name, AtFlags::SYMLINK_NOFOLLOW)
                     .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == own)
             };
-            let Some(name) = names(above.as_fd())?.into_iter().find(is_this) else { return Ok(None) };
+            let Some(name) = entry_names(above.as_fd())?.into_iter().find(is_this) else { return Ok(None) };
             parts.push(name.to_string_lossy().into_owned());
             here = above;
         }
@@ -164,7 +164,7 @@ impl Backing {
     }
 
     fn any_changes(&self, dir: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<bool> {
-        for name in names(dir)? {
+        for name in entry_names(dir)? {
             let is_dir = is_directory(dir, &name)?;
             let (old, new) = (below(from, &name), below(to, &name));
             let (was, is) = (self.leaves_out(&old, is_dir), self.leaves_out(&new, is_dir));
@@ -217,7 +217,7 @@ impl Backing {
     }
 
     fn rescue(&self, dir: BorrowedFd<'_>, from: &str, to: &str, all: bool) -> io::Result<()> {
-        for name in names(dir)? {
+        for name in entry_names(dir)? {
             let is_dir = is_directory(dir, &name)?;
             let (old, new) = (below(from, &name), below(to, &name));
             if self.leaves_out(&old, is_dir) {
@@ -286,7 +286,8 @@ fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(parent, name, DIR, Mode::empty())?)
 }
 
-fn names(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
+/// The names in a directory, without `.` and `..`.
+pub(crate) fn entry_names(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
     let mut found = Vec::new();
     for entry in Dir::read_from(dir)? {
         let entry = entry?;

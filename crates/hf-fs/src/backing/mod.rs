@@ -42,6 +42,7 @@ use unsynced::Unsynced;
 pub use attr::{Change, Stat};
 pub use dir::{DirEntry, ReadDir};
 pub use hold::Replaced;
+pub(crate) use leftout::entry_names;
 pub use name::Name;
 pub use names::{Found, Inherited, New, Requested};
 pub use node::Node;

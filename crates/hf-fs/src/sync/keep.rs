@@ -21,10 +21,10 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use hf_types::GenerationId;
-use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
-use crate::backing::Backing;
+use crate::backing::{Backing, entry_names};
 
 /// One part in so many of the disk stays free, but no more than [`SPARE_MAX`] bytes need to.
 const SPARE: u64 = 20;
@@ -131,7 +131,7 @@ impl Keeper<'_> {
             let path = path.clone();
             move |source: io::Error| KeepError::Io { what, path, source }
         };
-        for name in names(from).map_err(at("reading", &path))? {
+        for name in entry_names(from).map_err(at("reading", &path))? {
             let below = path.join(OsStr::from_bytes(name.to_bytes()));
             self.entry(from, into, &name, &below)?;
         }
@@ -253,7 +253,7 @@ fn times(stat: &Stat) -> Timestamps {
 /// What a copy would take, in bytes: blocks as they are.
 fn size(dir: BorrowedFd<'_>, backing: &Backing, path: &str) -> io::Result<u64> {
     let mut sum = 0;
-    for name in names(dir)? {
+    for name in entry_names(dir)? {
         let stat = rustix::fs::statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW)?;
         let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         let below = format!("{path}{}", name.to_string_lossy());
@@ -329,17 +329,6 @@ fn open_new(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<File> {
     Ok(File::from(rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?))
 }
 
-fn names(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
-    let mut found = Vec::new();
-    for entry in Dir::read_from(dir)? {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            found.push(entry.file_name().to_owned());
-        }
-    }
-    Ok(found)
-}
-
 fn remove_all(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     let inside = match open_dir(parent, name) {
         Ok(inside) => inside,
@@ -349,7 +338,7 @@ fn remove_all(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
         }
         Err(error) => return Err(error),
     };
-    names(inside.as_fd())?.iter().try_for_each(|name| remove_all(inside.as_fd(), name))?;
+    entry_names(inside.as_fd())?.iter().try_for_each(|name| remove_all(inside.as_fd(), name))?;
     Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
 }
 

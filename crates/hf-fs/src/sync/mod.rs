@@ -40,6 +40,9 @@
 //! Another synchronisation begins after a broken link. Names and attributes are compared anew; files whose content was found or made equal and
 //! that nobody changed since aren't read again ([`crate::link`], marks). After the death of the process that compares all are.
 
+use crate::backing::{Backing, Stat};
+use crate::pipeline::FileId;
+
 mod bound;
 mod changed;
 mod check;
@@ -58,6 +61,19 @@ pub use keep::{KeepError, Kept, keep};
 pub use mirror::Mirror;
 pub use pool::Pool;
 pub use walk::{SyncOptions, start};
+
+/// The file's attributes; none when it has no name any more, or none that the other node follows.
+fn present(backing: &Backing, id: FileId) -> std::io::Result<Option<Stat>> {
+    if backing.is_only_here(id) {
+        return Ok(None);
+    }
+    match backing.stat(id) {
+        Ok(stat) if stat.st_nlink > 0 => Ok(Some(stat)),
+        Ok(_) => Ok(None),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
 
 /// The file was removed meanwhile.
 fn is_gone(error: &std::io::Error) -> bool {

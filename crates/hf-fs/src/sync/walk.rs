@@ -12,7 +12,7 @@ use hf_types::Seq;
 use hf_wire::frame::{Body, DATA_MAX, DIGEST_LEN, Entries, Entry, KNOWN, PAYLOAD_MAX, push_entry};
 
 use super::pool::{Pending, Zones};
-use super::{is_gone, meta};
+use super::{is_gone, meta, present};
 use crate::backing::{Backing, Name};
 use crate::link::Link;
 use crate::pipeline::FileId;
@@ -319,16 +319,7 @@ impl Walk<'_> {
 
     /// The file's attributes; none when it has no name any more.
     fn present(&self, dir: u16, id: FileId) -> Result<Option<crate::backing::Stat>, SyncError> {
-        let backing = self.backing(dir);
-        if backing.is_only_here(id) {
-            return Ok(None);
-        }
-        match backing.stat(id) {
-            Ok(stat) if stat.st_nlink > 0 => Ok(Some(stat)),
-            Ok(_) => Ok(None),
-            Err(error) if is_gone(&error) => Ok(None),
-            Err(error) => Err(at("reading attributes")(error)),
-        }
+        present(self.backing(dir), id).map_err(at("reading attributes"))
     }
 
     fn done(&mut self, bytes: u64) -> Result<(), SyncError> {

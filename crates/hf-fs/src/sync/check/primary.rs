@@ -17,7 +17,7 @@ use crate::link::{Flow, Link, lock};
 use crate::pipeline::FileId;
 use crate::sync::digest::digest;
 use crate::sync::pool::{Pending, Zones};
-use crate::sync::{is_gone, meta};
+use crate::sync::{is_gone, meta, present};
 use crate::table::TIMES;
 
 const ZONE: u64 = DATA_MAX as u64;
@@ -327,16 +327,7 @@ impl<'a> Walk<'a> {
 
     /// The file's attributes; none when it has no name any more.
     fn present(&self, dir: u16, id: FileId) -> Result<Option<Stat>, CheckError> {
-        let backing = self.backing(dir);
-        if backing.is_only_here(id) {
-            return Ok(None);
-        }
-        match backing.stat(id) {
-            Ok(stat) if stat.st_nlink > 0 => Ok(Some(stat)),
-            Ok(_) => Ok(None),
-            Err(error) if is_gone(&error) => Ok(None),
-            Err(error) => Err(at("reading attributes")(error)),
-        }
+        present(self.backing(dir), id).map_err(at("reading attributes"))
     }
 
     /// Asks for the digests of a file's zones.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use hf_types::Mode;
 use serde::{Deserialize, Serialize};
 
 use crate::check_model::{Check, Errd, Failover, Reaction};
@@ -13,7 +14,7 @@ pub struct ModuleConfig {
     pub name: String,
     /// `<service>`.
     pub service: Service,
-    /// `<heart>`.
+    /// `<heart>`; without heartbeats in a light module.
     pub heart: Heart,
     /// `<rfs>`; none: nothing is replicated.
     pub rfs: Option<Rfs>,
@@ -47,14 +48,6 @@ impl ModuleConfig {
         let interfaces = self.vip.iter().flat_map(|vip| &vip.interfaces);
         interfaces.flat_map(|interface| interface.addresses.iter().map(move |address| (interface, address)))
     }
-}
-
-/// The kind of a module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Primary and secondary.
-    Mirror,
 }
 
 /// Whether the module starts with the machine.
@@ -108,7 +101,7 @@ pub struct Service {
     pub reaction: Reaction,
 }
 
-/// `<heart>` (reference 004, 13.3). At least one heartbeat.
+/// `<heart>` (reference 004, 13.3). At least one heartbeat; a light module has none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heart {
     /// `port`; none: 8888 + (id - 1).

@@ -5,6 +5,7 @@ mod errd;
 mod exclusion;
 mod failover;
 mod heart;
+mod light;
 mod rfs;
 mod rules_text;
 mod schedule;
@@ -20,6 +21,7 @@ pub use failover::{FAILOVER_XML, RFS_XML};
 use std::collections::BTreeSet;
 
 use hf_rules::Known;
+use hf_types::Mode;
 use hf_types::catalogue::Class;
 use roxmltree::Document;
 
@@ -84,11 +86,15 @@ fn read<'d>(
     let root = open_root(document, &spec::SAFE, context)?;
     let service = service_after_macros(&root, context)?;
     let settings = service::read(&service, cluster, context)?;
-    let heart = heart::read(&service, cluster, context);
-    let rfs = rfs::read(&service, cluster, context);
-    let vip = vip::read(&service, cluster, context);
+    let mirror = settings.mode == Mode::Mirror;
+    let heart = if mirror { heart::read(&service, cluster, context) } else { Some(light::no_heart()) };
+    let rfs = mirror.then(|| rfs::read(&service, cluster, context)).flatten();
+    let vip = mirror.then(|| vip::read(&service, cluster, context)).flatten();
     let user = user::read(&service, context);
     let virtual_host_names = vhost::read(&service, context);
+    if settings.mode == Mode::Light {
+        light::check(&service, &virtual_host_names, context);
+    }
     servers::check_mixed(&service, context);
     if let (Some(heart), None) = (&heart, &rfs) {
         refuse_flow_without_rfs(heart, &service, context);

@@ -41,7 +41,7 @@ type Ends = (IpAddr, IpAddr, IpAddr);
 
 fn ends(cluster: &Cluster, lan: &str, heart: &HeartConfig) -> Option<Ends> {
     let me = cluster.node_on(heart.me.as_str(), lan)?;
-    let peer = cluster.node_on(heart.peer.as_str(), lan)?;
+    let peer = cluster.node_on(heart.peer.as_ref()?.as_str(), lan)?;
     Some((me.local_ip()?, peer.ip?, peer.local_ip()?))
 }
 

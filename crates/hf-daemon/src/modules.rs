@@ -51,6 +51,7 @@ impl Configured {
         InstalledModule {
             module: module.clone(),
             id: self.id,
+            mode: self.config.service.mode,
             nice_stop_timeout: ms(user.map(|user| user.nice_stop_timeout_ms)),
             force_stop_timeout: ms(user.map(|user| user.force_stop_timeout_ms)),
             replicates: self.config.rfs.is_some(),

@@ -71,6 +71,9 @@ pub fn load(paths: &Paths, module_name: &ModuleName, node: Option<NodeName>) -> 
 }
 
 fn lanes(applied: &Applied, cluster: &Cluster, heart: &HeartConfig) -> Result<Vec<LaneAddress>, LoadError> {
+    let Some(other) = &heart.peer else {
+        return Ok(Vec::new());
+    };
     let default = heart_port(applied.id);
     let of_module = applied.config.heart.port.unwrap_or(default);
     applied
@@ -85,7 +88,7 @@ fn lanes(applied: &Applied, cluster: &Cluster, heart: &HeartConfig) -> Result<Ve
                     .node_on(name, &heartbeat.lan)
                     .ok_or_else(|| LoadError::NoAddress { lan: heartbeat.lan.clone(), node: name.to_owned() })
             };
-            let (me, peer) = (node(heart.me.as_str())?, node(heart.peer.as_str())?);
+            let (me, peer) = (node(heart.me.as_str())?, node(other.as_str())?);
             let ends = || {
                 Some(Ends {
                     own: SocketAddr::from((me.local_ip()?, port)),

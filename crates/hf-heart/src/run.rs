@@ -127,7 +127,13 @@ fn assemble(
     let tcp_reset = config.vip.as_ref().is_some_and(|vip| vip.tcp_reset);
     let dirs = config.rfs.iter().flat_map(|rfs| &rfs.replicated).map(|replicated| replicated.dir.clone()).collect();
     let permanent_arp = config.heart.permanent_arp;
-    let names = Names { module: module.clone(), me: heart.me.to_string(), peer: heart.peer.to_string() };
+    // Without another node there is no lane that would need its name.
+    let peer = heart.peer.as_ref();
+    let names = Names {
+        module: module.clone(),
+        me: heart.me.to_string(),
+        peer: peer.map_or_else(String::new, NodeName::to_string),
+    };
     let keys = KeyRing { key: member.key.clone(), before: member.key_before.clone() };
     let lanes = Lanes::open(lanes, &keys, names, permanent_arp);
     Ok(Shell {

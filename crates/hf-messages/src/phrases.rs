@@ -71,6 +71,8 @@ pub const PHRASES: &[Entry] = &[
         fr: "une autre commande est en cours" },
     Entry { en: "the secondary is not up to date",
         fr: "le secondaire n'est pas à jour" },
+    Entry { en: "this is a {1} module: only mirror modules have a primary and a secondary",
+        fr: "ceci est un module {1} : seuls les modules miroir ont un primaire et un secondaire" },
     // Faults of the replication.
     Entry { en: "local disk error: {1}",
         fr: "erreur du disque local : {1}" },

@@ -58,8 +58,8 @@ pub struct Live {
 impl Live {
     /// Reads again and goes by it: lanes and key from the next connection on.
     pub fn reread(&self, paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<RfsConfig, LoadError> {
-        let Read { member, applied, rfs, pair } = read(paths, name, node)?;
-        let next = lanes(&member.cluster, &applied, &pair)?;
+        let Read { member, applied, rfs, pair, peer } = read(paths, name, node)?;
+        let next = lanes(&member.cluster, &applied, &pair, &peer)?;
         *lock(&self.lanes) = next;
         *lock(&self.keys) = ring(&member);
         self.async_second.set(is_async_second(&rfs));
@@ -75,6 +75,8 @@ struct Read {
     applied: Applied,
     rfs: Rfs,
     pair: HeartConfig,
+    /// The other node.
+    peer: NodeName,
 }
 
 fn read(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<Read, LoadError> {
@@ -82,7 +84,8 @@ fn read(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<Read
     let applied = module::load(paths, name, &member.cluster)?;
     let rfs = applied.config.rfs.clone().ok_or_else(|| LoadError::NoRfs(name.clone()))?;
     let pair = HeartConfig::from_config(&applied.config, &member.cluster, &member.me)?;
-    Ok(Read { member, applied, rfs, pair })
+    let peer = pair.peer.clone().ok_or_else(|| LoadError::NoRfs(name.clone()))?;
+    Ok(Read { member, applied, rfs, pair, peer })
 }
 
 fn ring(member: &Member) -> KeyRing {
@@ -113,7 +116,7 @@ pub fn load(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<
     places::prepare(paths, &places)?;
     let (readers, answer, detail) = tuning(rfs);
     let live = Live {
-        lanes: Arc::new(Mutex::new(lanes(&read.member.cluster, &read.applied, &read.pair)?)),
+        lanes: Arc::new(Mutex::new(lanes(&read.member.cluster, &read.applied, &read.pair, &read.peer)?)),
         keys: Arc::new(Mutex::new(ring(&read.member))),
         async_second: is_async_second(rfs).into(),
         tuning: Tuning::new(readers, answer, detail),
@@ -128,7 +131,7 @@ fn rfs_config(rfs: &Rfs) -> RfsConfig {
 }
 
 fn engine(paths: &Paths, name: &ModuleName, read: &Read, live: &Live) -> EngineConfig {
-    let Read { member, rfs, pair, .. } = read;
+    let Read { member, rfs, pair, peer, .. } = read;
     let lanes = live.lanes.clone();
     EngineConfig {
         acl: rfs.acl,
@@ -153,7 +156,7 @@ fn engine(paths: &Paths, name: &ModuleName, read: &Read, live: &Live) -> EngineC
             asks_before: AtomicBool::new(false),
             purpose: format!("link/{name}"),
             me: pair.me.as_str().to_owned(),
-            peer: pair.peer.as_str().to_owned(),
+            peer: peer.as_str().to_owned(),
             sealed: rfs.encryption && !member.insecure,
         }),
     }
@@ -167,7 +170,12 @@ fn link_silence(pair: &HeartConfig) -> Duration {
 }
 
 /// The networks that the heartbeats use, the replication's own one first: it carries the link as long as it works.
-fn lanes(cluster: &Cluster, applied: &Applied, pair: &HeartConfig) -> Result<Vec<LinkLane>, LoadError> {
+fn lanes(
+    cluster: &Cluster,
+    applied: &Applied,
+    pair: &HeartConfig,
+    peer: &NodeName,
+) -> Result<Vec<LinkLane>, LoadError> {
     let config: &ModuleConfig = &applied.config;
     let mut names = vec![config.effective_flow_lan()];
     for heartbeat in &config.heart.heartbeats {
@@ -183,7 +191,7 @@ fn lanes(cluster: &Cluster, applied: &Applied, pair: &HeartConfig) -> Result<Vec
             node.ok_or_else(|| LoadError::NoAddress { lan: lan.to_owned(), node: name.clone() })
         };
         // A name without an address yet: this network waits until it was looked up.
-        if let (Some(own), Some(peer)) = (node(&pair.me)?.local_ip(), node(&pair.peer)?.ip) {
+        if let (Some(own), Some(peer)) = (node(&pair.me)?.local_ip(), node(peer)?.ip) {
             let (local, peer) = (SocketAddr::from((own, port)), SocketAddr::from((peer, port)));
             lanes.push(LinkLane { name: lan.to_owned(), local, peer });
         }

@@ -4,7 +4,7 @@ use hf_node::daemon::{DaemonConfig, InstalledModule};
 use hf_node::heart::{HeartConfig, Lane, LoopLimits, Vip};
 use hf_node::rfs::RfsConfig;
 use hf_rules::{Origin, RuleSet};
-use hf_types::{LanName, ModuleName, NodeName, Script};
+use hf_types::{LanName, Mode, ModuleName, NodeName, Script};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -94,6 +94,7 @@ impl Setup {
             modules: vec![InstalledModule {
                 module: self.module.clone(),
                 id: 1,
+                mode: Mode::Mirror,
                 nice_stop_timeout: Duration::from_secs(5),
                 force_stop_timeout: Duration::from_secs(3),
                 replicates: true,
@@ -108,8 +109,9 @@ impl Setup {
     pub fn heart(&self, node: usize) -> HeartConfig {
         HeartConfig {
             module: self.module.clone(),
+            mode: Mode::Mirror,
             me: self.names[node].clone(),
-            peer: self.names[1 - node].clone(),
+            peer: Some(self.names[1 - node].clone()),
             me_first: node == 0,
             lanes: self.lans.iter().map(|lan| self.lane(lan)).collect(),
             replicates: true,

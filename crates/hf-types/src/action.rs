@@ -1,3 +1,4 @@
+use crate::Mode;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -81,6 +82,23 @@ impl Command {
     /// Whether it starts a module as secondary.
     pub fn starts_second(self) -> bool {
         matches!(self, Command::Second | Command::SecondFullsync | Command::Secondforce(_))
+    }
+
+    /// Whether modules of this kind know it: those about primary and secondary are for mirror modules (reference 004, 9.4).
+    pub fn is_for(self, mode: Mode) -> bool {
+        let of_all = [
+            Command::Start,
+            Command::Stop,
+            Command::Forcestop,
+            Command::Stopstart,
+            Command::Shutdown,
+            Command::Restart,
+            Command::Stopwait,
+            Command::Incloop,
+            Command::Checkloop,
+            Command::Resetloop,
+        ];
+        mode == Mode::Mirror || of_all.contains(&self)
     }
 
     /// One word for a command line of ours; [`Command::from_argument`] reads it.

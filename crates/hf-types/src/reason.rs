@@ -1,4 +1,4 @@
-use crate::{Epoch, ModuleState};
+use crate::{Epoch, Mode, ModuleState};
 use serde::{Deserialize, Serialize};
 
 /// Why a node became ALONE: the same enum feeds the log, the console, alerts and `holdfast why`.
@@ -84,6 +84,8 @@ pub enum RefusedAction {
     Busy,
     #[error("the secondary is not up to date")]
     NotInStep,
+    #[error("this is a {0} module: only mirror modules have a primary and a secondary")]
+    OnlyMirror(Mode),
 }
 
 /// A fault of the replication process that the state machine reacts to.

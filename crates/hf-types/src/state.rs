@@ -36,9 +36,14 @@ impl ModuleState {
         }
     }
 
-    /// Whether the application runs in this state on this node.
+    /// Whether this node is a mirror's primary.
     pub fn is_primary(self) -> bool {
         matches!(self, ModuleState::Alone | ModuleState::Prim)
+    }
+
+    /// Whether the application runs in this state on this node: on a primary, and wherever a module of another kind is UP.
+    pub fn runs_application(self) -> bool {
+        self.is_primary() || self == ModuleState::Up
     }
 }
 

@@ -5,7 +5,8 @@ use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::diagnostic::Code;
 use crate::element::Element;
-use crate::model::{Boot, DefaultPrim, Mode, Service};
+use crate::model::{Boot, DefaultPrim, Service};
+use hf_types::Mode;
 
 /// The settings of the service; none if its mode makes the rest meaningless.
 pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Option<Service> {
@@ -28,9 +29,11 @@ fn mode(service: &Element, context: &mut Context) -> Option<Mode> {
     let value = service.require("mode", context)?;
     match value.text.as_str() {
         "mirror" => Some(Mode::Mirror),
-        other @ ("farm" | "light") => {
-            let message = format!("mode=\"{other}\" isn't served yet");
-            context.sink.error(Code::NotYet, value.span.clone(), message, Some("only mirror modules are".to_owned()));
+        "light" => Some(Mode::Light),
+        "farm" => {
+            let message = "mode=\"farm\" isn't served yet".to_owned();
+            let help = "mirror and light modules are".to_owned();
+            context.sink.error(Code::NotYet, value.span.clone(), message, Some(help));
             None
         }
         _ => service.choice("mode", &[("mirror", None), ("farm", None), ("light", None)], context),

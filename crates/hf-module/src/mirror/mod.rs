@@ -10,16 +10,11 @@
 //!                            takeover
 //! ```
 //!
-//! - [`Door`] is the only way from one [`Place`] (state and colour) to another.
-//! - [`Plan`] is the sequence of steps that a change consists of: scripts, addresses, replication, farewell.
-//! - [`Part`] says which start and stop scripts belong to which state, and [`automaton`] in which order they are called.
+//! - [`LEGAL`] is the table of its changes.
+//! - The plans that only a mirror has are the `Plan`s made in `plan`.
 
-pub mod automaton;
 mod place;
 mod plan;
-mod script;
 
-pub use automaton::Part;
-pub use place::{Door, Illegal, LEGAL, Passage, Place};
-pub use plan::{Goal, Plan, Step};
-pub use script::arguments;
+pub use crate::{Door, Goal, Illegal, Part, Passage, Place, Plan, Step, arguments, automaton};
+pub use place::LEGAL;

@@ -5,8 +5,8 @@ use super::supervised::{Life, Supervised};
 use super::{DaemonConfig, DaemonEffect, DaemonInput, HeartExit};
 use hf_membership::Nodes;
 use hf_types::{
-    Assignment, Caller, Command, Epoch, Event, Incarnation, Instant, ModuleName, ModuleState, NodeName, ScriptOutcome,
-    Ticket,
+    Assignment, Caller, Command, Epoch, Event, Incarnation, Instant, ModuleName, ModuleState, NodeName, RefusedAction,
+    ScriptOutcome, Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, OtherNode, PeerModule};
 use hf_wire::membership::{MemberModule, Membership};
@@ -340,6 +340,9 @@ impl DaemonActor {
         let Some(module) = self.modules.get_mut(name) else {
             return effects.push(answer(Err(unknown(name))));
         };
+        if let Some(mode) = module.mode().filter(|mode| !command.is_for(*mode)) {
+            return effects.push(answer(Err(RefusedAction::OnlyMirror(mode).to_string())));
+        }
         let starts = command.starts() || command == Command::Stopstart;
         let first = if command == Command::Stopstart { Command::Start } else { command };
         match (&module.life, starts) {

@@ -1,5 +1,5 @@
 use super::DaemonEffect;
-use hf_module::mirror::{Part, arguments};
+use hf_module::{Part, arguments};
 use hf_types::{Action, Instant, ModuleName, ModuleState, RunId, Script};
 use serde::Serialize;
 use std::collections::VecDeque;

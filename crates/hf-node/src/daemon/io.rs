@@ -1,5 +1,5 @@
 use hf_types::{
-    Assignment, Caller, Command, Event, Incarnation, LanName, ModuleName, ModuleState, NodeName, RunId, Script,
+    Assignment, Caller, Command, Event, Incarnation, LanName, Mode, ModuleName, ModuleState, NodeName, RunId, Script,
     ScriptOutcome, Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, ModuleStatus, NodeConfinfo};
@@ -29,6 +29,7 @@ pub struct DaemonConfig {
 pub struct InstalledModule {
     pub module: ModuleName,
     pub id: u32,
+    pub mode: Mode,
     pub nice_stop_timeout: Duration,
     pub force_stop_timeout: Duration,
     pub replicates: bool,

@@ -3,8 +3,8 @@ use super::actor::NO_EPOCH;
 use super::fencing::Fencing;
 use super::status::status_of;
 use hf_types::{
-    Caller, Colour, Command, Epoch, Incarnation, Instant, ModuleName, ModuleState, NodeName, Resource, ResourceValue,
-    Ticket,
+    Caller, Colour, Command, Epoch, Incarnation, Instant, Mode, ModuleName, ModuleState, NodeName, Resource,
+    ResourceValue, Ticket,
 };
 use hf_wire::bus::{Fenced, ModuleStatus, OtherNode, PeerModule};
 use hf_wire::membership::MemberModule;
@@ -63,6 +63,11 @@ pub(super) enum Life {
 impl Supervised {
     pub fn configure(&mut self, installed: &InstalledModule) {
         self.installed = Some(installed.clone());
+    }
+
+    /// The kind of module; none if it is configured no more.
+    pub fn mode(&self) -> Option<Mode> {
+        self.installed.as_ref().map(|installed| installed.mode)
     }
 
     fn id(&self) -> u32 {

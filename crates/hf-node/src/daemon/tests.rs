@@ -25,6 +25,7 @@ fn config(me: &str) -> DaemonConfig {
         modules: vec![InstalledModule {
             module: name("pg"),
             id: 1,
+            mode: hf_types::Mode::Mirror,
             nice_stop_timeout: Duration::from_secs(300),
             force_stop_timeout: Duration::from_secs(300),
             replicates: true,

@@ -7,7 +7,7 @@ use super::scripts::Scripts;
 use super::vips::Vips;
 use super::{HeartConfig, HeartEffect, HeartInput};
 use hf_membership::{LaneConfig, Pair};
-use hf_module::mirror::{Door, Passage, Place, Plan, Step};
+use hf_module::{Door, Passage, Place, Plan, Step};
 use hf_replica::grant::Grant;
 use hf_types::{
     Caller, Colour, Command, Epoch, Event, GenerationId, GrantReason, Incarnation, Instant, ModuleState, NotPrimary,
@@ -128,11 +128,11 @@ impl HeartActor {
         HeartActor {
             vips: Vips::new(&config),
             pair: Pair::new(Instant(0), Incarnation(0), []),
+            door: Door::new(config.mode),
             config,
             incarnation: Incarnation(0),
             started: false,
             now: Instant(0),
-            door: Door::new(),
             came_from: ModuleState::Stop,
             intent: Command::Start,
             plan: None,
@@ -314,6 +314,7 @@ impl HeartActor {
                 ModuleState::Wait => self.in_wait(out),
                 ModuleState::Alone | ModuleState::Prim => self.as_primary(out),
                 ModuleState::Second => self.as_secondary(out),
+                // A light module waits for commands and for its rules.
                 ModuleState::Stop | ModuleState::Up | ModuleState::Unknown => false,
             };
         }
@@ -454,6 +455,9 @@ impl HeartActor {
 
     /// Sends heartbeats: in turn on each lane, and at once on all when something changed or an answer is waited for.
     fn beat(&mut self, out: &mut Out) {
+        if !self.config.mode.has_pair() {
+            return;
+        }
         let present = self.heartbeat();
         let changed = self.beaten.as_ref() != Some(&present);
         let urgent = self.is_urgent();

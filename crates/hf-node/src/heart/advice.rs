@@ -56,7 +56,7 @@ impl Advice {
 impl HeartActor {
     /// Has the lanes looked at while nothing is heard.
     pub(super) fn tend_advice(&mut self, out: &mut Out) {
-        if self.remote.0 != ModuleState::Unknown || self.state() == ModuleState::Stop {
+        if self.config.peer.is_none() || self.remote.0 != ModuleState::Unknown || self.state() == ModuleState::Stop {
             let node = self.advice.node.take();
             self.advice = Advice { node, ..Advice::default() };
             return;
@@ -76,7 +76,10 @@ impl HeartActor {
         if self.remote.0 != ModuleState::Unknown || !std::mem::replace(&mut self.advice.begun, true) {
             return;
         }
-        let text = advise(self.config.peer.as_str(), self.config.module.as_str(), sights, self.advice.node);
+        let Some(peer) = &self.config.peer else {
+            return;
+        };
+        let text = advise(peer.as_str(), self.config.module.as_str(), sights, self.advice.node);
         if self.advice.told.insert(text.clone()) {
             log(out, Event::Advice(text.clone()));
         }

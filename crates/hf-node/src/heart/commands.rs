@@ -1,5 +1,5 @@
 use super::actor::{HeartActor, Out, log};
-use hf_module::mirror::{Goal, Plan};
+use hf_module::{Goal, Plan};
 use hf_types::{Caller, Colour, Command, Event, ModuleState, RefusedAction};
 use hf_wire::heartbeat::SwapPhase;
 use std::time::Duration;
@@ -56,8 +56,9 @@ impl HeartActor {
     }
 
     pub(super) fn why_refused(&self, command: Command) -> Option<RefusedAction> {
-        let state = self.state();
+        let (state, mode) = (self.state(), self.config.mode);
         match command {
+            command if !command.is_for(mode) => Some(RefusedAction::OnlyMirror(mode)),
             Command::Start if self.staying.is_some() => None,
             command if command.starts() => Some(RefusedAction::WrongState(state)),
             Command::Stopstart | Command::Stopwait => {
@@ -72,7 +73,7 @@ impl HeartActor {
     /// The application has to be where it belongs; a secondary has none, and nothing is done there.
     fn why_no_restart(&self) -> Option<RefusedAction> {
         let state = self.state();
-        if !state.is_primary() && state != ModuleState::Second {
+        if !state.runs_application() && state != ModuleState::Second {
             return Some(RefusedAction::WrongState(state));
         }
         let settled = self.plan.is_none() && self.swap == SwapPhase::None && !self.swapping;

@@ -2,7 +2,7 @@ use super::{HeartConfig, Lane, LoopLimits, Vip};
 use hf_config::{Cluster, DefaultPrim, ModuleConfig, When};
 use hf_rules::RuleSet;
 use hf_types::catalogue::Class;
-use hf_types::{BadName, NodeName, Script};
+use hf_types::{BadName, Mode, NodeName, Script};
 use hf_wire::heartbeat::TOLD_MAX;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,13 +17,17 @@ pub enum HeartConfigError {
 }
 
 impl HeartConfig {
-    /// What the heart of this module needs on node `me`. The pair are the nodes of the first heartbeat's network.
+    /// What the heart of this module needs on node `me`. A mirror's pair are the nodes of the first heartbeat's network.
     pub fn from_config(
         config: &ModuleConfig,
         cluster: &Cluster,
         me: &NodeName,
     ) -> Result<HeartConfig, HeartConfigError> {
-        let (peer, me_first) = pair(config, cluster, me)?;
+        let mode = config.service.mode;
+        let (peer, me_first) = match mode {
+            Mode::Mirror => pair(config, cluster, me).map(|(peer, first)| (Some(peer), first))?,
+            Mode::Light => (None, true),
+        };
         let user = config.user.as_ref();
         let ms = Duration::from_millis;
         let defaultprim = match &config.service.default_prim {
@@ -32,6 +36,7 @@ impl HeartConfig {
         };
         Ok(HeartConfig {
             module: config.name.parse()?,
+            mode,
             me: me.clone(),
             peer,
             me_first,
@@ -146,7 +151,8 @@ mod tests {
     #[test]
     fn both_nodes_agree_on_who_stands_first() {
         let (one, two) = (convert("repli", "n1").unwrap(), convert("repli", "n2").unwrap());
-        assert_eq!((one.peer.as_str(), two.peer.as_str()), ("n2", "n1"));
+        let peer = |config: &HeartConfig| config.peer.as_ref().map(NodeName::to_string);
+        assert_eq!((peer(&one).as_deref(), peer(&two).as_deref()), (Some("n2"), Some("n1")));
         assert_ne!(one.me_first, two.me_first);
         assert_eq!(one.lanes[0].timeout, Duration::from_secs(1));
     }

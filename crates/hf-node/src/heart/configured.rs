@@ -3,17 +3,16 @@
 use super::actor::{HeartActor, Out, log};
 use super::{HeartConfig, Lane};
 use hf_membership::{LaneConfig, LaneStatus};
-use hf_types::{Event, ResourceValue};
+use hf_types::{Event, NodeName, ResourceValue};
 
 impl HeartConfig {
     /// What keeps a heart with this configuration from going on with `next`: a sentence each.
     pub fn needs_a_stop(&self, next: &HeartConfig) -> Vec<String> {
         let mut found = Vec::new();
-        if (&self.me, &self.peer) != (&next.me, &next.peer) {
-            found.push(format!(
-                "its two nodes were {} and {}, and would be {} and {}",
-                self.me, self.peer, next.me, next.peer
-            ));
+        if self.mode != next.mode {
+            found.push(format!("it was a {} module, and would be a {} module", self.mode, next.mode));
+        } else if (&self.me, &self.peer) != (&next.me, &next.peer) {
+            found.push(format!("its two nodes were {}, and would be {}", self.nodes(), next.nodes()));
         } else if self.me_first != next.me_first {
             found.push("its two nodes stand in another order in cluster.xml, which both nodes decide by".to_owned());
         }
@@ -21,6 +20,11 @@ impl HeartConfig {
             found.push("its virtual addresses or its replication are others".to_owned());
         }
         found
+    }
+
+    fn nodes(&self) -> String {
+        let all = [Some(&self.me), self.peer.as_ref()];
+        all.into_iter().flatten().map(NodeName::as_str).collect::<Vec<_>>().join(" and ")
     }
 }
 

@@ -1,8 +1,8 @@
 use super::{LaneSight, LoopLimits};
 use hf_rules::RuleSet;
 use hf_types::{
-    Assignment, Caller, Command, Event, Hang, History, Incarnation, LanName, ModuleName, NodeName, Resource, RunId,
-    Script, ScriptOutcome, Ticket,
+    Assignment, Caller, Command, Event, Hang, History, Incarnation, LanName, Mode, ModuleName, NodeName, Resource,
+    RunId, Script, ScriptOutcome, Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, HeartToRfs, RfsToHeart};
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,10 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeartConfig {
     pub module: ModuleName,
+    pub mode: Mode,
     pub me: NodeName,
-    pub peer: NodeName,
+    /// The other node of a mirror; none: nobody is heard, and there are no lanes.
+    pub peer: Option<NodeName>,
     /// Both nodes in the order of cluster.xml, for tie-breaks that both sides see alike.
     pub me_first: bool,
     pub lanes: Vec<Lane>,

@@ -57,8 +57,11 @@ impl HeartActor {
                 let result = self.on_set(assignment, out);
                 out.push(HeartEffect::ToDaemon(HeartToDaemon::Answer { ticket, result }));
             }
-            DaemonToHeart::Peer(peer) => self.daemon_peer = Some(peer),
-            DaemonToHeart::Node { name, node } if name == self.config.peer => self.advice.node = Some(node),
+            // The same module on another node is a module of its own there, where there is no pair.
+            DaemonToHeart::Peer(peer) => self.daemon_peer = self.config.mode.has_pair().then_some(peer),
+            DaemonToHeart::Node { name, node } if Some(&name) == self.config.peer.as_ref() => {
+                self.advice.node = Some(node)
+            }
             DaemonToHeart::Node { .. } => {}
             // The shell reads, and brings what it found as an input.
             DaemonToHeart::Reread { .. } => {}

@@ -1,6 +1,6 @@
 use super::HeartEffect;
 use super::actor::{HeartActor, Out, log};
-use hf_module::mirror::{Goal, Place, Plan};
+use hf_module::{Goal, Place, Plan};
 use hf_replica::grant::{Evidence, Grant, NoWitness, Verdict, decide};
 use hf_replica::{Preferred, Relation, compare};
 use hf_types::{

@@ -2,7 +2,7 @@
 
 use super::HeartEffect;
 use super::actor::{HeartActor, Out, log};
-use hf_module::mirror::Place;
+use hf_module::Place;
 use hf_types::catalogue::{Class, Kind, Setter, entry};
 use hf_types::{Assignment, Event, History, Instant, Resource, ResourceName, ResourceValue};
 use serde::Serialize;
@@ -113,14 +113,20 @@ impl HeartActor {
         }
     }
 
-    /// What follows from where the module is.
-    pub(super) fn publish_resources(&mut self, out: &mut Out) {
-        let place = self.door.place();
-        self.set_resource("state.local", ResourceValue::Text(place.to_string()), "heart", false, out);
+    fn publish_pair(&mut self, out: &mut Out) {
         let remote = Place::of(self.remote.0, self.remote.1);
         self.set_resource("state.remote", ResourceValue::Text(remote.to_string()), "heart", false, out);
         let failover = if self.config.failover { "on" } else { "off" };
         self.set_resource("usersetting.failover", ResourceValue::Text(failover.to_owned()), "heart", false, out);
+    }
+
+    /// What follows from where the module is.
+    pub(super) fn publish_resources(&mut self, out: &mut Out) {
+        let place = self.door.place();
+        self.set_resource("state.local", ResourceValue::Text(place.to_string()), "heart", false, out);
+        if self.config.mode.has_pair() {
+            self.publish_pair(out);
+        }
         self.set_resource("proc.heart", ResourceValue::Up, "heart", false, out);
         self.publish_vips(out);
         if self.config.replicates {

@@ -1,6 +1,6 @@
 use super::HeartEffect;
 use super::actor::{HeartActor, Out, log};
-use hf_module::mirror::{Goal, Plan, Step};
+use hf_module::{Goal, Plan, Step};
 use hf_replica::grant::Grant;
 use hf_replica::summary;
 use hf_types::{

@@ -2,7 +2,7 @@
 //! detector's command: there is one way to restart a module, and one place that counts.
 
 use super::actor::{HeartActor, Out, log};
-use hf_module::mirror::Place;
+use hf_module::Place;
 use hf_rules::{Action as RuleAction, Facts, Side, Truth, Watch, Word};
 use hf_types::catalogue::Class;
 use hf_types::{Action, Assignment, Caller, Colour, Command, Event, History, Instant, ModuleState, ResourceValue};
@@ -86,13 +86,13 @@ impl HeartActor {
     /// Whether an action could be applied now (docs/internals/rules.md, "When an action follows").
     fn can_do(&self, action: &RuleAction) -> bool {
         let state = self.state();
-        let active = state.is_primary() || state == ModuleState::Second;
+        let active = state.runs_application() || state == ModuleState::Second;
         let settled = self.colour() == Colour::Green && self.plan.is_none();
         match action {
             RuleAction::Stop => !self.is_stopping(),
             RuleAction::Wait => active && !self.is_stopping(),
             RuleAction::Stopstart => active && settled,
-            RuleAction::Restart => state.is_primary() && self.why_refused(Command::Restart).is_none(),
+            RuleAction::Restart => state.runs_application() && self.why_refused(Command::Restart).is_none(),
             RuleAction::Swap => state == ModuleState::Prim && self.why_refused(Command::Swap).is_none(),
             RuleAction::Wakeup | RuleAction::Assign { .. } => true,
         }

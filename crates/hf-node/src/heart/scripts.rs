@@ -1,6 +1,6 @@
 use super::HeartEffect;
 use super::actor::{HeartActor, Out, log};
-use hf_module::mirror::{Goal, Part, Plan, Step, arguments};
+use hf_module::{Goal, Part, Plan, Step, arguments};
 use hf_types::{Action, Event, Hang, Instant, ModuleState, RunId, Script, ScriptOutcome};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};

@@ -1,5 +1,5 @@
 use super::actor::{HeartActor, Out, fences, log};
-use hf_module::mirror::{Place, Plan};
+use hf_module::{Place, Plan};
 use hf_replica::{Relation, Starter, compare, is_candidate, who_starts};
 use hf_types::{Action, Caller, Colour, Command, Event, FailoverReason, GrantReason, ModuleState};
 use hf_wire::bus::RfsRole;

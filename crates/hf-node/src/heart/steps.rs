@@ -1,7 +1,7 @@
 use super::HeartEffect;
 use super::actor::{HeartActor, Out, RunningStep, log};
 use super::scripts::script_of;
-use hf_module::mirror::{Goal, Place, Plan, Step, automaton};
+use hf_module::{Goal, Place, Plan, Step, automaton};
 use hf_replica::{Relation, compare};
 use hf_types::{Action, Colour, Event, GenerationId, Instant, ModuleState, Script, Standing};
 use hf_wire::bus::{HeartToDaemon, HeartToRfs, RfsRole};
@@ -416,10 +416,10 @@ impl HeartActor {
     }
 
     fn farewell_ended(&self) -> bool {
-        let Some((counter, until)) = self.farewell else {
-            return false;
+        let heard = match self.farewell {
+            Some((counter, until)) => self.pair.peer_has_heard(counter) || !self.pair.heard() || until <= self.now,
+            None => !self.config.mode.has_pair(),
         };
-        let heard = self.pair.peer_has_heard(counter) || !self.pair.heard() || until <= self.now;
         heard && self.scripts.transitions_ended()
     }
 

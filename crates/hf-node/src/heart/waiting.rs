@@ -1,9 +1,10 @@
 use super::actor::{HeartActor, Out, log};
 use super::peer::PeerNow;
-use hf_module::mirror::{Place, Plan};
+use hf_module::{Place, Plan};
 use hf_replica::{Preferred, Relation, Starter, compare, is_candidate, who_starts, why_not_alone};
 use hf_types::{
-    Action, Colour, Command, CopyState, Epoch, Event, GenerationId, GrantReason, ModuleState, NotPrimary, RefusedAction,
+    Action, Colour, Command, CopyState, Epoch, Event, GenerationId, GrantReason, Mode, ModuleState, NotPrimary,
+    RefusedAction,
 };
 use hf_wire::bus::RfsRole;
 use hf_wire::heartbeat::{Heartbeat, Outdating};
@@ -38,6 +39,9 @@ impl HeartActor {
         }
         if self.awaits_first_measure() {
             return false;
+        }
+        if self.config.mode == Mode::Light {
+            return self.serve(out);
         }
         match self.intent {
             Command::Prim | Command::PrimFullsync => self.start_prim(false, out),
@@ -119,7 +123,7 @@ impl HeartActor {
     pub(super) fn preferred(&self) -> Preferred {
         let me = match &self.config.defaultprim {
             Some(node) if *node == self.config.me => true,
-            Some(node) if *node == self.config.peer => false,
+            Some(node) if Some(node) == self.config.peer.as_ref() => false,
             Some(_) | None => self.config.me_first,
         };
         if me { Preferred::Me } else { Preferred::Peer }
@@ -257,6 +261,13 @@ impl HeartActor {
         self.go(Place::of(ModuleState::Alone, Colour::Magenta), Action::Start, out);
         self.role_wanted = self.config.replicates.then_some(why);
         self.begin_plan(Plan::primary(ModuleState::Wait, ModuleState::Alone), out);
+        true
+    }
+
+    /// A light module asks nobody (reference 004, 6.2).
+    fn serve(&mut self, out: &mut Out) -> bool {
+        self.go(Place::of(ModuleState::Up, Colour::Magenta), Action::Start, out);
+        self.begin_plan(Plan::serve(), out);
         true
     }
 

@@ -97,8 +97,9 @@ pub fn config(node: usize, timeout_ms: u64) -> HeartConfig {
     };
     HeartConfig {
         module: "mirror".parse().unwrap(),
+        mode: hf_types::Mode::Mirror,
         me: name(node),
-        peer: name(1 - node),
+        peer: Some(name(1 - node)),
         me_first: node == 0,
         lanes: vec![lane("default"), lane("flow")],
         replicates: true,
@@ -428,7 +429,7 @@ impl Lab {
                     Script::StartSecond => self.start_second_ms,
                     _ => 10,
                 };
-                let code = i32::from(self.prim_fails && script == Script::StartPrim);
+                let code = i32::from(self.prim_fails && matches!(script, Script::StartPrim | Script::StartBoth));
                 self.tell_heart(
                     node,
                     ms,

@@ -1,7 +1,7 @@
 //! Which scripts are called at which change of state, in which order. The drawing of reference 004, 14.2 is lost:
 //! docs/design/0004-order-of-scripts.md says how this was rebuilt, and shows the table as a whole.
 
-use super::Step;
+use crate::Step;
 use hf_types::{ModuleState, Script};
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// `start_both`: on both nodes (reference 004, 14.1.1: PRIM, SECOND or ALONE).
+    /// `start_both`: on both nodes of a mirror (reference 004, 14.1.1: PRIM, SECOND or ALONE), and the application of light modules (6.2: UP).
     Both,
     /// `start_prim`: on the primary (14.1.1: ALONE or PRIM).
     Prim,
@@ -27,9 +27,9 @@ impl Part {
 
     /// Whether it runs in this state, once the state is settled.
     pub fn runs_in(self, state: ModuleState) -> bool {
-        use ModuleState::{Alone, Prim, Second};
+        use ModuleState::{Alone, Prim, Second, Up};
         match self {
-            Part::Both => matches!(state, Prim | Alone | Second),
+            Part::Both => matches!(state, Prim | Alone | Second | Up),
             Part::Prim => matches!(state, Prim | Alone),
             Part::Second => state == Second,
             Part::Sec => matches!(state, Second | Alone),
@@ -80,7 +80,7 @@ pub fn default_prestart() -> impl Iterator<Item = Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ModuleState::{Alone, Prim, Second, Stop, Wait};
+    use ModuleState::{Alone, Prim, Second, Stop, Up, Wait};
 
     fn words(steps: impl Iterator<Item = Step>) -> String {
         let word = |step| match step {
@@ -104,13 +104,15 @@ mod tests {
         assert_eq!(words(starts(Prim)), "start_both start_prim");
         assert_eq!(words(stops(Second)), "stop_prim stop_prim!");
         assert_eq!(words(starts(Second)), "start_both start_second start_sec");
+        assert_eq!(words(starts(Up)), "start_both", "of a light module");
+        assert!(!words(stops(Up)).contains("stop_both"));
         assert_eq!(words(default_prestart()), all);
         assert_eq!(words(forced_stops(Stop)), "stop_sec! stop_second! stop_prim! stop_both!");
     }
 
     #[test]
     fn what_is_not_stopped_on_the_way_to_a_state_runs_in_it() {
-        for state in [Stop, Wait, Alone, Prim, Second] {
+        for state in [Stop, Wait, Alone, Prim, Second, Up] {
             for part in Part::START_ORDER {
                 let stopped = stops(state).any(|step| step == Step::Stop(part));
                 let started = starts(state).any(|step| step == Step::Start(part));

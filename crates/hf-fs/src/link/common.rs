@@ -95,8 +95,13 @@ impl Link {
 
     /// Ends the stream that is issued, and begins `next` (0: none). `common`: what stays common.
     pub(super) fn leave_stream(&self, next: u64, common: Option<Common>) {
+        self.leave_stream_for(next, common, None);
+    }
+
+    /// The same; `flow` becomes of operations from then on.
+    pub(super) fn leave_stream_for(&self, next: u64, common: Option<Common>, flow: Option<Flow>) {
         self.ring.set_common(None);
-        for (dir, id) in self.out.restart(&self.ring, next) {
+        for (dir, id) in self.out.restart(&self.ring, next, flow) {
             self.clear_same(dir, FileId(id));
         }
         self.ring.set_common(common);

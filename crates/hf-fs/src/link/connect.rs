@@ -233,20 +233,22 @@ impl Link {
             }
         };
         lock(&self.refused).take();
-        let resume = self.resume_at(&peer);
         self.statistics.connections.fetch_add(1, Ordering::Relaxed);
         self.heard_ms.store(self.now_ms(), Ordering::SeqCst);
         self.progress_ms.store(self.now_ms(), Ordering::SeqCst);
-        self.resumable.store(resume.is_some(), Ordering::SeqCst);
         self.set_peer_common(None);
-        {
+        let resume = {
             // Not between the two steps of hanging up.
             let wanted = lock(&self.wanted);
             if *wanted != made_for {
                 return;
             }
             self.cut.store(false, Ordering::SeqCst);
-            self.out.open(stream.clone(), seal.map(Sealing::new), resume);
+            self.out.open(stream.clone(), seal.map(Sealing::new), || self.resume_at(&peer))
+        };
+        self.resumable.store(resume.is_some(), Ordering::SeqCst);
+        if resume.is_some() && peer.applied_stream == self.ring.stream() {
+            self.acks.advance(peer.applied, 0);
         }
         self.report(EngineEvent::LinkUp);
         if self.options.async_second.get() {
@@ -308,7 +310,7 @@ impl Link {
         Ok(peer)
     }
 
-    /// From where our stream goes on, `None` if it can't. What the other node applied is acknowledged by that.
+    /// From where our stream goes on, `None` if it can't. What the other node applied is received by that.
     fn resume_at(&self, peer: &Hello) -> Option<u64> {
         if self.flow() == super::Flow::Following {
             return None;
@@ -319,7 +321,6 @@ impl Link {
         let position = self.ring.position_after(peer.applied)?;
         self.ring.release(peer.applied, position);
         self.ring.counters().received.fetch_max(peer.applied, Ordering::SeqCst);
-        self.acks.advance(peer.applied, 0);
         Some(position)
     }
 }

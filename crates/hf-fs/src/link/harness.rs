@@ -194,18 +194,14 @@ impl Node {
 
     /// Waits for an event that `wanted` takes; others are noted.
     pub fn wait<T>(&self, what: &str, wanted: impl Fn(&EngineEvent) -> Option<T>) -> T {
-        self.wait_at_most(Duration::from_secs(60), wanted)
-            .unwrap_or_else(|| panic!("{what} didn't come; before: {:?}", self.seen.lock().unwrap()))
-    }
-
-    /// The same; none if it doesn't come within `limit`.
-    pub fn wait_at_most<T>(&self, limit: Duration, wanted: impl Fn(&EngineEvent) -> Option<T>) -> Option<T> {
-        let end = Instant::now() + limit;
+        let end = Instant::now() + Duration::from_secs(60);
         let events = self.events.lock().unwrap();
         loop {
-            let event = events.recv_timeout(end.saturating_duration_since(Instant::now())).ok()?;
+            let event = events
+                .recv_timeout(end.saturating_duration_since(Instant::now()))
+                .unwrap_or_else(|_| panic!("{what} didn't come; before: {:?}", self.seen.lock().unwrap()));
             if let Some(found) = wanted(&event) {
-                return Some(found);
+                return found;
             }
             self.seen.lock().unwrap().push(event);
         }

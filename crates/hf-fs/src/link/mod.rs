@@ -415,16 +415,22 @@ impl Link {
         self.ring.counters().sending_sync.store(0, Ordering::SeqCst);
     }
 
-    /// A stream between equal copies: the other node must have issued exactly what this one applied.
+    /// A stream between equal copies: the other node must have issued exactly what this one applied. If this one applied nothing (its stream
+    /// broke, or none ever came), there is nothing to be equal to: no stream begins, and the copies must be compared.
     fn begin_equal(&self) {
         let counters = self.ring.counters();
         let of = counters.applied_stream.swap(0, Ordering::SeqCst);
         let at = counters.applied.load(Ordering::SeqCst);
+        if of == 0 {
+            self.leave_stream(0, self.common());
+            tracing::warn!("this copy followed no stream to its end: the other one must be compared with it");
+            return self.report(EngineEvent::Fault(RfsFault::LinkDown));
+        }
         // Unlike any other: the first was drawn at random.
         let stream = (of ^ at.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         self.bound.complete();
         let common = Common { stream: of, at, sender: false };
-        self.leave_stream(stream, (of != 0).then_some(common));
+        self.leave_stream_for(stream, Some(common), Some(Flow::InStep));
         self.append(0, &Body::Begin { stream, of, at }, None);
     }
 

@@ -18,6 +18,7 @@ use hf_wire::frame::{Ack, Body, Place};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::SendFlags;
 
+use super::Flow;
 use super::ring::Ring;
 use super::sealed::Sealing;
 
@@ -59,12 +60,20 @@ enum Sent {
 }
 
 impl Out {
-    /// A connection stands. `resume`: the position from which the other node goes on with our stream, none if it doesn't.
-    pub(super) fn open(&self, socket: Arc<TcpStream>, sealing: Option<Sealing>, resume: Option<u64>) {
+    /// A connection stands. `resume` says the position from which the other node goes on with our stream, none if it doesn't: asked for
+    /// under the lock under which streams begin ([`Out::restart`]), so that none begins between the answer and the connection. Returns it.
+    pub(super) fn open(
+        &self,
+        socket: Arc<TcpStream>,
+        sealing: Option<Sealing>,
+        resume: impl FnOnce() -> Option<u64>,
+    ) -> Option<u64> {
         let mut state = self.lock();
+        let resume = resume();
         let at = resume.unwrap_or(0);
         let streaming = resume.is_some();
         *state = State { socket: Some(socket), sealing, streaming, sent: at, commit: at, ..State::default() };
+        resume
     }
 
     /// The connection is gone; what wasn't sent of its own frames is dropped.
@@ -90,8 +99,9 @@ impl Out {
         self.lock().sent
     }
 
-    /// Begins another stream on this connection (if there is one); what the ring held is dropped: says which files that was about.
-    pub fn restart(&self, ring: &Ring, stream: u64) -> HashSet<(u16, u64)> {
+    /// Begins another stream on this connection (if there is one), or on the next one; what the ring held is dropped: says which files that
+    /// was about. `flow` holds from then on, if it is given: a connection that is made meanwhile sees neither without the other.
+    pub fn restart(&self, ring: &Ring, stream: u64, flow: Option<Flow>) -> HashSet<(u16, u64)> {
         let mut state = self.lock();
         if state.streaming && state.sent < state.commit {
             // The other node has half a frame.
@@ -99,6 +109,9 @@ impl Out {
             state.partial = Some((ring.bytes(state.sent, state.commit).to_vec(), 0));
         }
         let dropped = ring.restart(stream);
+        if let Some(flow) = flow {
+            ring.counters().flow.store(flow as u64, Ordering::SeqCst);
+        }
         state.streaming = state.socket.is_some() && stream != 0;
         state.sent = ring.head();
         state.commit = state.sent;

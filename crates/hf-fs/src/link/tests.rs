@@ -380,6 +380,8 @@ fn a_primary_that_missed_something_can_not_turn_roles_round() {
     let (primary, secondary) = in_step(false);
     let hands = primary.hands();
     let file = hands.create(ROOT, "file").unwrap();
+    // In step is who has all of the synchronisation.
+    assert_equal(&primary, &secondary);
     secondary.link.hang_up();
     // Its receiver may be in the middle of something: what comes before it has ended isn't missed.
     wait_until("the secondary receives no more", || !secondary.link.out.is_open());
@@ -394,14 +396,59 @@ fn a_primary_that_missed_something_can_not_turn_roles_round() {
         EngineEvent::LinkDown { why } if why.contains("did not apply") => Some(()),
         _ => None,
     };
-    // A connection that was made at the very turn may stand without the words that begin a stream; the next one says them.
-    let end = Instant::now() + Duration::from_secs(60);
-    while primary.wait_at_most(Duration::from_secs(2), refused).is_none() {
-        assert!(Instant::now() < end, "the refusal didn't come; before: {:?}", primary.seen.lock().unwrap());
-        secondary.link.hang_up();
-        secondary.link.want(Wanted::Connect);
-    }
+    primary.wait("the refusal", refused);
     assert_eq!(std::fs::read(primary.root.join("file")).unwrap(), b"lost");
+}
+
+/// Without a stream that it followed to its end, a copy has nothing that the other one could be equal to.
+#[test]
+fn a_copy_that_followed_nothing_begins_no_stream_between_equals() {
+    let (primary, secondary) = pair(false, RING);
+    primary.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
+    primary.link.hang_up();
+    secondary.link.hang_up();
+    primary.link.want(Wanted::Listen);
+    secondary.link.set_gate(Mode::Wait, GateState::Open { epoch: 2 }, Some(Flow::InStep));
+    secondary.wait("the fault", |event| matches!(event, EngineEvent::Fault(RfsFault::LinkDown)).then_some(()));
+    secondary.link.want(Wanted::Connect);
+    secondary.wait_link();
+    let hands = secondary.hands();
+    hands.create(ROOT, "not for the other one").unwrap();
+    let (sender, answer) = mpsc::channel();
+    hands.pipe.when_durable(hands.pipe.last(), Box::new(move |result| sender.send(result).unwrap_or_default()));
+    assert!(answer.recv_timeout(Duration::from_millis(200)).is_err(), "acknowledged, and nobody followed");
+    assert_eq!(std::fs::read_dir(&primary.root).unwrap().count(), 0);
+}
+
+/// Whether the stream goes on here is asked for a new connection, and in that very moment a stream begins: this connection carries its first words.
+#[test]
+fn a_stream_that_begins_while_a_connection_is_made_begins_on_it() {
+    let mut silent = options(free_address(), free_address(), true);
+    // Nothing else is said on that connection.
+    silent.silence = Duration::from_secs(3600);
+    let node = Node::new(silent, 1, RING);
+    node.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
+    node.link.ring.counters().applied_stream.store(7, Ordering::SeqCst);
+    let listener = std::net::TcpListener::bind(free_address()).unwrap();
+    let socket = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    let (mut other_end, _) = listener.accept().unwrap();
+    other_end.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut turning = None;
+    node.link.out.open(socket, None, || {
+        let link = node.link.clone();
+        let turn = move || link.set_gate(Mode::Wait, GateState::Open { epoch: 2 }, Some(Flow::InStep));
+        let turn = turning.insert(std::thread::spawn(turn));
+        let end = Instant::now() + Duration::from_millis(300);
+        while !turn.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // The answer of before: a secondary's.
+        None
+    });
+    turning.unwrap().join().unwrap();
+    let mut head = [0; hf_wire::frame::HEADER_LEN];
+    std::io::Read::read_exact(&mut other_end, &mut head).expect("the words that begin the stream");
+    node.link.out.shutdown();
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -415,7 +462,7 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 #[test]
 fn what_a_primary_accepted_becomes_durable_though_nobody_syncs_it() {
     let node = Node::new(options(free_address(), free_address(), false), 1, RING);
-    for flow in [Flow::Alone, Flow::Syncing, Flow::InStep] {
+    for flow in [Flow::Alone, Flow::Syncing] {
         node.link.set_gate(Mode::Pass, GateState::Open { epoch: 1 }, Some(flow));
         let hands = node.hands();
         let file = hands.create(ROOT, &format!("{flow:?}")).unwrap();

@@ -3,7 +3,7 @@
 mod pair;
 
 use hf_replica::engine::Gate;
-use hf_types::{Command, Standing};
+use hf_types::{Command, GenerationId, Record, Standing};
 use pair::{Lab, MS};
 
 #[test]
@@ -609,4 +609,24 @@ fn without_room_nothing_is_overwritten() {
     assert!(lab.nodes[1].kept.len() > 2, "tried again now and then: {:?}", lab.nodes[1].kept);
     lab.nodes[1].no_room = None;
     lab.until(40_000, ["PRIM green", "SECOND green"]);
+}
+
+/// A disk of an earlier day and a failed write have left the directories of one copy in different lines: it has no data of the module as a
+/// whole, but it can let the other copy go on.
+#[test]
+fn a_copy_whose_directories_are_of_different_lines_lets_the_other_one_start() {
+    let mut lab = Lab::paired();
+    lab.command(1, Command::Stop);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+    lab.power_off(0);
+    let [whole, torn] = [0, 1].map(|node| lab.nodes[node].disk[0].clone());
+    let whole = Record { standing: Standing::AloneUnconfirmed, ..whole };
+    let other_line =
+        Record { generation: GenerationId(77), history: vec![GenerationId(76)], consistent: false, ..torn.clone() };
+    lab.nodes[0].disk = vec![whole.clone(), whole];
+    lab.nodes[1].disk = vec![torn, other_line];
+    for node in 0..2 {
+        lab.command(node, Command::Start);
+    }
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
 }

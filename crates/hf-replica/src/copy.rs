@@ -56,7 +56,8 @@ pub fn is_up_to_date(record: &Record, boot_id: &str) -> bool {
 ///
 /// Directories are written one after the other, so a crash can leave them in two generations, one the parent of the other.
 /// Nothing was acknowledged in the newer one then (all are written before the first acknowledgement): the older one counts.
-/// Unrelated generations mean a replaced disk: the copy as a whole has no data of the module.
+/// Unrelated generations mean a replaced disk, or one directory that was synchronised from another line than the next: the copy as a
+/// whole has no data of the module. That it is outdated stays true, and the other node waits for that word.
 pub fn summary(records: &[Record], boot_id: &str) -> Option<CopyState> {
     let mut copies = records.iter().map(|record| of_record(record, boot_id));
     let first = copies.next()?;
@@ -88,7 +89,9 @@ fn worse(a: CopyState, b: CopyState) -> CopyState {
         Relation::Equal if trust(&a.standing) <= trust(&b.standing) => a,
         Relation::Equal => b,
         Relation::Diverged => {
-            CopyState { generation: GenerationId(0), history: Vec::new(), standing: Standing::New, ..a }
+            let resigned = matches!(a.standing, Standing::Outdated { .. }) && a.standing == b.standing;
+            let standing = if resigned { a.standing } else { Standing::New };
+            CopyState { generation: GenerationId(0), history: Vec::new(), standing, ..a }
         }
     };
     CopyState { epoch, consistent, up_to_date, orderly, was_primary, ..base }
@@ -109,6 +112,7 @@ fn trust(standing: &Standing) -> u8 {
 mod tests {
     use super::*;
     use hf_types::Epoch;
+    use proptest::prelude::*;
 
     fn record(generation: u64, history: &[u64], standing: Standing) -> Record {
         Record {
@@ -162,5 +166,18 @@ mod tests {
         assert!(summary(&[marked.clone()], "a").unwrap().up_to_date);
         assert!(!summary(&[marked], "b").unwrap().up_to_date);
         assert_eq!(summary(&[], ""), None);
+    }
+
+    proptest! {
+        /// A heart that ordered "outdated since G" asks its copy whether that is done: whatever lines of descent the directories are of.
+        #[test]
+        fn what_every_directory_says_of_being_outdated_the_copy_says(
+            lines in proptest::collection::vec((0u64..4, proptest::collection::vec(0u64..4, 0..3)), 1..4),
+            since in 1u64..4,
+        ) {
+            let standing = Standing::Outdated { since: GenerationId(since) };
+            let records: Vec<Record> = lines.iter().map(|(generation, history)| record(*generation, history, standing)).collect();
+            prop_assert_eq!(summary(&records, "").map(|copy| copy.standing), Some(standing));
+        }
     }
 }

@@ -80,6 +80,8 @@ pub struct Lab {
     /// Nodes that stand still, with what waits for them.
     frozen: [bool; 2],
     waiting: Vec<Event>,
+    /// A moment, and how much happened in it.
+    busy: (u64, u32),
     /// Another machine has the virtual address: what a heart that wants to set it is told.
     pub stranger: Option<String>,
 }
@@ -175,6 +177,7 @@ impl Lab {
             prim_fails: false,
             frozen: [false; 2],
             waiting: Vec::new(),
+            busy: (0, 0),
             stranger: None,
         }
     }
@@ -359,6 +362,8 @@ impl Lab {
     }
 
     fn step(&mut self) {
+        self.busy = if self.busy.0 == self.now { (self.now, self.busy.1 + 1) } else { (self.now, 1) };
+        assert!(self.busy.1 < 10_000, "two actors answer each other for ever\n{}", self.logs());
         if let Some(entry) = self.queue.first_entry()
             && entry.key().0 <= self.now
         {

@@ -300,6 +300,7 @@ mod tests {
             outdated: None,
             please_outdate: None,
             promised: None,
+            granted: None,
             swap: SwapPhase::None,
             stopping: false,
             former: Former::None,

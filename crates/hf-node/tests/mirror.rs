@@ -268,6 +268,23 @@ fn a_frozen_primary_yields() {
     assert!(!lab.logs().contains("1: Local state ALONE"), "{}", lab.logs());
 }
 
+/// Each stands still while the other one runs, so that they never meet: the primary right after its heart gave the permission, the
+/// secondary until then. What the secondary finds in its socket says enough.
+#[test]
+fn frozen_in_turn() {
+    let mut lab = Lab::paired();
+    lab.clear_logs();
+    lab.freeze(1, 1_000);
+    lab.until_logged(20_000, 0, "Permission");
+    lab.freeze(0, 0);
+    assert_eq!(lab.nodes[0].disk[0].standing, Standing::Connected, "its record says nothing of the permission yet");
+    lab.thaw(1, 6_000);
+    lab.run(30_000);
+    assert!(!lab.logs().contains("2: Local state ALONE"), "{}", lab.logs());
+    lab.thaw(0, 30_000);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+}
+
 /// Whatever step of a swap a node stands still in: beside the one that took over it sets no address.
 #[test]
 fn frozen_in_a_swap() {

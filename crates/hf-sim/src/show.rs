@@ -125,6 +125,9 @@ pub fn heartbeat(body: &[u8]) -> String {
     if let Some(please) = beat.please_outdate {
         text += &format!(" please-outdate({},e{})", short(please.since), please.epoch);
     }
+    if let Some(granted) = beat.granted {
+        text += &format!(" granted {}", short(granted));
+    }
     if beat.swap != SwapPhase::None {
         text += &format!(" swap {:?}", beat.swap);
     }

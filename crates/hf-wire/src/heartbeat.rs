@@ -1,6 +1,6 @@
 //! Heartbeats: the whole public state of one heart, in every datagram, so that loss and reordering don't matter.
 //!
-//! Versions: 1, the first.
+//! Versions: 1, the first. Field 22 (`granted`) came later; who doesn't know it leaves it out and skips it.
 
 use hf_types::{Colour, CopyState, Epoch, GenerationId, Incarnation, ModuleState, Standing};
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,9 @@ pub struct Heartbeat {
     pub outdated: Option<Outdating>,
     /// This heart won't take over in this generation, though its record could not be written.
     pub promised: Option<GenerationId>,
+    /// Primary: the generation of the permission to go on alone that this heart has given last, as long as the copies weren't in step
+    /// since. Said before the record says it, so that a copy which was in step can't think that it still is.
+    pub granted: Option<GenerationId>,
     /// Asks the peer to outdate its copy, because this heart would like to grant `epoch`.
     pub please_outdate: Option<Outdating>,
     pub swap: SwapPhase,
@@ -152,6 +155,8 @@ struct Frame {
     told_list: Option<u32>,
     #[prost(bytes = "vec", tag = "21")]
     told: Vec<u8>,
+    #[prost(fixed64, optional, tag = "22")]
+    granted: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -208,6 +213,7 @@ impl Heartbeat {
             },
             stopping: self.stopping,
             promised: self.promised.map(|generation| generation.0),
+            granted: self.granted.map(|generation| generation.0),
             failover: self.failover,
             failover_version: self.failover_version,
             told_list: self.told.as_ref().map(|told| told.list),
@@ -252,6 +258,7 @@ impl Heartbeat {
             },
             stopping: frame.stopping,
             promised: frame.promised.map(GenerationId),
+            granted: frame.granted.map(GenerationId),
             failover: frame.failover,
             failover_version: frame.failover_version,
             told: frame.told_list.map(|list| Told { list, values: frame.told }),
@@ -411,6 +418,7 @@ mod tests {
             please_outdate: Some(Outdating { since: GenerationId(u64::MAX), epoch: Epoch(u64::MAX) }),
             swap: SwapPhase::Begun,
             promised: Some(GenerationId(u64::MAX)),
+            granted: Some(GenerationId(u64::MAX)),
             failover: true,
             failover_version: u64::MAX,
             told: Some(Told { list: u32::MAX, values: vec![8; TOLD_MAX] }),
@@ -452,6 +460,7 @@ mod tests {
             please_outdate: Some(Outdating { since: GenerationId(9), epoch: Epoch(6) }),
             swap: SwapPhase::Asked,
             promised: None,
+            granted: None,
             // Absent in the frames of before: nobody said anything.
             failover: false,
             failover_version: 0,

@@ -163,6 +163,7 @@ impl HeartActor {
             copy,
             in_step: self.in_step(),
             promised: self.promised,
+            granted: self.grant.filter(|_| self.state().is_primary()).map(|grant| grant.generation),
             outdated,
             please_outdate: self.asking,
             swap: self.swap,

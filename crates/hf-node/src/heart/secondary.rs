@@ -167,7 +167,7 @@ impl HeartActor {
     fn follows(&self) -> bool {
         let in_step = !self.config.replicates
             || (self.in_step() && self.rfs.role == Some(RfsRole::Secondary) && !self.is_resigning());
-        in_step && !self.is_outpaced()
+        in_step && !self.is_outpaced() && !self.is_left_behind()
     }
 
     /// This secondary would take over if it heard nothing more.
@@ -218,7 +218,7 @@ impl HeartActor {
     /// The primary went on alone (it heard nothing, though it is heard): this copy says so durably and is out of step.
     fn resign_if_outpaced(&mut self, out: &mut Out) -> bool {
         match &self.rfs.copy {
-            Some(mine) if self.rfs.in_step && self.is_outpaced() => {
+            Some(mine) if self.rfs.in_step && (self.is_outpaced() || self.is_left_behind()) => {
                 let since = mine.generation;
                 self.order_outdate(since, out)
             }
@@ -239,6 +239,17 @@ impl HeartActor {
             }
             _ => false,
         }
+    }
+
+    /// The primary said that it has permission to go on without this copy; its record didn't say so yet, and its rfs may even not have
+    /// heard of it. It may stand still since, but what it acknowledged before that isn't here.
+    fn is_left_behind(&self) -> bool {
+        let (Some(mine), Some(peer)) = (&self.rfs.copy, &self.peer) else {
+            return false;
+        };
+        let swap = self.swap != SwapPhase::None || peer.swap != SwapPhase::None;
+        let unknown = |granted| granted != mine.generation && !mine.history.contains(&granted);
+        peer.state.is_primary() && !swap && peer.granted.is_some_and(unknown)
     }
 
     /// Nobody is primary though this copy is in step: a heart there was started again, or a swap broke off half-way.

@@ -251,6 +251,18 @@ impl Lab {
         }
     }
 
+    /// Runs event by event until this node logs a line with `text`, and stops in that moment.
+    pub fn until_logged(&mut self, ms: u64, node: usize, text: &str) {
+        let end = self.now + ms * MS;
+        while !self.nodes[node].log.iter().any(|line| line.contains(text)) {
+            let Some(at) = self.next().filter(|at| *at <= end) else {
+                panic!("nothing of {text:?}\n{}", self.logs());
+            };
+            self.now = self.now.max(at);
+            self.step();
+        }
+    }
+
     pub fn places(&self) -> [String; 2] {
         [0, 1].map(|node| match &self.nodes[node].heart {
             Some(heart) => format!("{} {}", heart.status().state, heart.status().colour),

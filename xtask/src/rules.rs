@@ -43,6 +43,7 @@ pub const LAYERS: &[(&str, Layer)] = &[
     ("hf-net", Shell { core: &["hf-types"] }),
     ("hf-exec", Shell { core: &["hf-types"] }),
     ("hf-store", Shell { core: &["hf-types"] }),
+    ("hf-check", Shell { core: &["hf-types", "hf-config"] }),
     ("hf-package", Shell { core: &["hf-types"] }),
     ("hf-bus", Shell { core: &["hf-types", "hf-wire"] }),
     ("hf-fs", Shell { core: &["hf-types", "hf-wire", "hf-config", "hf-replica"] }),

@@ -11,7 +11,6 @@ use crate::print;
 
 /// Verbs of the reference (004, chapter 9 and 13) that are not served yet.
 const NOT_YET: &[&str] = &[
-    "checker",
     "confinfo",
     "errd",
     "kill",

@@ -65,23 +65,79 @@ pub struct Check {
 }
 
 impl Check {
+    /// Every checker, in the order of the tags.
+    pub fn checkers(&self) -> Vec<Checker> {
+        let mut all: Vec<Checker> = Vec::new();
+        all.extend(self.tcp.iter().cloned().map(Checker::Tcp));
+        all.extend(self.ping.iter().cloned().map(Checker::Ping));
+        all.extend(self.intf.iter().cloned().map(Checker::Intf));
+        all.extend(self.ip.iter().cloned().map(Checker::Ip));
+        all.extend(self.custom.iter().cloned().map(Checker::Custom));
+        all.extend(self.module.iter().cloned().map(Checker::Module));
+        all.extend(self.splitbrain.iter().cloned().map(Checker::Splitbrain));
+        all
+    }
+
     /// The resource of every checker, with the time when it runs. The splitbrain checker's second resource,
     /// `splitbrain.uptodate`, is not among them.
     pub fn resources(&self) -> Vec<(String, When)> {
-        let mut all: Vec<(String, When)> = Vec::new();
-        all.extend(self.tcp.iter().map(|check| (check.resource(), check.when)));
-        all.extend(self.ping.iter().map(|check| (check.resource(), When::Pre)));
-        all.extend(self.intf.iter().map(|check| (check.resource(), When::Pre)));
-        all.extend(self.ip.iter().map(|check| (check.resource(), When::Prim)));
-        all.extend(self.custom.iter().map(|check| (check.resource(), check.when)));
-        all.extend(self.module.iter().map(|check| (check.resource(), When::Pre)));
-        all.extend(self.splitbrain.iter().map(|check| (check.resource(), When::Pre)));
-        all
+        self.checkers().iter().map(|checker| (checker.resource(), checker.when())).collect()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         *self == Check::default()
+    }
+}
+
+/// One checker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checker {
+    Tcp(TcpCheck),
+    Ping(PingCheck),
+    Intf(IntfCheck),
+    Ip(IpCheck),
+    Custom(CustomCheck),
+    Module(ModuleCheck),
+    Splitbrain(SplitbrainCheck),
+}
+
+impl Checker {
+    /// The resource that it sets.
+    pub fn resource(&self) -> String {
+        match self {
+            Checker::Tcp(check) => check.resource(),
+            Checker::Ping(check) => check.resource(),
+            Checker::Intf(check) => check.resource(),
+            Checker::Ip(check) => check.resource(),
+            Checker::Custom(check) => check.resource(),
+            Checker::Module(check) => check.resource(),
+            Checker::Splitbrain(check) => check.resource(),
+        }
+    }
+
+    /// When it runs.
+    pub fn when(&self) -> When {
+        match self {
+            Checker::Tcp(check) => check.when,
+            Checker::Custom(check) => check.when,
+            Checker::Ping(_) | Checker::Intf(_) | Checker::Module(_) | Checker::Splitbrain(_) => When::Pre,
+            Checker::Ip(_) => When::Prim,
+        }
+    }
+
+    /// Who sets the resource, as the log says it: "Resource tcp.id set to down by tcpcheck".
+    pub fn setter(&self) -> &'static str {
+        match self {
+            Checker::Tcp(_) => "tcpcheck",
+            Checker::Ping(_) => "pingcheck",
+            Checker::Intf(_) => "intfcheck",
+            Checker::Ip(_) => "ipcheck",
+            Checker::Custom(_) => "customcheck",
+            Checker::Module(_) => "modulecheck",
+            Checker::Splitbrain(_) => "splitbraincheck",
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Configured {
     pub id: u32,
     /// `boot -m AM on` was said last.
     pub boot_told: bool,
+    /// `checker on`.
+    pub checking: bool,
     pub config: ModuleConfig,
     /// Digest of what is applied, and when it was applied (seconds since 1970 UTC).
     pub signature: (String, i64),
@@ -59,6 +61,7 @@ impl Configured {
             applied_s: self.signature.1,
             boot_delay: Duration::from_millis(self.config.service.boot_delay_ms),
             boot: boot_word(self.boot(), self.boot_told).to_owned(),
+            checking: self.checking,
         }
     }
 
@@ -366,7 +369,8 @@ fn read(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> Result
     let id = read_id(paths, module)?.ok_or_else(|| ModuleError::NotInstalled { module: module.clone() })?;
     let (config, _) = check(&paths.applied(module), module, cluster, &[])?;
     let signature = hf_host::module::signature(&paths.applied(module))?.unwrap_or_default();
-    Ok(Configured { id, config, signature, boot_told: crate::marker::boot_told(paths, module)? })
+    let (boot_told, checking) = (crate::marker::boot_told(paths, module)?, hf_host::settings::checking(paths, module)?);
+    Ok(Configured { id, config, signature, boot_told, checking })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod application;
 mod boost;
+mod checkers;
 mod event;
 mod lanes;
 mod load;

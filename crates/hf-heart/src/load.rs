@@ -2,8 +2,9 @@
 
 use hf_config::{Cluster, ModuleConfig};
 use hf_host::cluster::{ClusterError, Identity, Member};
+use hf_host::files::FileError;
 use hf_host::module::{Applied, ModuleError, heart_port};
-use hf_host::{Paths, clock, cluster, module};
+use hf_host::{Paths, clock, cluster, module, settings};
 use hf_net::VipSpec;
 use hf_node::heart::HeartConfig;
 use hf_types::{BadName, Instant, ModuleName, NodeName};
@@ -16,6 +17,8 @@ pub enum LoadError {
     Cluster(#[from] ClusterError),
     #[error(transparent)]
     Module(#[from] ModuleError),
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(transparent)]
     Name(#[from] BadName),
     #[error("{0}")]
@@ -60,6 +63,7 @@ pub fn load(paths: &Paths, module_name: &ModuleName, node: Option<NodeName>) -> 
     let mut heart = HeartConfig::from_config(&applied.config, &member.cluster, &member.me)
         .map_err(|error| LoadError::Config(error.to_string()))?;
     heart.encrypted &= !member.insecure;
+    heart.checking = settings::checking(paths, module_name)?;
     let bin = paths.user_bin(module_name);
     // A broken link or an unreadable file is there: running it says what is wrong with it.
     heart.scripts.retain(|script| bin.join(script.as_str()).symlink_metadata().is_ok());

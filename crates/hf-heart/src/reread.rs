@@ -3,8 +3,8 @@
 use crate::event::{Event, Events};
 use crate::load::{Loaded, load};
 use crate::shell::Shell;
-use hf_host::Paths;
 use hf_host::files::with_causes;
+use hf_host::{Paths, settings};
 use hf_node::heart::{HeartInput, unsound_lanes};
 use hf_seal::KeyRing;
 use hf_types::{Event as Log, ModuleName, NodeName, Ticket};
@@ -22,6 +22,19 @@ pub struct Sources {
 impl Sources {
     pub fn new(paths: &Paths, module: &ModuleName, me: &NodeName, events: Events) -> Sources {
         Sources { paths: paths.clone(), module: module.clone(), me: me.clone(), events }
+    }
+
+    /// Keeps what `checker on|off` said. The command is carried out whether that succeeds or not.
+    pub fn keep_checking(&self, on: bool) {
+        let (paths, module) = (self.paths.clone(), self.module.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = settings::keep_checking(&paths, &module, on) {
+                tracing::error!(
+                    error = with_causes(&error),
+                    "checker on|off holds until the module is stopped, and no longer"
+                );
+            }
+        });
     }
 
     /// Reads everything; what was found comes as an event.

@@ -1,6 +1,7 @@
 //! Start of the process.
 
 use crate::application::Application;
+use crate::checkers::Checkers;
 use crate::event::Event;
 use crate::lanes::{Lanes, Names};
 use crate::load::{LoadError, Loaded, load};
@@ -143,6 +144,7 @@ fn assemble(
         config: heart.clone(),
         // The loop only goes away with the whole process.
         log: ProcessLog::open(paths, module, "heart", move || drop(bell.send(Event::Bell)))?,
+        checkers: Checkers::new(events.clone()),
         scripts: Scripts::new(paths, module, config.user.as_ref(), application.clone(), events.clone()),
         application,
         vips: Vips::open(vips, tcp_reset, events.clone()).map_err(io("open the network"))?,

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
 pub struct Scripts {
+    module: ModuleName,
     bin: PathBuf,
     environment: Vec<(String, String)>,
     log_file: Option<PathBuf>,
@@ -36,6 +37,7 @@ impl Scripts {
         events: Events,
     ) -> Scripts {
         let mut scripts = Scripts {
+            module: module.clone(),
             bin: paths.user_bin(module),
             environment: Vec::new(),
             log_file: None,
@@ -87,6 +89,21 @@ impl Scripts {
         });
     }
 
+    pub fn module(&self) -> &str {
+        self.module.as_str()
+    }
+
+    /// A program of the module in the surroundings of its scripts: `path` is relative to SAFEUSERBIN.
+    pub fn program(&self, path: &str, args: Vec<String>) -> Program {
+        Program {
+            path: self.bin.join(path),
+            args,
+            env: self.environment.clone(),
+            log_file: self.log_file.clone(),
+            application: self.application.clone(),
+        }
+    }
+
     /// Ends a run with its process group; its `ScriptEnded` follows.
     pub fn kill(&mut self, run: RunId) {
         self.running.remove(&run);
@@ -95,6 +112,29 @@ impl Scripts {
     /// To be told of every end, so that nothing is kept for a run that is over.
     pub fn ended(&mut self, run: RunId) {
         self.running.remove(&run);
+    }
+}
+
+/// What is run, and all that it needs.
+pub struct Program {
+    path: PathBuf,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    log_file: Option<PathBuf>,
+    application: Application,
+}
+
+impl Program {
+    /// Without a time-out.
+    pub fn spec(&self) -> ScriptSpec<'_> {
+        ScriptSpec {
+            path: self.path.clone(),
+            args: self.args.clone(),
+            env: self.env.clone(),
+            log_file: self.log_file.clone(),
+            cgroup: Some(self.application.cgroup()),
+            ..ScriptSpec::default()
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The loop: one place waits, one place asks the actor, one place runs effects.
 
 use crate::application::Application;
+use crate::checkers::Checkers;
 use crate::event::Event;
 use crate::lanes::{Lanes, Refused};
 use crate::replication::Replication;
@@ -28,6 +29,7 @@ pub struct Shell {
     pub scripts: Scripts,
     pub application: Application,
     pub vips: Vips,
+    pub checkers: Checkers,
     pub replication: Replication,
     /// Replicated directories, for an abort.
     pub dirs: Vec<String>,
@@ -234,6 +236,9 @@ impl Shell {
                 let input = self.vips.clear(address);
                 self.inputs.push_back(input);
             }
+            HeartEffect::StartChecker { run, checker } => self.checkers.start(run, *checker, &self.scripts),
+            HeartEffect::StopChecker { resource } => self.checkers.stop(&resource),
+            HeartEffect::KeepChecking { on } => self.sources.keep_checking(on),
             HeartEffect::Log(event) => self.log.write(&event),
             HeartEffect::SetResource { mut resource, history } => {
                 resource.at_us = clock::wall_us();

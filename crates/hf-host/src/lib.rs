@@ -10,6 +10,7 @@ pub mod module;
 pub mod paths;
 pub mod process_log;
 pub mod random;
+pub mod settings;
 pub mod wake;
 
 pub use paths::Paths;

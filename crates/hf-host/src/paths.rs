@@ -161,6 +161,11 @@ impl Paths {
         self.module_run(module).join("boot")
     }
 
+    /// What `checker on|off` said last.
+    pub fn checker_choice(&self, module: &ModuleName) -> PathBuf {
+        self.module_run(module).join("checker")
+    }
+
     /// The module's cgroup, as the daemon that made it wrote it down.
     pub fn cgroup_note(&self, module: &ModuleName) -> PathBuf {
         self.module_run(module).join("cgroup")

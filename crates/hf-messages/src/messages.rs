@@ -25,6 +25,8 @@ pub const MESSAGES: &[Entry] = &[
         fr: "Transition {1} de {2=}" },
     Entry { en: "Resource {1} set to {2} by {3}",
         fr: "Ressource {1} positionnée à {2} par {3}" },
+    Entry { en: "Checker {1}: {2}",
+        fr: "Contrôleur {1} : {2}" },
     Entry { en: "Reason of failover: {1=}",
         fr: "Raison de la reprise : {1=}" },
     Entry { en: "Begin of Swap",

@@ -19,6 +19,7 @@ fn all() -> Vec<Event> {
         Event::Transition { to: "WAKEUP".to_owned(), from: "failover rule Implicit_WAKEUP".to_owned() },
         Event::Transition { to: "SWAP".to_owned(), from: "SYSTEM".to_owned() },
         Event::ResourceSet { name: "heartbeat.flow".to_owned(), value: ResourceValue::Down, by: "heart".to_owned() },
+        Event::CheckerFound { resource: "tcp.web".to_owned(), why: text() },
         Event::ScriptRun(Script::StartPrim),
         Event::ScriptForce(Script::StopPrim),
         Event::ScriptNotLogged(Script::StartPrim, text()),

@@ -143,7 +143,13 @@ fn a_wait_on_the_primary_is_a_failover_and_ends_by_itself() {
 fn a_module_that_starts_with_the_fault_waits_at_once() {
     let mut lab = Lab::with(|config| {
         rules(config, "net: if (custom.net == down) then wait(); back: if (custom.net == up) then wakeup();");
-        config.pre = vec!["custom.net".to_owned()];
+        config.checkers = vec![hf_config::Checker::Custom(hf_config::CustomCheck {
+            ident: "net".to_owned(),
+            when: hf_config::When::Pre,
+            action: None,
+            exec: "net.sh".to_owned(),
+            arguments: Vec::new(),
+        })];
     });
     lab.command(0, Command::Prim);
     lab.run(20_000);

@@ -7,6 +7,7 @@ use hf_node::heart::HeartActor;
 use hf_node::rfs::RfsActor;
 use hf_types::{Colour, Instant, ModuleState, Record};
 use hf_wire::bus::HeartToDaemon;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Datagrams that a socket holds for a process that does not read.
 const SOCKET_BUFFER: usize = 512;
@@ -95,6 +96,10 @@ pub struct Node {
     pub bad_scripts: bool,
     /// The heart's last status, which the heart's loop says again to a daemon that comes back.
     pub last_status: Option<HeartToDaemon>,
+    /// The heart's checkers that run, by resource, with the number of their run.
+    pub checkers: BTreeMap<String, u64>,
+    /// What a checker would find down now.
+    pub down: BTreeSet<String>,
     /// A rfs is being started.
     pub rfs_starting: bool,
     /// A heart is being started.
@@ -128,6 +133,8 @@ impl Node {
             slow_bus: false,
             bad_scripts: false,
             last_status: None,
+            checkers: BTreeMap::new(),
+            down: BTreeSet::new(),
             rfs_starting: false,
             heart_starting: false,
             logged: STOPPED,

@@ -7,7 +7,11 @@ use crate::node::Queue;
 use crate::world::World;
 use hf_node::daemon::DaemonInput;
 use hf_node::heart::HeartInput;
+use hf_types::catalogue::Class;
 use hf_types::{Assignment, Caller, Colour, Command, History, ModuleState, ResourceValue, Standing, Ticket};
+
+/// How long a checker's look takes.
+const LOOK: Time = 20 * MS;
 
 /// How often the administrator looks.
 pub const LOOKS: Time = 500 * MS;
@@ -181,14 +185,41 @@ impl World {
         self.command_soon(node, Command::Stop);
     }
 
-    /// A checker of the module sets its resource.
+    /// What a resource is about goes down or comes back: a checker finds it at its next look, or a script sets it.
     pub(crate) fn check_found(&mut self, node: usize, name: &str, value: ResourceValue) {
+        if value == ResourceValue::Down {
+            self.nodes[node].down.insert(name.to_owned());
+        } else {
+            self.nodes[node].down.remove(name);
+        }
+        if let Some(run) = self.nodes[node].checkers.get(name).copied() {
+            self.look(node, name.to_owned(), run);
+        }
+        if Class::of_name(name) != Some(Class::Custom) {
+            return;
+        }
         let ticket = Ticket(self.fresh());
         let (Ok(name), Some(pid)) = (name.parse(), self.pid(node, Part::Heart)) else {
             return;
         };
         let assignment = Assignment { name, value, by: "check".to_owned(), history: History::Changes };
         self.send(node, Queue::HeartToDaemon, pid, Input::Heart(HeartInput::Set { ticket, assignment }));
+    }
+
+    pub(crate) fn start_checker(&mut self, node: usize, run: u64, resource: String) {
+        self.nodes[node].checkers.insert(resource.clone(), run);
+        self.look(node, resource, run);
+    }
+
+    fn look(&mut self, node: usize, resource: String, run: u64) {
+        let Some(pid) = self.pid(node, Part::Heart) else {
+            return;
+        };
+        let down = self.nodes[node].down.contains(&resource);
+        let value = if down { ResourceValue::Down } else { ResourceValue::Up };
+        let why = if down { "a fault".to_owned() } else { String::new() };
+        let input = Input::Heart(HeartInput::Checked { resource, run, value, why });
+        self.on_node(node, LOOK, OnNode::Input { pid, input });
     }
 
     fn command_soon(&mut self, node: usize, command: Command) {

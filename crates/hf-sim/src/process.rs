@@ -54,6 +54,7 @@ impl World {
         let pid = self.fresh();
         let actor = HeartActor::new(self.setup.heart(node));
         self.nodes[node].logged = STOPPED;
+        self.nodes[node].checkers.clear();
         self.nodes[node].heart = Some(Process::new(pid, self.now, actor));
         self.note(Some(node), || format!("heart starts for {first}"));
         let started = HeartInput::Started { incarnation: Incarnation(self.dice.shell.next()), first, by };

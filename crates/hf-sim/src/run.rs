@@ -82,6 +82,7 @@ fn panic_text(panic: &Box<dyn std::any::Any + Send>) -> String {
 
 fn once(seed: u64, options: &Options, trace: Trace) -> (Option<Violation>, World) {
     let mut world = World::new(seed, trace, options.bug);
+    world.setup.checked = options.faults.contains(&Class::Rules);
     let setup = format!("{:?}", world.setup);
     world.note(None, || format!("seed {seed}: {setup}"));
     let mut dice = Rng::new(seed, 7);

@@ -1,5 +1,6 @@
 use crate::clock::{MS, Time, nanos};
 use crate::rng::Rng;
+use hf_config::{Checker, PingCheck, Target, TcpCheck, When};
 use hf_node::daemon::{DaemonConfig, InstalledModule};
 use hf_node::heart::{HeartConfig, Lane, LoopLimits, Vip};
 use hf_node::rfs::RfsConfig;
@@ -24,22 +25,42 @@ pub struct Setup {
     pub lastprim: bool,
     /// Period of the client's operations.
     pub client_every: Time,
+    /// The module has checkers: where faults make resources go down.
+    pub checked: bool,
 }
 
-/// Resources that faults set, each with a rule.
-pub(crate) const CHECKED: [&str; 4] = ["custom.app", "custom.net", "custom.hop", "custom.again"];
+/// Resources that faults set, each with a rule. The first two have a checker.
+pub(crate) const CHECKED: [&str; 4] = ["tcp.app", "ping.net", "custom.hop", "custom.again"];
 
 /// Every action that can't end a run in STOP.
 const RULES: &str = "
-    app: if (custom.app == down) then restart();
-    net: if (custom.net == down) then wait();
-    hop: if (custom.hop == down && remote.custom.net != down) then swap();
+    app: if (tcp.app == down) then restart();
+    net: if (ping.net == down) then wait();
+    hop: if (custom.hop == down && remote.ping.net != down) then swap();
     again [handle_time=200ms]: if (custom.again == down) then stopstart();";
 
 fn rules() -> RuleSet {
     let mut set = RuleSet::new(500);
     hf_rules::parse(RULES).rules.into_iter().for_each(|rule| set.add(Origin::Own, rule));
     set
+}
+
+/// One of the application, one that holds the module in WAIT.
+fn checkers() -> Vec<Checker> {
+    let here = || Target::Name("here".to_owned());
+    let (interval_ms, timeout_ms) = (1000, 1000);
+    vec![
+        Checker::Tcp(TcpCheck {
+            ident: "app".to_owned(),
+            when: When::Prim,
+            action: None,
+            target: here(),
+            port: 80,
+            interval_ms,
+            timeout_ms,
+        }),
+        Checker::Ping(PingCheck { ident: "net".to_owned(), action: None, target: here(), interval_ms, timeout_ms }),
+    ]
 }
 
 fn parsed<T: std::str::FromStr>(text: &str) -> T
@@ -67,6 +88,7 @@ impl Setup {
             defaultprim: *rng.pick(&[None, None, Some(0), Some(1)]),
             lastprim: rng.chance(200),
             client_every: rng.range(20, 150) * MS,
+            checked: false,
         }
     }
 
@@ -102,6 +124,7 @@ impl Setup {
                 applied_s: 1,
                 boot_delay: Duration::ZERO,
                 boot: "off".to_owned(),
+                checking: true,
             }],
         }
     }
@@ -133,8 +156,9 @@ impl Setup {
             loops: LoopLimits::OFF,
             syncdelta_min: 0,
             rules: rules(),
-            told: vec!["custom.net".to_owned()],
-            pre: Vec::new(),
+            told: vec!["ping.net".to_owned()],
+            checkers: if self.checked { checkers() } else { Vec::new() },
+            checking: true,
         }
     }
 

@@ -50,6 +50,8 @@ impl World {
             }
             HeartEffect::ClearVip { .. } => self.vip_op(node, Part::Heart, false),
             HeartEffect::RenewVip { lifetime, .. } => self.vip_renew(node, nanos(lifetime)),
+            HeartEffect::StartChecker { run, checker } => self.start_checker(node, run, checker.resource()),
+            HeartEffect::StopChecker { resource } => drop(self.nodes[node].checkers.remove(&resource)),
             HeartEffect::Log(event) => self.heart_logs(node, &event),
             HeartEffect::Random => self.random(node),
             HeartEffect::KillApplication => self.nodes[node].application = false,
@@ -59,6 +61,7 @@ impl World {
             | HeartEffect::AskVip { .. }
             | HeartEffect::LookAtLanes
             | HeartEffect::CountConnections { .. }
+            | HeartEffect::KeepChecking { .. }
             | HeartEffect::SetResource { .. } => {}
         }
     }
@@ -213,6 +216,7 @@ impl World {
             DaemonEffect::Exit => self.nodes[node].daemon = None,
             // What waits in the mounts is dropped when the module is killed, which comes soon.
             DaemonEffect::AbortMounts { .. }
+            | DaemonEffect::KeepChecking { .. }
             | DaemonEffect::Answer { .. }
             | DaemonEffect::Log { .. }
             | DaemonEffect::Publish { .. } => {}

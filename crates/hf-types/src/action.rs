@@ -46,11 +46,14 @@ pub enum Command {
     /// `failover on|off`: whether the secondary takes over by itself.
     FailoverOn,
     FailoverOff,
+    /// `checker on|off`: whether checkers run; kept over a stop.
+    CheckerOn,
+    CheckerOff,
 }
 
 impl Command {
     /// Every command; `secondforce` without a meaningful date.
-    const ALL: [Command; 20] = [
+    const ALL: [Command; 22] = [
         Command::Start,
         Command::Stop,
         Command::Forcestop,
@@ -68,6 +71,8 @@ impl Command {
         Command::Secondforce(0),
         Command::FailoverOn,
         Command::FailoverOff,
+        Command::CheckerOn,
+        Command::CheckerOff,
         Command::Incloop,
         Command::Checkloop,
         Command::Resetloop,
@@ -143,6 +148,8 @@ impl Command {
             Command::Secondforce(_) => "secondforce",
             Command::FailoverOn => "failover on",
             Command::FailoverOff => "failover off",
+            Command::CheckerOn => "checker on",
+            Command::CheckerOff => "checker off",
         }
     }
 }

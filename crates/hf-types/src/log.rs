@@ -101,6 +101,11 @@ pub enum Event {
         address: String,
         error: String,
     },
+    /// Why a checker finds something down, beside [`Event::ResourceSet`].
+    CheckerFound {
+        resource: String,
+        why: String,
+    },
     /// Another machine says to have it too.
     VirtualIpClaimed {
         address: String,
@@ -138,7 +143,7 @@ impl Event {
         match self {
             Event::ActionCalled { .. } => Level::U,
             Event::ScriptRun(_) | Event::ScriptForce(_) | Event::ScriptEnded(..) => Level::S,
-            Event::Text(_) | Event::VirtualIpUnset(_) | Event::Stalled { .. } => Level::I,
+            Event::Text(_) | Event::VirtualIpUnset(_) | Event::Stalled { .. } | Event::CheckerFound { .. } => Level::I,
             Event::RfsFault(_)
             | Event::ProcessDied { .. }
             | Event::MaybeInconsistent
@@ -164,6 +169,7 @@ impl fmt::Display for Event {
             Event::RemoteState(state, colour) => write!(f, "Remote state {state} {colour}"),
             Event::Transition { to, from } => write!(f, "Transition {to} from {from}"),
             Event::ResourceSet { name, value, by } => write!(f, "Resource {name} set to {value} by {by}"),
+            Event::CheckerFound { resource, why } => write!(f, "Checker {resource}: {why}"),
             Event::ReasonOfFailover(reason) => write!(f, "Reason of failover: {reason}"),
             Event::ScriptRun(script) => write!(f, "Script {script}"),
             Event::ScriptForce(script) => write!(f, "Script {script} force"),

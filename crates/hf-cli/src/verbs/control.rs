@@ -29,6 +29,7 @@ pub(crate) enum Control {
     Stopwait(Stopwait),
     Secondforce(Secondforce),
     Failover(Failover),
+    Checker(Checker),
 }
 
 /// What all of them take.
@@ -174,6 +175,17 @@ pub(crate) struct Failover {
     choice: String,
 }
 
+/// Says whether the module's checkers run; kept over a stop
+///
+/// For maintenance: while they don't run, what they look at is `init`, and no failover rule acts on it. Also while the module is stopped.
+#[derive(Debug, Args)]
+pub(crate) struct Checker {
+    #[command(flatten)]
+    common: Common,
+    #[arg(value_parser = PossibleValuesParser::new(["on", "off"]))]
+    choice: String,
+}
+
 pub(crate) async fn run(verb: Control, output: Output) -> Result<ExitCode, CliError> {
     // The only word that each of these takes is the one that its parser lets through.
     let either = |how: Option<String>, without, with| if how.is_some() { with } else { without };
@@ -192,6 +204,9 @@ pub(crate) async fn run(verb: Control, output: Output) -> Result<ExitCode, CliEr
         Control::Incloop(verb) => (Command::Incloop, verb.common),
         Control::Checkloop(verb) => (Command::Checkloop, verb.common),
         Control::Resetloop(verb) => (Command::Resetloop, verb.common),
+        Control::Checker(verb) => {
+            (if verb.choice == "on" { Command::CheckerOn } else { Command::CheckerOff }, verb.common)
+        }
         Control::Failover(verb) => {
             (if verb.choice == "on" { Command::FailoverOn } else { Command::FailoverOff }, verb.common)
         }

@@ -303,6 +303,7 @@ impl DaemonActor {
         let closing = self.is_closing();
         let Some(module) = self.modules.get_mut(name) else { return };
         module.life = Life::Stopped;
+        module.note_settings();
         module.status = None;
         if let Some((command, by)) = module.restart.take().filter(|_| !closing) {
             module.life = Life::Running;
@@ -362,6 +363,11 @@ impl DaemonActor {
             (Life::Fencing(_), true) => {
                 module.restart = Some((first, by));
                 effects.push(answer(Ok(())));
+            }
+            (_, false) if matches!(command, Command::CheckerOn | Command::CheckerOff) => {
+                let on = command == Command::CheckerOn;
+                module.choose_checking(on);
+                effects.extend([DaemonEffect::KeepChecking { module: name.clone(), on }, answer(Ok(()))]);
             }
             // There is nothing to count, and a restart that is under way goes on.
             (_, false) if matches!(command, Command::Incloop | Command::Checkloop | Command::Resetloop) => {

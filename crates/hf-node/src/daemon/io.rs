@@ -40,6 +40,8 @@ pub struct InstalledModule {
     pub boot_delay: Duration,
     /// `on`, `off` or `auto`: the resource `usersetting.boot`.
     pub boot: String,
+    /// `checker on`.
+    pub checking: bool,
 }
 
 /// How a heart ended.
@@ -175,6 +177,11 @@ pub enum DaemonEffect {
     /// Abort the FUSE connection, kill the module's cgroup, end rfs and keeper; answered by `Killed`.
     KillModule {
         module: ModuleName,
+    },
+    /// Keep what `checker on|off` said of a module that is stopped.
+    KeepChecking {
+        module: ModuleName,
+        on: bool,
     },
     Log {
         module: Option<ModuleName>,

@@ -147,6 +147,12 @@ impl Supervised {
         bare.resources.extend(boot);
         match (&self.life, &self.status) {
             (Life::Stopped, _) => {
+                bare.resources.extend(self.installed.as_ref().map(|installed| Resource {
+                    name: "usersetting.checker".to_owned(),
+                    value: ResourceValue::Text(if installed.checking { "on" } else { "off" }.to_owned()),
+                    by: "safeadmin".to_owned(),
+                    at_us: 0,
+                }));
                 let (why, resources) = self.ended.clone().unzip();
                 bare.resources.extend(resources.into_iter().flatten());
                 ModuleStatus { why, ..bare }
@@ -158,6 +164,20 @@ impl Supervised {
                 ModuleStatus { state, colour, id, node, resources, ..status.clone() }
             }
         }
+    }
+
+    /// What the heart that is gone was told to keep.
+    pub fn note_settings(&mut self) {
+        let resources = self.status.iter().flat_map(|status| &status.resources);
+        let checker = resources.filter(|resource| resource.name == "usersetting.checker").map(|one| one.value.clone());
+        if let Some(ResourceValue::Text(word)) = checker.last() {
+            self.choose_checking(word != "off");
+        }
+    }
+
+    /// `checker on|off`.
+    pub fn choose_checking(&mut self, on: bool) {
+        self.installed.iter_mut().for_each(|installed| installed.checking = on);
     }
 
     /// Notes a death; whether the module is to be started again.

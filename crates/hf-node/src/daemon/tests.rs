@@ -33,6 +33,7 @@ fn config(me: &str) -> DaemonConfig {
             applied_s: 1,
             boot_delay: Duration::ZERO,
             boot: "off".to_owned(),
+            checking: true,
         }],
     }
 }

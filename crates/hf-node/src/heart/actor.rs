@@ -1,4 +1,5 @@
 use super::advice::Advice;
+use super::checkers::Checkers;
 use super::loops::Loops;
 use super::resources::Resources;
 use super::rfs::Rfs;
@@ -92,6 +93,7 @@ pub struct HeartActor {
     pub(super) loops: Loops,
     pub(super) advice: Advice,
     pub(super) rules: Rules,
+    pub(super) checkers: Checkers,
     pub(super) held: Option<NotPrimary>,
     pub(super) hold_until: Option<Instant>,
     pub(super) was_primary: bool,
@@ -170,6 +172,7 @@ impl HeartActor {
             loops: Loops::default(),
             advice: Advice::default(),
             rules: Rules::default(),
+            checkers: Checkers::default(),
             held: None,
             hold_until: None,
             was_primary: false,
@@ -222,6 +225,8 @@ impl HeartActor {
             HeartInput::VipLinkBack { address } => self.on_vip_link_back(address),
             HeartInput::VipConnections { address, count } => self.on_vip_connections(address, count, out),
             HeartInput::LanesSeen(sights) => self.on_lanes_seen(&sights, out),
+            HeartInput::Checked { resource, run, value, why } => self.on_checked(&resource, run, value, why, out),
+            HeartInput::CheckerEnded { resource, run, outcome } => self.on_checker_ended(&resource, run, &outcome, out),
             HeartInput::Configured(config) => self.on_configured(*config, out),
             HeartInput::Random { value } => {
                 self.random = Some(value);
@@ -306,6 +311,7 @@ impl HeartActor {
     fn round(&mut self, out: &mut Out) -> bool {
         let mut changed = self.tend_rfs(out);
         changed |= self.advance(out);
+        self.tend_checkers(out);
         changed |= self.decide_grant(out);
         changed |= self.consent(out);
         changed |= self.look_at_rules(out);
@@ -447,6 +453,7 @@ impl HeartActor {
             (self.vips.next_deadline(), "virtual address"),
             (self.advice.next_deadline(), "advice"),
             (self.rules.next, "failover rule"),
+            (self.checkers.next_deadline(), "checker"),
         ];
         // What lies behind was looked at: only a later moment can bring something new.
         let later = candidates.into_iter().filter_map(|(at, name)| at.filter(|at| *at > self.now).map(|at| (at, name)));

@@ -41,6 +41,8 @@ impl HeartActor {
             Command::Swap | Command::SwapNosync => self.on_swap(&by, out),
             Command::FailoverOn => self.choose_failover(true, out),
             Command::FailoverOff => self.choose_failover(false, out),
+            Command::CheckerOn => self.choose_checking(true, out),
+            Command::CheckerOff => self.choose_checking(false, out),
             // Held by `stopwait`; the others were refused above: a module with a heart is started.
             Command::Start => self.go_on_from_stopwait(out),
             Command::Prim

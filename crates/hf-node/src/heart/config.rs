@@ -1,5 +1,5 @@
 use super::{HeartConfig, Lane, LoopLimits, Vip};
-use hf_config::{Cluster, DefaultPrim, ModuleConfig, When};
+use hf_config::{Cluster, DefaultPrim, ModuleConfig};
 use hf_rules::RuleSet;
 use hf_types::catalogue::Class;
 use hf_types::{BadName, Mode, NodeName, Script};
@@ -58,7 +58,8 @@ impl HeartConfig {
             },
             rules: rules(config),
             told: told(config),
-            pre: pre(config),
+            checkers: config.check.checkers(),
+            checking: true,
             syncdelta_min: config.rfs.as_ref().and_then(|rfs| rfs.sync_delta_ms).unwrap_or(0) / 60_000,
         })
     }
@@ -109,11 +110,6 @@ fn told(config: &ModuleConfig) -> Vec<String> {
     made.retain(|name| Class::of_name(name).is_some_and(|class| classes.contains(&class)));
     names.extend(made);
     names.into_iter().take(TOLD_MAX).collect()
-}
-
-fn pre(config: &ModuleConfig) -> Vec<String> {
-    let all = config.check.resources().into_iter();
-    all.filter(|(_, when)| *when == When::Pre).map(|(resource, _)| resource).collect()
 }
 
 fn vips(config: &ModuleConfig) -> Vec<Vip> {

@@ -39,8 +39,10 @@ impl HeartActor {
             .collect();
         self.pair.reconfigure(self.now, lanes);
         self.vips.configure(&next);
-        // What was said with `failover on|off` holds until the module is stopped.
-        self.config = HeartConfig { failover: self.config.failover, ..next };
+        let checkers = std::mem::take(&mut self.config.checkers);
+        // What was said with `failover on|off` and `checker on|off` holds.
+        self.config = HeartConfig { failover: self.config.failover, checking: self.config.checking, ..next };
+        self.checkers_changed(&checkers, out);
         self.rename_lanes(&before, out);
         log(out, Event::Text("The changed configuration is in use; the module goes on".to_owned()));
     }

@@ -1,8 +1,9 @@
 use super::{LaneSight, LoopLimits};
+use hf_config::Checker;
 use hf_rules::RuleSet;
 use hf_types::{
     Assignment, Caller, Command, Event, Hang, History, Incarnation, LanName, Mode, ModuleName, NodeName, Resource,
-    RunId, Script, ScriptOutcome, Ticket,
+    ResourceValue, RunId, Script, ScriptOutcome, Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, HeartToRfs, RfsToHeart};
 use serde::{Deserialize, Serialize};
@@ -44,8 +45,10 @@ pub struct HeartConfig {
     pub rules: RuleSet,
     /// Resources that the other node's rules may ask for, in an order that both nodes make alike.
     pub told: Vec<String>,
-    /// Resources of checkers with `when="pre"`: each is measured once before the module leaves WAIT.
-    pub pre: Vec<String>,
+    /// The checkers. Each with `when="pre"` has looked once before the module leaves WAIT.
+    pub checkers: Vec<Checker>,
+    /// `checker on`: they run.
+    pub checking: bool,
 }
 
 /// One heartbeat (reference 004, 13.3).
@@ -150,6 +153,19 @@ pub enum HeartInput {
         address: IpAddr,
         count: usize,
     },
+    /// A checker that was started as `run` has looked. `why` isn't empty where it isn't up.
+    Checked {
+        resource: String,
+        run: u64,
+        value: ResourceValue,
+        why: String,
+    },
+    /// The program of a custom checker ended by itself, or could not be started.
+    CheckerEnded {
+        resource: String,
+        run: u64,
+        outcome: ScriptOutcome,
+    },
     /// The configuration changed while the module runs; [`HeartConfig::needs_a_stop`] found nothing.
     Configured(Box<HeartConfig>),
     /// Answers `LookAtLanes`.
@@ -223,6 +239,20 @@ pub enum HeartEffect {
     /// Answered by `VipConnections`.
     CountConnections {
         address: IpAddr,
+    },
+    /// Look at what the checker is for, until `StopChecker`; every look is answered by `Checked`, except that a custom checker sets its
+    /// resource itself.
+    StartChecker {
+        run: u64,
+        checker: Box<Checker>,
+    },
+    /// What was started for this resource ends, with all that it started.
+    StopChecker {
+        resource: String,
+    },
+    /// Keep what `checker on|off` said, over a stop.
+    KeepChecking {
+        on: bool,
     },
     Log(Event),
     /// `history`: whether it goes into the history of resources.

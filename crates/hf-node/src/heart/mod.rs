@@ -3,11 +3,12 @@
 //! - [`HeartActor`] takes inputs and lets the rules look (`actor`), with what it knows of the other node (`peer`), of its
 //!   rfs (`rfs`), of scripts and addresses (`scripts`, `vips`); `resources` are what it tells people and rules of that.
 //! - The rules, one file a state: `waiting`, `primary`, `secondary`. `commands` takes what an administrator says, `loops` counts what detectors ask for, `rules` looks at the module's failover rules, `steps`
-//!   carries out the plans of `hf_module::mirror`, `configured` goes by another configuration, `advice` says why nothing is heard,
+//!   carries out the plans of `hf_module::mirror`, `configured` goes by another configuration, `advice` says why nothing is heard, `checkers` which checkers run,
 //!   `syncdelta` relaxes who may start.
 
 mod actor;
 mod advice;
+mod checkers;
 mod claims;
 mod commands;
 mod config;

@@ -127,6 +127,8 @@ impl HeartActor {
         if self.config.mode.has_pair() {
             self.publish_pair(out);
         }
+        let checking = if self.config.checking { "on" } else { "off" };
+        self.set_resource("usersetting.checker", ResourceValue::Text(checking.to_owned()), "heart", false, out);
         self.set_resource("proc.heart", ResourceValue::Up, "heart", false, out);
         self.publish_vips(out);
         if self.config.replicates {

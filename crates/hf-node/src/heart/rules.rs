@@ -168,15 +168,6 @@ impl HeartActor {
         }
     }
 
-    /// A checker that runs from prestart on has not set its resource yet (reference 004, 13.15.3).
-    pub(super) fn awaits_first_measure(&self) -> bool {
-        let measured = |name: &String| {
-            let value = self.resources.now.get(name).map(|resource| &resource.value);
-            value.is_some_and(|value| *value != ResourceValue::Init)
-        };
-        !self.config.pre.iter().all(measured)
-    }
-
     // ---- the other node's resources --------------------------------------------------------------------------------
 
     /// What the other node's rules may ask for.

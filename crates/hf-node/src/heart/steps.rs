@@ -1,6 +1,8 @@
 use super::HeartEffect;
 use super::actor::{HeartActor, Out, RunningStep, log};
+use super::checkers::when_of;
 use super::scripts::script_of;
+use hf_config::When;
 use hf_module::{Goal, Place, Plan, Step, automaton};
 use hf_replica::{Relation, compare};
 use hf_types::{Action, Colour, Event, GenerationId, Instant, ModuleState, Script, Standing};
@@ -100,6 +102,7 @@ impl HeartActor {
     }
 
     fn enter_step(&mut self, step: Step, out: &mut Out) {
+        self.end_checks_before(step, out);
         let forced = self.plan.as_ref().is_some_and(|plan| plan.forced);
         let limit = |usual: Duration| Some(self.now + if forced { usual.min(FORCED_LIMIT) } else { usual });
         let begun: Option<Option<Instant>> = match step {
@@ -159,8 +162,25 @@ impl HeartActor {
                 Some(None)
             }
         };
-        if let Some(deadline) = begun {
-            self.step = Some(RunningStep { step, deadline, done: false, failed: false });
+        match begun {
+            Some(deadline) => self.step = Some(RunningStep { step, deadline, done: false, failed: false }),
+            None => self.begin_checks_after(step),
+        }
+    }
+
+    /// Checkers end before the stop script of the same name, and before `poststop` (reference 004, 13.11.3).
+    fn end_checks_before(&mut self, step: Step, out: &mut Out) {
+        match step {
+            Step::Stop(part) | Step::StopForce(part) => self.end_checks(when_of(part), out),
+            Step::Poststop | Step::Farewell => self.end_all_checks(out),
+            _ => {}
+        }
+    }
+
+    /// They begin after the start script, whether there is one or not.
+    fn begin_checks_after(&mut self, step: Step) {
+        if let Step::Start(part) = step {
+            self.begin_checks(when_of(part));
         }
     }
 
@@ -190,6 +210,7 @@ impl HeartActor {
             self.abandon_script(out);
         }
         self.end_script(step.step);
+        self.begin_checks_after(step.step);
         match step.step {
             Step::ClearVips if late => self.forget_vips(),
             Step::StopRfs if late && self.rfs.ending => {
@@ -252,8 +273,8 @@ impl HeartActor {
             return;
         };
         match plan.goal {
-            // WAIT decides from here.
-            Goal::Ready => {}
+            // WAIT decides from here, once checkers that run from now on have looked.
+            Goal::Ready => self.begin_checks(Some(When::Pre)),
             Goal::Running => {
                 self.swap = SwapPhase::None;
                 self.paint(Colour::Green, out);
@@ -264,8 +285,9 @@ impl HeartActor {
                 self.intent = hf_types::Command::Start;
                 self.begin_start(plan.action, out);
                 if plan.action == Action::Stopwait {
-                    // No prestart (reference 004, 13.18.4).
+                    // No prestart (reference 004, 13.18.4), and what checks from there on goes on.
                     self.plan = None;
+                    self.begin_checks(Some(When::Pre));
                 }
             }
             Goal::Swapped => {

@@ -45,7 +45,12 @@ pub struct Node {
     pub no_room: Option<String>,
     boot: u64,
     pub log: Vec<String>,
+    /// Scripts as they were called, and between them "check" or "uncheck" with a resource.
     pub scripts: Vec<String>,
+    /// Checkers that run, with the number of the run.
+    pub checkers: BTreeMap<String, u64>,
+    /// What `checker on|off` wanted kept.
+    pub kept_checking: Option<bool>,
     /// Scripts that were to be ended.
     pub killed: usize,
     pub vip: bool,
@@ -124,7 +129,8 @@ pub fn config(node: usize, timeout_ms: u64) -> HeartConfig {
         syncdelta_min: 0,
         rules: hf_rules::RuleSet::default(),
         told: Vec::new(),
-        pre: Vec::new(),
+        checkers: Vec::new(),
+        checking: true,
     }
 }
 
@@ -150,6 +156,8 @@ impl Lab {
                 boot: 1,
                 log: Vec::new(),
                 scripts: Vec::new(),
+                checkers: BTreeMap::new(),
+                kept_checking: None,
                 killed: 0,
                 vip: false,
                 tried: Vec::new(),
@@ -284,6 +292,7 @@ impl Lab {
         n.rfs_life += 1;
         n.vip = false;
         n.boot += 1;
+        n.checkers.clear();
         self.unlink(node, false);
         self.nodes[node].engine = Engine::default();
         self.daemons_say(Some(node));
@@ -305,6 +314,7 @@ impl Lab {
         let fenced = Fenced { heart: self.nodes[node].incarnation, epoch: self.nodes[node].epoch };
         self.nodes[node].heart = None;
         self.nodes[node].heart_life += 1;
+        self.nodes[node].checkers.clear();
         self.rfs_ends(node);
         self.nodes[node].vip = false;
         self.nodes[node].fenced = Some(fenced);
@@ -466,6 +476,15 @@ impl Lab {
                 self.nodes[node].vip = false;
                 self.tell_heart(node, 1, HeartInput::VipCleared { address, error: None });
             }
+            HeartEffect::StartChecker { run, checker } => {
+                self.nodes[node].scripts.push(format!("check {}", checker.resource()));
+                self.nodes[node].checkers.insert(checker.resource(), run);
+            }
+            HeartEffect::StopChecker { resource } => {
+                self.nodes[node].scripts.push(format!("uncheck {resource}"));
+                assert!(self.nodes[node].checkers.remove(&resource).is_some(), "{resource} didn't run");
+            }
+            HeartEffect::KeepChecking { on } => self.nodes[node].kept_checking = Some(on),
             HeartEffect::AskVip { .. } => self.nodes[node].asked.push(self.now / MS),
             HeartEffect::AnnounceVip { .. } => self.nodes[node].announced.push(self.now / MS),
             HeartEffect::CountConnections { address } => {

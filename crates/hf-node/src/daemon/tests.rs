@@ -413,11 +413,31 @@ fn a_module_that_stopped_by_itself_says_why_until_its_next_start() {
     let shown = |node: &Node| node.0.status().modules.remove(0);
     let names = |status: &ModuleStatus| status.resources.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
     assert_eq!((shown(&node).state, shown(&node).why), (ModuleState::Stop, why));
-    assert_eq!(names(&shown(&node)), ["usersetting.boot", "rfs.disk"]);
+    assert_eq!(names(&shown(&node)), ["usersetting.boot", "usersetting.checker", "rfs.disk"]);
     node.control(2, Command::Start);
     node.status(ModuleState::Wait, Colour::Magenta);
     assert_eq!(shown(&node).why, None);
     node.input(DaemonInput::Heart { module: name("pg"), message: HeartToDaemon::Stopped { restart: None, why: None } });
     node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
-    assert_eq!((shown(&node).why, names(&shown(&node))), (None, vec!["usersetting.boot".to_owned()]));
+    assert_eq!((shown(&node).why, names(&shown(&node)).len()), (None, 2));
+}
+
+#[test]
+fn checkers_of_a_stopped_module_are_chosen_and_kept() {
+    let mut node = Node::started();
+    let value = |node: &Node| {
+        let resources = node.0.status().modules.remove(0).resources;
+        resources.into_iter().find(|one| one.name == "usersetting.checker").map(|one| one.value.to_string())
+    };
+    assert_eq!(value(&node).as_deref(), Some("on"));
+    let effects = node.control(1, Command::CheckerOff);
+    assert!(effects.contains(&DaemonEffect::KeepChecking { module: name("pg"), on: false }), "{effects:?}");
+    assert!(effects.contains(&DaemonEffect::Answer { ticket: Ticket(1), result: Ok(()) }), "{effects:?}");
+    assert_eq!(value(&node).as_deref(), Some("off"));
+    node.control(2, Command::Start);
+    let effects = node.control(3, Command::CheckerOn);
+    assert!(
+        effects.iter().any(|effect| matches!(effect, DaemonEffect::ToHeart { .. })),
+        "the heart keeps it: {effects:?}"
+    );
 }

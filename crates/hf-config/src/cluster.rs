@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use addresses::{Addresses, BadAddresses};
 pub use host::Host;
+pub(crate) use host::{is_host_name, is_no_machine_v4, parse_address};
 pub use read::{check_cluster, parse_cluster};
 
 /// The cluster: every node has the same one.

@@ -1,6 +1,7 @@
 //! What parsing carries along: the findings so far, and the macros.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Severity};
@@ -68,6 +69,28 @@ impl<'t> Sink<'t> {
 
 /// Looks up an environment variable.
 type Environment<'t> = dyn Fn(&str) -> Option<String> + 't;
+/// Looks up a host name.
+type Names<'t> = dyn Fn(&str) -> Result<IpAddr, String> + 't;
+
+/// What a module is checked against on the node where it is to run.
+#[derive(Clone, Copy)]
+pub struct OnNode<'t> {
+    /// The node's other modules: no two have a virtual address or a replicated directory in common.
+    pub others: &'t [ModuleConfig],
+    /// What a host name in the file stands for, else why that is not known.
+    pub names: &'t Names<'t>,
+}
+
+/// A file that is looked at without a node.
+impl Default for OnNode<'_> {
+    fn default() -> Self {
+        OnNode { others: &[], names: &unknown }
+    }
+}
+
+fn unknown(_: &str) -> Result<IpAddr, String> {
+    Err("nobody has looked it up".to_owned())
+}
 
 /// The findings and what `%NAME%` stands for.
 pub(crate) struct Context<'t> {
@@ -77,20 +100,26 @@ pub(crate) struct Context<'t> {
     environment: Option<&'t Environment<'t>>,
     /// The node's other modules.
     pub(crate) others: &'t [ModuleConfig],
+    names: &'t Names<'t>,
 }
 
 impl<'t> Context<'t> {
     pub(crate) fn new(text: &'t str, file: &'t str, environment: &'t dyn Fn(&str) -> Option<String>) -> Self {
-        Context { sink: Sink::new(text, file), macros: HashMap::new(), environment: Some(environment), others: &[] }
+        Context { environment: Some(environment), ..Context::without_macros(text, file) }
     }
 
-    /// With the configurations of the node's other modules, which this one must not get in the way of.
-    pub(crate) fn beside(self, others: &'t [ModuleConfig]) -> Self {
-        Context { others, ..self }
+    /// With what else is known on the node.
+    pub(crate) fn on_node(self, node: &OnNode<'t>) -> Self {
+        Context { others: node.others, names: node.names, ..self }
+    }
+
+    /// What a host name stands for, else why nobody knows.
+    pub(crate) fn look_up(&self, name: &str) -> Result<IpAddr, String> {
+        (self.names)(name)
     }
 
     pub(crate) fn without_macros(text: &'t str, file: &'t str) -> Self {
-        Context { sink: Sink::new(text, file), macros: HashMap::new(), environment: None, others: &[] }
+        Context { sink: Sink::new(text, file), macros: HashMap::new(), environment: None, others: &[], names: &unknown }
     }
 
     /// Defines a macro for the rest of the file; false if it was defined before, which then holds on.

@@ -40,12 +40,13 @@ pub use check_model::{
 pub use cluster::{
     Addresses, BadAddresses, Cluster, Family, Host, Lan, LanNode, UnknownOwnNode, check_cluster, parse_cluster,
 };
+pub use context::OnNode;
 pub use diagnostic::{Checked, Code, Diagnostic, Diagnostics, Severity};
 pub use hf_types::{Mode, nearest};
 pub use model::{
     AsyncMode, Boot, DefaultPrim, Heart, Heartbeat, HostNameWhen, Logging, ModuleConfig, NotReplicated, Replicated,
     Rfs, Service, User, Variable, Vip, VipInterface, VirtualAddr, VirtualHostName,
 };
-pub use module::{Exclusions, FAILOVER_XML, Pattern, RFS_XML, check_module, check_module_beside, parse_module};
+pub use module::{Exclusions, FAILOVER_XML, Pattern, RFS_XML, check_module, check_module_on, parse_module};
 pub use spec::reference_page;
 pub use xml::MAX_TEXT_BYTES;

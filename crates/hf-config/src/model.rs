@@ -262,6 +262,8 @@ pub struct VipInterface {
 pub struct VirtualAddr {
     /// `addr`, IPv4 or IPv6.
     pub addr: IpAddr,
+    /// The name that `addr` is written as; it was looked up when the configuration was applied, and again on demand.
+    pub name: Option<String>,
     /// `netmask` as a prefix length, IPv4 only; none: 32, for IPv6 128.
     pub prefix: Option<u8>,
     /// `check`, default on.

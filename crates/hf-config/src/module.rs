@@ -27,7 +27,7 @@ use roxmltree::Document;
 
 use crate::check_model::{Check, Errd};
 use crate::cluster::Cluster;
-use crate::context::Context;
+use crate::context::{Context, OnNode};
 use crate::diagnostic::{Checked, Code, Diagnostics};
 use crate::element::{Element, open_root};
 use crate::model::{Heart, ModuleConfig, Rfs, Vip, VipInterface, VirtualAddr};
@@ -57,20 +57,19 @@ pub fn check_module(
     cluster: Option<&Cluster>,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Checked<ModuleConfig> {
-    check_module_beside(text, file, module_name, cluster, environment, &[])
+    check_module_on(&OnNode::default(), text, file, module_name, cluster, environment)
 }
 
-/// As [`check_module`], with the configurations of the node's other modules: no two have a virtual address or a replicated
-/// directory in common.
-pub fn check_module_beside(
+/// As [`check_module`], with what is known on the node where the module is to run: its other modules, what names stand for.
+pub fn check_module_on(
+    node: &OnNode,
     text: &str,
     file: &str,
     module_name: &str,
     cluster: Option<&Cluster>,
     environment: &dyn Fn(&str) -> Option<String>,
-    others: &[ModuleConfig],
 ) -> Checked<ModuleConfig> {
-    let mut context = Context::new(text, file, environment).beside(others);
+    let mut context = Context::new(text, file, environment).on_node(node);
     let document = xml::parse(text, &mut context.sink);
     let config = document.as_ref().and_then(|document| read(document, text, module_name, cluster, &mut context));
     Checked::new(config, context.sink.finish())

@@ -1,8 +1,6 @@
 //! Attribute values: numbers, switches, durations, names, addresses. Each reader reports what is wrong with a value
 //! and then goes on with a stand-in, so that one bad value hides no other error.
 
-use std::net::Ipv4Addr;
-
 use crate::context::Context;
 use crate::diagnostic::Code;
 use crate::element::{Element, Value};
@@ -187,49 +185,6 @@ fn report_choice<'a>(name: &str, value: &Value, words: impl Iterator<Item = &'a 
     };
     let message = format!("{name}=\"{}\" isn't possible", value.text);
     context.sink.error(Code::BadValue, value.span.clone(), message, Some(help));
-}
-
-/// An IPv4 address of another machine. Names and IPv6 addresses are answered "not yet".
-pub(crate) fn host_address(value: &Value, context: &mut Context) -> Option<Ipv4Addr> {
-    let (name, text) = (value.name, value.text.as_str());
-    let mut report = |code, message: String, help: &str| {
-        context.sink.error(code, value.span.clone(), message, Some(help.to_owned()));
-        None
-    };
-    if text.eq_ignore_ascii_case("localhost") || text == "[::1]" {
-        return report(Code::BadAddress, format!("{name}=\"{text}\" is this machine itself"), REACHABLE);
-    }
-    let Ok(address) = text.parse::<Ipv4Addr>() else {
-        return match text {
-            _ if looks_like_ipv6(text) => {
-                report(Code::NotYet, format!("{name}=\"{text}\": IPv6 isn't served yet"), "give an IPv4 address")
-            }
-            _ if looks_like_host_name(text) => report(
-                Code::NotYet,
-                format!("{name}=\"{text}\": host names aren't served yet"),
-                "give the IPv4 address",
-            ),
-            _ => report(Code::BadValue, format!("{name}=\"{text}\" isn't an IPv4 address"), "such as 192.168.1.67"),
-        };
-    };
-    if address.is_loopback() {
-        return report(Code::BadAddress, format!("{name}=\"{text}\" is this machine itself"), REACHABLE);
-    }
-    if address.octets()[0] == 0 || address.is_multicast() || address.octets()[0] >= 240 {
-        return report(Code::BadAddress, format!("{name}=\"{text}\" isn't the address of one machine"), REACHABLE);
-    }
-    Some(address)
-}
-
-const REACHABLE: &str = "give the address under which the other nodes reach it";
-
-fn looks_like_ipv6(text: &str) -> bool {
-    text.trim_start_matches('[').trim_end_matches(']').parse::<std::net::Ipv6Addr>().is_ok()
-}
-
-/// A name has a letter; 300.1.2.3 is a slip in an address, not a name.
-fn looks_like_host_name(text: &str) -> bool {
-    is_name(text) && text.contains(|c: char| c.is_ascii_alphabetic())
 }
 
 pub(crate) fn is_name(text: &str) -> bool {

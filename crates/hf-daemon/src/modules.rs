@@ -2,10 +2,11 @@
 
 mod ids;
 mod inventory;
+mod names;
 
 use crate::vhost::{self, VhostError};
 use crate::{copy, fits, lastconfig, wrappers};
-use hf_config::{Boot, Cluster, Diagnostics, ModuleConfig, check_module_beside};
+use hf_config::{Boot, Cluster, Diagnostics, ModuleConfig, OnNode, check_module_on};
 use hf_host::Paths;
 use hf_host::clock::wall_us;
 use hf_host::cluster::{self, Member};
@@ -26,6 +27,8 @@ use std::time::Duration;
 pub use ids::read_id;
 use ids::{check_id, give_id};
 pub use inventory::{info, installed, names, remove};
+use names::{Kept, LookedUp, Names};
+pub use names::{NameNews, look_up_again};
 
 /// The name under which the daemon keeps its own lines: no module may have it.
 pub const OWN_LOG: &str = "safeadmin";
@@ -223,7 +226,7 @@ pub fn edited(
     if !dir.is_dir() {
         return Err(ModuleError::NotInstalled { module: module.clone() });
     }
-    check(&dir, module, cluster, &others(paths, module, cluster)?)
+    check(&dir, module, cluster, &others(paths, module, cluster)?, &LookedUp::beside(paths, module)?)
 }
 
 /// Reads and checks the configuration in a module's directory.
@@ -232,16 +235,28 @@ fn check(
     module: &ModuleName,
     cluster: Option<&Cluster>,
     others: &[ModuleConfig],
+    names: &dyn Names,
 ) -> Result<(ModuleConfig, Diagnostics), ModuleError> {
     let path = dir.join("conf/userconfig.xml");
     let text = read_if_there(&path)?
         .ok_or_else(|| ModuleError::NoUserconfig { module: module.clone(), path: path.clone() })?;
     let file = path.to_string_lossy();
-    let checked = check_module_beside(&text, &file, module.as_str(), cluster, &cluster::environment, others);
+    let node = OnNode { others, names: &|name| names.address_of(name) };
+    let checked = check_module_on(&node, &text, &file, module.as_str(), cluster, &cluster::environment);
     match checked.value {
         Some(config) => Ok((config, checked.diagnostics)),
         None => Err(ModuleError::Invalid { module: module.clone(), diagnostics: Box::new(checked.diagnostics) }),
     }
+}
+
+/// What was applied.
+fn as_applied(
+    paths: &Paths,
+    module: &ModuleName,
+    cluster: Option<&Cluster>,
+) -> Result<(ModuleConfig, Diagnostics), ModuleError> {
+    let dir = paths.applied(module);
+    check(&dir, module, cluster, &[], &Kept::of(&dir)?)
 }
 
 /// What the node's other modules were configured with. One that can't be read says so by itself when it is looked for.
@@ -267,7 +282,9 @@ pub fn config(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> 
     }
     write_durably(&fresh.join("id"), format!("{id}\n").as_bytes(), 0o644)?;
     // What was copied is what counts: somebody may have edited meanwhile.
-    let (config, _) = check(&fresh, module, cluster, &others(paths, module, cluster)?)?;
+    let names = LookedUp::beside(paths, module)?;
+    let (config, _) = check(&fresh, module, cluster, &others(paths, module, cluster)?, &names)?;
+    names.keep(&fresh)?;
     make_dir(&fresh.join("bin"), 0o755)?;
     vhost::write_all(paths, &config.virtual_host_names, &fresh.join("bin"))?;
     wrappers::write(&fresh, paths, module, config.user.as_ref())?;
@@ -285,9 +302,10 @@ pub fn propose(paths: &Paths, module: &ModuleName, member: &Member) -> Result<(P
     if !edited.is_dir() {
         return Err(ModuleError::NotInstalled { module: module.clone() });
     }
-    let (next, diagnostics) =
-        check(&edited, module, Some(&member.cluster), &others(paths, module, Some(&member.cluster))?)?;
-    let Ok((present, _)) = check(&applied, module, Some(&member.cluster), &[]) else {
+    let cluster = Some(&member.cluster);
+    let names = LookedUp::beside(paths, module)?;
+    let (next, diagnostics) = check(&edited, module, cluster, &others(paths, module, cluster)?, &names)?;
+    let Ok((present, _)) = as_applied(paths, module, cluster) else {
         // Nothing is applied, or nothing that could run.
         return Ok((Proposal::default(), diagnostics));
     };
@@ -303,11 +321,10 @@ pub fn propose(paths: &Paths, module: &ModuleName, member: &Member) -> Result<(P
 
 /// Why the module, which runs, can't go on with another cluster configuration. One that isn't configured on this node is judged where it is.
 pub fn why_not(paths: &Paths, module: &ModuleName, member: &Member, after: &Cluster) -> Vec<String> {
-    let applied = paths.applied(module);
-    let Ok((present, _)) = check(&applied, module, Some(&member.cluster), &[]) else {
+    let Ok((present, _)) = as_applied(paths, module, Some(&member.cluster)) else {
         return Vec::new();
     };
-    let next = check(&applied, module, Some(after), &[]).map(|(config, _)| config).map_err(|error| match error {
+    let next = as_applied(paths, module, Some(after)).map(|(config, _)| config).map_err(|error| match error {
         ModuleError::Invalid { diagnostics, .. } => fits::errors(&diagnostics),
         other => other.to_string(),
     });
@@ -367,8 +384,8 @@ pub fn scan(paths: &Paths, cluster: Option<&Cluster>) -> Result<Found, FileError
 
 fn read(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> Result<Configured, ModuleError> {
     let id = read_id(paths, module)?.ok_or_else(|| ModuleError::NotInstalled { module: module.clone() })?;
-    let (config, _) = check(&paths.applied(module), module, cluster, &[])?;
-    let signature = hf_host::module::signature(&paths.applied(module))?.unwrap_or_default();
+    let (config, _) = as_applied(paths, module, cluster)?;
+    let signature = hf_host::module::applied_signature(&paths.applied(module))?;
     let (boot_told, checking) = (crate::marker::boot_told(paths, module)?, hf_host::settings::checking(paths, module)?);
     Ok(Configured { id, config, signature, boot_told, checking })
 }

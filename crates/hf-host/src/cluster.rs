@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 mod names;
 
-pub use names::{LookedUp, NoAddress, look_up};
+pub use names::{LookedUp, NoAddress, look_up, look_up_name};
 
 /// A cluster that this node is a member of.
 #[derive(Clone, Debug)]

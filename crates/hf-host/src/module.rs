@@ -1,10 +1,11 @@
 //! A module's applied configuration.
 
 use crate::Paths;
-use crate::files::{FileError, failed, names_in, read_if_there};
-use hf_config::{Cluster, Diagnostics, ModuleConfig, parse_module};
+use crate::files::{FileError, failed, names_in, read_if_there, remove_if_there, write_durably};
+use hf_config::{Addresses, Cluster, Diagnostics, ModuleConfig, OnNode, check_module_on};
 use hf_types::ModuleName;
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -33,10 +34,40 @@ pub fn load(paths: &Paths, module: &ModuleName, cluster: &Cluster) -> Result<App
     let file = paths.applied(module).join("conf/userconfig.xml");
     let text = read_if_there(&file)?.ok_or_else(|| ModuleError::NotConfigured(module.clone()))?;
     let environment = |name: &str| std::env::var(name).ok();
-    let config = parse_module(&text, &file.to_string_lossy(), module.as_str(), Some(cluster), &environment);
+    let names = kept_names(&paths.applied(module))?;
+    let node = OnNode { others: &[], names: &|name| kept_name(&names, name) };
+    let config = check_module_on(&node, &text, &file.to_string_lossy(), module.as_str(), Some(cluster), &environment)
+        .into_result();
     let invalid = |errors: Diagnostics| ModuleError::Invalid { module: module.clone(), text: errors.render(false) };
     let id = read_if_there(&paths.module_id(module))?.and_then(|text| text.trim().parse().ok());
     Ok(Applied { id: id.ok_or_else(|| ModuleError::NoId(module.clone()))?, config: config.map_err(invalid)? })
+}
+
+/// Beside a module's applied `conf`: what the names in `userconfig.xml` were looked up as.
+const NAMES: &str = "userconfig_ip.xml";
+
+/// What the names in an applied configuration were looked up as. Nothing, where there is no name.
+pub fn kept_names(applied: &Path) -> Result<Addresses, FileError> {
+    let text = read_if_there(&applied.join(NAMES))?.unwrap_or_default();
+    // A file that can't be read names nothing: then each name says itself that it has to be looked up.
+    Ok(Addresses::from_xml(&text).unwrap_or_default())
+}
+
+/// A name of [`kept_names`], else why it isn't there.
+pub fn kept_name(names: &Addresses, name: &str) -> Result<IpAddr, String> {
+    let why = || "it was never looked up here: 'holdfast config' does it".to_owned();
+    names.get(name).ok_or_else(why)
+}
+
+/// Keeps what names were looked up as, durably.
+pub fn keep_names(applied: &Path, names: &Addresses) -> Result<(), FileError> {
+    write_durably(&applied.join(NAMES), names.to_xml().as_bytes(), 0o644)
+}
+
+/// Takes away what [`keep_names`] kept.
+pub fn forget_names(applied: &Path) -> Result<(), FileError> {
+    let file = applied.join(NAMES);
+    remove_if_there(&file).map_err(failed("remove", &file))
 }
 
 pub use hf_types::ports::{heart as heart_port, rfs as rfs_port};
@@ -76,6 +107,18 @@ pub fn signature(dir: &Path) -> Result<Option<(String, i64)>, FileError> {
     Ok(Some((hasher.finalize().to_hex().to_string(), changed)))
 }
 
+/// The digest of what is applied: equal on two nodes exactly if the files and the addresses of names are. And when a file was changed last.
+pub fn applied_signature(applied: &Path) -> Result<(String, i64), FileError> {
+    let (files, changed) = signature(applied)?.unwrap_or_default();
+    let names = kept_names(applied)?;
+    if names.is_empty() {
+        return Ok((files, changed));
+    }
+    let mut hasher = blake3::Hasher::new_derive_key("holdfast module signature with names 1");
+    hasher.update(files.as_bytes()).update(names.to_xml().as_bytes());
+    Ok((hasher.finalize().to_hex().to_string(), changed))
+}
+
 /// The names of all files below `dir`, with `prefix` before them; none if it isn't there.
 fn collect(dir: &Path, prefix: &str, files: &mut Vec<String>) -> Result<(), FileError> {
     for name in names_in(dir)? {
@@ -112,5 +155,23 @@ mod tests {
         fs::write(place.path().join("two/bin/added"), added).expect("a file");
         assert_eq!(make("two", "start_prim", "x"), one, "what config adds is no difference");
         assert_eq!(signature(&place.path().join("none")).expect("nothing is no error"), None);
+    }
+
+    #[test]
+    fn addresses_of_names_count_in_the_signature_of_what_is_applied() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dir(place.path().join("conf")).expect("a directory");
+        fs::write(place.path().join("conf/userconfig.xml"), "<safe/>").expect("a file");
+        let of = || applied_signature(place.path()).expect("it can be read");
+        let plain = of();
+        assert_eq!(signature(place.path()).expect("it can be read"), Some(plain.clone()));
+        let with = |last| {
+            let mut names = Addresses::default();
+            names.put("vip.example", IpAddr::from([10, 0, 0, last]));
+            keep_names(place.path(), &names).expect("it is written");
+            of().0
+        };
+        let (one, two) = (with(1), with(2));
+        assert!(one != two && one != plain.0 && with(1) == one);
     }
 }

@@ -237,7 +237,7 @@ fn vip(all: &mut Vec<Field>, vip: &Vip) {
             .switch("arpreroute", *arp_reroute)
             .ms("arpinterval", *arp_interval_ms)
             .ms("arpelapse", *arp_elapse_ms);
-        for VirtualAddr { addr, prefix, check, connections } in addresses {
+        for VirtualAddr { addr, name: _, prefix, check, connections } in addresses {
             tag(all, "virtual_addr", addr)
                 .text("addr", addr)
                 .text("where", "one_side_alias")

@@ -30,6 +30,11 @@ impl Addresses {
         self.0.insert(name.to_owned(), address)
     }
 
+    /// Every name with its address.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, IpAddr)> {
+        self.0.iter().map(|(name, address)| (name.as_str(), *address))
+    }
+
     /// Whether there is no name.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

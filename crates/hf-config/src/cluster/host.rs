@@ -83,7 +83,7 @@ fn address(name: &str, text: &str) -> Result<IpAddr, Bad> {
     if is_this_machine(text) {
         return Err(bad(Code::BadAddress, "is this machine itself", REACHABLE));
     }
-    let Some(address) = parse(text) else {
+    let Some(address) = parse_address(text) else {
         let what = if name == "laddr" { "isn't an IP address" } else { "is neither an IP address nor a name" };
         return Err(bad(Code::BadValue, what, "such as 192.168.1.67, [2001:db8::7334] or node1.example.com"));
     };
@@ -108,12 +108,12 @@ fn address(name: &str, text: &str) -> Result<IpAddr, Bad> {
     }
 }
 
-fn is_no_machine_v4(address: Ipv4Addr) -> bool {
+pub(crate) fn is_no_machine_v4(address: Ipv4Addr) -> bool {
     address.octets()[0] == 0 || address.is_multicast() || address.octets()[0] >= 240
 }
 
 /// IPv6 with or without its brackets.
-fn parse(text: &str) -> Option<IpAddr> {
+pub(crate) fn parse_address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     match bare {
         Some(bare) => bare.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
@@ -127,7 +127,7 @@ fn is_this_machine(text: &str) -> bool {
 
 /// Labels of letters, digits and hyphens, one of them with a letter: 300.1.2.3 is a slip in an address, not a name. Underscores are
 /// against the rules of the DNS and found in many a hosts file.
-fn is_host_name(text: &str) -> bool {
+pub(crate) fn is_host_name(text: &str) -> bool {
     let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let label = |label: &str| {
         (1..=LABEL_MAX).contains(&label.len())
@@ -174,6 +174,6 @@ mod tests {
 
     #[test]
     fn ipv6_is_written_in_brackets() {
-        assert_eq!(Host::Ip(parse("2001:DB8::1").unwrap()).to_string(), "[2001:db8::1]");
+        assert_eq!(Host::Ip(parse_address("2001:DB8::1").unwrap()).to_string(), "[2001:db8::1]");
     }
 }

@@ -1,17 +1,17 @@
 //! `<vip>` of a mirror module (reference 004, 13.5.4.2 and 13.5.5).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, is_host_name, is_no_machine_v4, parse_address};
 use crate::context::Context;
 use crate::diagnostic::Code;
 use crate::element::{Element, Value};
 use crate::model::{ModuleConfig, Vip, VipInterface, VirtualAddr};
 use crate::spec;
-use crate::values::host_address;
 
 const CHECKS_LATER: &str =
     "checkers come later: an address that is lost or in conflict is logged and seen in its resource, no more";
+const ONCE: &str = "take one of the two out: each address is set once";
 /// The longest name of a network interface on Linux.
 const MAX_INTERFACE_NAME: usize = 15;
 
@@ -102,14 +102,19 @@ fn address(
     let netmask = element.get("netmask");
     let prefix = netmask.and_then(|value| prefix(value, context));
     let value = element.require("addr", context)?;
-    let addr = virtual_address(value, context)?;
+    let (addr, name) = virtual_address(value, context)?;
     if let (IpAddr::V6(_), Some(netmask)) = (addr, netmask) {
         let message = format!("netmask is for IPv4, and {addr} isn't");
         let help = "take netmask out: an IPv6 address is set as a /128".to_owned();
         context.sink.error(Code::Conflict, netmask.span.clone(), message, Some(help));
     }
     if found.addresses.contains(&addr) {
-        context.sink.error(Code::Duplicate, value.span.clone(), format!("{addr} is there already"), None);
+        context.sink.error(
+            Code::Duplicate,
+            value.span.clone(),
+            format!("{addr} is there already"),
+            Some(ONCE.to_owned()),
+        );
     }
     found.addresses.push(addr);
     let has = |other: &&ModuleConfig| other.virtual_addresses().any(|(_, theirs)| theirs.addr == addr);
@@ -125,27 +130,58 @@ fn address(
         context.sink.error(Code::Conflict, value.span.clone(), message, Some(help));
     }
     let connections = element.switch("connections", context);
-    Some(VirtualAddr { addr, prefix, check, connections })
+    Some(VirtualAddr { addr, name, prefix, check, connections })
 }
 
-/// IPv4 or IPv6. A name would make the module depend on a name server, which the reference advises against (13.5.5).
-fn virtual_address(value: &Value, context: &mut Context) -> Option<IpAddr> {
-    let Ok(address) = value.text.parse::<Ipv6Addr>() else {
-        return host_address(value, context).map(IpAddr::V4);
+/// IPv4, IPv6 or a name: the address and the name. (Reference 004, 13.5.5: with a name, what moves hangs on a name server. So the
+/// name is looked up when the configuration is applied, and its address kept.)
+fn virtual_address(value: &Value, context: &mut Context) -> Option<(IpAddr, Option<String>)> {
+    let (what, text) = (value.name, value.text.as_str());
+    let mut refuse = |code, message: String, help: &str| {
+        context.sink.error(code, value.span.clone(), message, Some(help.to_owned()));
+        None
     };
-    let unfit = if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
-        "isn't the address of one machine"
-    } else if address.is_unicast_link_local() {
-        "is in fe80::/10, which every network has: nothing says where it belongs"
-    } else if address.to_ipv4_mapped().is_some() {
-        "is an IPv4 address in IPv6's clothes"
-    } else {
-        return Some(IpAddr::V6(address));
+    if text.eq_ignore_ascii_case("localhost") {
+        return refuse(Code::BadAddress, format!("{what}=\"{text}\" is this machine itself"), FREE);
+    }
+    if let Some(address) = parse_address(text) {
+        return match unfit(address) {
+            Some(why) => refuse(Code::BadAddress, format!("{what}=\"{text}\" {why}"), FREE),
+            None => Some((address, None)),
+        };
+    }
+    if !is_host_name(text) {
+        let message = format!("{what}=\"{text}\" is neither an IP address nor a name");
+        return refuse(Code::BadValue, message, "such as 192.168.1.67, fd00::67 or vip.example.com");
+    }
+    let name = text.to_ascii_lowercase();
+    let (message, help) = match context.look_up(&name) {
+        Ok(address) => match unfit(address) {
+            Some(why) => (format!("{what}=\"{text}\" stands for {address}, which {why}"), FREE),
+            None => return Some((address, Some(name))),
+        },
+        Err(why) => (
+            format!("{what}=\"{text}\" has no address: {why}"),
+            "correct the name server or /etc/hosts on both nodes, or write the address itself",
+        ),
     };
-    let message = format!("{}=\"{}\" {unfit}", value.name, value.text);
-    let help = "give a free address in the network of one of the nodes' interfaces".to_owned();
-    context.sink.error(Code::BadAddress, value.span.clone(), message, Some(help));
+    context.sink.error(Code::BadAddress, value.span.clone(), message, Some(help.to_owned()));
     None
+}
+
+const FREE: &str = "give a free address in the network of one of the nodes' interfaces";
+
+fn unfit(address: IpAddr) -> Option<&'static str> {
+    match address {
+        address if address.is_loopback() => Some("is this machine itself"),
+        IpAddr::V4(v4) if is_no_machine_v4(v4) => Some("isn't the address of one machine"),
+        IpAddr::V6(v6) if v6.is_unspecified() || v6.is_multicast() => Some("isn't the address of one machine"),
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+            Some("is in fe80::/10, which every network has: nothing says where it belongs")
+        }
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some("is an IPv4 address in IPv6's clothes"),
+        _ => None,
+    }
 }
 
 fn check_where(element: &Element, context: &mut Context) {

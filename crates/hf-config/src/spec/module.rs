@@ -249,7 +249,7 @@ pub(crate) static REAL_INTERFACE: Spec =
 pub(crate) static VIRTUAL_ADDR: Spec = Spec {
     tag: "virtual_addr",
     attributes: &[
-        Attribute::served("addr", Form::text("the address that moves, IPv4 or IPv6", REQUIRED)),
+        Attribute::served("addr", Form::text("the address that moves: IPv4, IPv6 or a name", REQUIRED)),
         Attribute::served("where", Form::Words { words: &["one_side_alias"], default: None }),
         Attribute::served("check", Form::Switch(true)),
         Attribute::served("connections", Form::Switch(false)),

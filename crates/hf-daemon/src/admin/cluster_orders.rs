@@ -2,7 +2,7 @@
 
 use super::{Admin, Failure, Replies, blocking, unless_empty};
 use crate::load::load;
-use crate::modules;
+use crate::modules::{self, NameNews};
 use hf_config::check_cluster;
 use hf_host::Paths;
 use hf_host::cluster::{self, ClusterError, Identity, LookedUp, NewKey};
@@ -115,14 +115,17 @@ impl Admin {
     async fn cluster_resolve(&self) -> Replies {
         let _one_at_a_time = self.changing.lock().await;
         let (paths, given) = (self.paths.clone(), self.given.clone());
-        let (found, loaded) = blocking(move || {
+        let running = self.look().await?.running;
+        let runs = running.clone();
+        let (found, news, loaded) = blocking(move || {
             let found = cluster::resolve(&paths)?;
-            Ok::<_, ClusterError>((found, load(&paths, given)))
+            let news = modules::look_up_again(&paths, &|module| runs.contains(module))?;
+            Ok::<_, Failure>((found, news, load(&paths, given)))
         })
         .await??;
-        let running = self.look().await?.running;
         self.reload(loaded).await?;
-        let mut replies = resolved(&found);
+        let mut replies = resolved(&found, &news);
+        replies.extend(news.iter().map(|news| Reply::Progress { text: told(news, running.contains(&news.module)) }));
         if found.is_news() && !running.is_empty() {
             let names = running.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let text =
@@ -240,14 +243,27 @@ fn locked(on: bool) -> &'static str {
     }
 }
 
-fn resolved(found: &LookedUp) -> Vec<Reply> {
+/// News of a name in a module's configuration.
+fn told(news: &NameNews, runs: bool) -> String {
+    let NameNews { module, name, before, now } = news;
+    match now {
+        Err(why) => format!("{why}; {module} keeps the address from before"),
+        Ok(now) if runs => format!(
+            "{name} of {module}: {now} now, and {module} goes on with {before} while it runs. Call 'holdfast stop -m {module}' on both nodes, \
+             the secondary first, then 'holdfast cluster resolve' again on both"
+        ),
+        Ok(now) => format!("{name} of {module}: {now} (before: {before})"),
+    }
+}
+
+fn resolved(found: &LookedUp, news: &[NameNews]) -> Vec<Reply> {
     let changed = found.changed.iter().map(|(name, before, now)| match before {
         Some(before) => format!("{name}: {now} (before: {before})"),
         None => format!("{name}: {now}"),
     });
     let kept = found.kept.iter().map(|why| format!("{why}; the address from before stays"));
     let mut lines: Vec<String> = changed.chain(kept).collect();
-    if lines.is_empty() {
+    if lines.is_empty() && news.is_empty() {
         lines.push("Every name has the address that it had.".to_owned());
     }
     lines.into_iter().map(|text| Reply::Progress { text }).collect()

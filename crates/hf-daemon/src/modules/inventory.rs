@@ -1,8 +1,9 @@
 //! Which modules there are, what is known of each, and taking one away.
 
-use super::{ModuleError, check, clear, read_id};
+use super::{ModuleError, as_applied, clear, read_id};
 use hf_host::Paths;
 use hf_host::files::{failed, names_in, sync_parent};
+use hf_host::module::forget_names;
 use hf_host::paths::LAST_CONFIGS;
 use hf_types::ModuleName;
 use hf_wire::bus::{ConfigStamp, ModuleEntry, ModuleInfo};
@@ -61,6 +62,7 @@ pub fn remove(paths: &Paths, module: &ModuleName, everything: bool) -> Result<Ve
         for part in ["conf", "bin"] {
             clear(&applied.join(part))?;
         }
+        forget_names(&applied)?;
     }
     sync_parent(&applied).map_err(failed("sync", &applied))?;
     Ok(left)
@@ -68,7 +70,7 @@ pub fn remove(paths: &Paths, module: &ModuleName, everything: bool) -> Result<Ve
 
 /// Replicated directories whose data lies beside them.
 fn left_behind(paths: &Paths, module: &ModuleName) -> Vec<String> {
-    let Ok((config, _)) = check(&paths.applied(module), module, None, &[]) else {
+    let Ok((config, _)) = as_applied(paths, module, None) else {
         return Vec::new(); // nothing was applied, or what was can't be read
     };
     let dirs = config.rfs.iter().flat_map(|rfs| &rfs.replicated).map(|replicated| replicated.dir.clone());

@@ -49,10 +49,17 @@ pub(super) fn listed(all: &[NoAddress]) -> String {
 
 /// Looks up every name of a configuration. Waits for name servers: not for a loop.
 pub fn look_up(cluster: &Cluster, before: &Addresses) -> LookedUp {
-    look_up_with(cluster, before, &|name| {
-        let found = (name, 0).to_socket_addrs()?;
-        Ok(found.map(|address| address.ip()).collect())
-    })
+    look_up_with(cluster, before, &ask)
+}
+
+/// Looks up one name for whatever kind of address it has; IPv4 comes first. Waits for name servers: not for a loop.
+pub fn look_up_name(name: &str) -> Result<IpAddr, NoAddress> {
+    one(name, None, &ask)
+}
+
+fn ask(name: &str) -> io::Result<Vec<IpAddr>> {
+    let found = (name, 0).to_socket_addrs()?;
+    Ok(found.map(|address| address.ip()).collect())
 }
 
 type Resolver<'a> = &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>;

@@ -45,6 +45,7 @@ pub const LAYERS: &[(&str, Layer)] = &[
     ("hf-store", Shell { core: &["hf-types"] }),
     ("hf-check", Shell { core: &["hf-types", "hf-config"] }),
     ("hf-package", Shell { core: &["hf-types"] }),
+    ("hf-ready", Shell { core: &["hf-types"] }),
     ("hf-bus", Shell { core: &["hf-types", "hf-wire"] }),
     ("hf-fs", Shell { core: &["hf-types", "hf-wire", "hf-config", "hf-replica"] }),
     ("hf-lab", Shell { core: &["hf-types", "hf-config"] }),

@@ -46,7 +46,10 @@ impl Shell {
             }
             DaemonEffect::KeepChecking { module, on } => self.keep_checking(module, on),
             DaemonEffect::Log { module, event } => self.log(module.as_ref(), &event),
-            DaemonEffect::Publish { modules, .. } => self.note_states(&modules),
+            DaemonEffect::Publish { modules, .. } => {
+                self.ready.tell(&self.me, &modules);
+                self.note_states(&modules);
+            }
             DaemonEffect::Exit => self.exit = true,
         }
     }

@@ -21,6 +21,8 @@ pub enum Event {
     },
     /// A command that the actor answers when it likes.
     Ask { ask: Ask, answer: oneshot::Sender<Result<(), String>> },
+    /// A line for the daemon's own log.
+    Tell(String),
     /// Somebody wants to know how things stand.
     Look(oneshot::Sender<Snapshot>),
     /// Files changed; `done` is told when the loop goes by them.

@@ -24,6 +24,7 @@ mod marker;
 mod modules;
 mod names;
 mod ports;
+mod ready;
 mod run;
 mod shell;
 mod time;

@@ -9,6 +9,7 @@ use crate::lanes::{Datagram, Lanes, Refused};
 use crate::load::Stamp;
 use crate::marker::{Marker, Notes};
 use crate::modules::Configured;
+use crate::ready::Ready;
 use crate::watchdog::Watchdog;
 use hf_config::Cluster;
 use hf_host::{Paths, clock};
@@ -68,6 +69,8 @@ pub struct Shell {
     /// What was published of each module on each node.
     pub(crate) states: BTreeMap<(NodeName, ModuleName), ModuleState>,
     watchdog: Watchdog,
+    /// The listener for health checks.
+    pub(crate) ready: Ready,
 }
 
 struct Signals {
@@ -120,6 +123,7 @@ impl Shell {
             told: Refused::default(),
             states: BTreeMap::new(),
             watchdog: Watchdog::from_environment(),
+            ready: Ready::start(&paths, own_program(&paths), events.clone()),
             paths,
             me,
             store,
@@ -214,6 +218,7 @@ impl Shell {
                 self.answers.insert(ticket, answer);
                 self.feed(ask.into_input(ticket));
             }
+            Event::Tell(text) => self.tell(&text),
             Event::Look(answer) => {
                 let snapshot = self.snapshot();
                 // Who asked may be gone.

@@ -3,7 +3,7 @@
 mod pair;
 
 use hf_node::heart::{HeartEffect, HeartInput};
-use hf_types::{Assignment, History, Instant, ResourceValue, Ticket};
+use hf_types::{Assignment, Command, History, Instant, ResourceValue, Ticket};
 use hf_wire::bus::RfsToHeart;
 use pair::Lab;
 
@@ -94,4 +94,17 @@ fn what_rfs_measures_is_unknown_without_it() {
     assert_eq!(value(&lab, "rfs.rep_bandwidth"), Some(ResourceValue::Unknown));
     assert_eq!(value(&lab, "rfs.responding"), Some(ResourceValue::Unknown));
     assert_eq!(value(&lab, "rfs.uptodate"), uptodate, "the record outlives the process");
+}
+
+#[test]
+fn a_run_is_another_one_only_after_a_start_of_the_application() {
+    let mut lab = Lab::paired();
+    let first = value(&lab, "heart.run").expect("it runs");
+    lab.command(1, Command::Stop);
+    lab.until(30_000, ["ALONE green", "STOP red"]);
+    assert_eq!(value(&lab, "heart.run"), Some(first.clone()), "it went on alone");
+    lab.command(0, Command::Restart);
+    lab.run(5_000);
+    let second = value(&lab, "heart.run");
+    assert!(second.is_some() && second != Some(first), "{second:?}");
 }

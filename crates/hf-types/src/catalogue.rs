@@ -233,6 +233,10 @@ pub const ENTRIES: &[Entry] = &[
     ours("state.remote", "State of the module on the other node"),
     ours("state.*", "State of the module"),
     ours("heart.stopstartloop", "When the counting of restarts by detectors began (maxloop), seconds since 1970"),
+    ours(
+        "heart.run",
+        "Another text after every start of the application on this node: modules that depend on this one see it",
+    ),
     ours("heart.*", "The state machine"),
     setting("usersetting.failover", "failover on|off", "Whether a lost primary is replaced by itself"),
     setting("usersetting.errd", "errd suspend|resume", "Whether processes are watched"),

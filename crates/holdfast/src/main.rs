@@ -66,6 +66,14 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE, // standard output is for the package alone, and its reader notices
         },
+        // The same; its standard output is the socket that listens.
+        "ready" => match hf_ready::run_as_nobody() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("holdfast ready: {error}");
+                ExitCode::FAILURE
+            }
+        },
         "conflict" => hf_rfs::conflict::run(&hf_rfs::conflict::ConflictArgs::parse_from(&args[1..])),
         "keeper" => keeper(&Keeper::parse_from(&args[1..]).module),
         _ => hf_cli::main(args),

@@ -94,6 +94,8 @@ pub struct HeartActor {
     pub(super) advice: Advice,
     pub(super) rules: Rules,
     pub(super) checkers: Checkers,
+    /// How often the application was started here.
+    pub(super) runs: u64,
     pub(super) held: Option<NotPrimary>,
     pub(super) hold_until: Option<Instant>,
     pub(super) was_primary: bool,
@@ -173,6 +175,7 @@ impl HeartActor {
             advice: Advice::default(),
             rules: Rules::default(),
             checkers: Checkers::default(),
+            runs: 0,
             held: None,
             hold_until: None,
             was_primary: false,

@@ -22,6 +22,7 @@ mod resources;
 mod rfs;
 mod rfs_resources;
 mod rules;
+mod runs;
 mod scripts;
 mod secondary;
 mod steps;

@@ -277,6 +277,7 @@ impl HeartActor {
             Goal::Ready => self.begin_checks(Some(When::Pre)),
             Goal::Running => {
                 self.swap = SwapPhase::None;
+                self.note_run(&plan, out);
                 self.paint(Colour::Green, out);
             }
             Goal::Stopped => self.leave(out),

@@ -2,7 +2,7 @@
 //! their questions (reference 004, 13.16).
 
 use super::actor::{HeartActor, Out};
-use hf_module::mirror::Plan;
+use hf_module::Plan;
 use hf_types::ResourceValue;
 
 /// A text that is another one after every start of the application, on whichever node.

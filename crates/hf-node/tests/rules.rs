@@ -263,3 +263,29 @@ fn an_administrators_stopwait_is_not_ended_by_rules() {
     lab.command(1, Command::Start);
     lab.until(20_000, ["PRIM green", "SECOND green"]);
 }
+
+/// Reference 004, 4.4.6 tells of this fault: after a takeover from a node that is gone, the copy alone would wait for that node.
+#[test]
+fn a_wait_after_a_takeover_ends_by_itself() {
+    let mut lab = with("net: if (custom.net == down) then wait();");
+    lab.power_off(0);
+    lab.until(30_000, ["STOP red", "ALONE green"]);
+    set(&mut lab, 1, "custom.net", "down");
+    lab.until(30_000, ["STOP red", "WAIT red"]);
+    set(&mut lab, 1, "custom.net", "up");
+    lab.until(30_000, ["STOP red", "ALONE green"]);
+    lab.command_by(1, Command::Stopstart, Caller::detector("modulecheck"));
+    lab.run(1_000);
+    lab.until(30_000, ["STOP red", "ALONE green"]);
+}
+
+#[test]
+fn after_a_reboot_the_same_copy_waits_for_the_other_one() {
+    let mut lab = with("net: if (custom.net == down) then wait();");
+    lab.power_off(0);
+    lab.until(30_000, ["STOP red", "ALONE green"]);
+    lab.power_off(1);
+    lab.run(1_000);
+    lab.command(1, Command::Start);
+    lab.until(30_000, ["STOP red", "WAIT red"]);
+}

@@ -96,6 +96,8 @@ pub struct HeartActor {
     pub(super) checkers: Checkers,
     /// How often the application was started here.
     pub(super) runs: u64,
+    /// The generation in which this heart was alone without the other copy's word for it.
+    pub(super) alone_in: Option<GenerationId>,
     pub(super) held: Option<NotPrimary>,
     pub(super) hold_until: Option<Instant>,
     pub(super) was_primary: bool,
@@ -176,6 +178,7 @@ impl HeartActor {
             rules: Rules::default(),
             checkers: Checkers::default(),
             runs: 0,
+            alone_in: None,
             held: None,
             hold_until: None,
             was_primary: false,
@@ -285,6 +288,7 @@ impl HeartActor {
         self.look_at_remote(out);
         self.follow_failover(out);
         self.rounds(out);
+        self.note_alone();
         if self.gone {
             return;
         }

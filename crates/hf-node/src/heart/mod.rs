@@ -19,6 +19,7 @@ mod loops;
 mod peer;
 mod primary;
 mod resources;
+mod resume;
 mod rfs;
 mod rfs_resources;
 mod rules;

@@ -111,6 +111,7 @@ impl HeartActor {
         match self.rfs.copy.as_ref().map(why_not_alone) {
             Some(None) if settled => self.become_primary(GrantReason::OutdatedConfirmed, out),
             None if for_sure && settled && !self.config.replicates => self.become_primary(GrantReason::NoData, out),
+            Some(Some(_)) if for_sure && settled && self.may_resume() => self.become_primary(GrantReason::Silence, out),
             Some(Some(why)) if for_sure => match self.relaxed(out) {
                 Some(reason) => self.become_primary(reason, out),
                 None => self.hold(why, out),

@@ -12,5 +12,7 @@ pub const EXIT_CODES: &[(&str, &str, &str)] = &[
     ("`state -lq`", "3", "PRIM"),
     ("`state -lq`", "4", "SECOND"),
     ("`state -lq`", "255", "this node can't say: no daemon, no such module here, wrongly called"),
+    ("`checkloop`, `incloop`", "1", "the limit of maxloop is reached"),
+    ("`lab exec`", "its own", "what the command ended with; 128 + N if signal N ended it, so 137 if the power was cut"),
     ("`rfsverify`", "3", "the verification ended, and the copies differ"),
 ];

@@ -21,31 +21,33 @@ mod verbs;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 pub use args::Cli;
 pub use error::CliError;
 pub use exit::EXIT_CODES;
 pub use special::names as special_commands;
 
-/// The tree of verbs, for help pages and completions.
-pub fn command() -> clap::Command {
-    Cli::command()
+/// The tree of verbs, for parsing, help pages and completions. `others` are verbs that the binary serves elsewhere.
+pub fn command(others: &[clap::Command]) -> clap::Command {
+    Cli::command().subcommands(others.iter().cloned())
 }
 
-/// Parses the arguments (the program's name first), runs the verb, prints errors, and gives the exit code.
-pub fn main(args: Vec<OsString>) -> ExitCode {
+/// Parses the arguments (the program's name first), runs the verb, prints errors, and gives the exit code. `others` as in
+/// [`command`]: whoever calls this has looked for them in the first place of the line already.
+pub fn main(args: Vec<OsString>, others: &[clap::Command]) -> ExitCode {
     if let Some(code) = special::dispatch(&args) {
         return code;
     }
     let args = legacy::translated(args);
-    let cli = match Cli::try_parse_from(&args) {
+    let tree = command(others);
+    let cli = match parsed(tree.clone(), &args, others) {
         Ok(cli) => cli,
         Err(error) => return legacy::report(&error, &args),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli)),
+        Ok(runtime) => runtime.block_on(run(cli, tree)),
         Err(source) => Err(CliError::Runtime { source }),
     };
     match done {
@@ -57,14 +59,24 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
 }
 
+fn parsed(mut tree: clap::Command, args: &[OsString], others: &[clap::Command]) -> Result<Cli, clap::Error> {
+    let matches = tree.try_get_matches_from_mut(args)?;
+    let verb = matches.subcommand_name().unwrap_or_default();
+    if others.iter().any(|other| other.get_name() == verb) {
+        let text = format!("'{verb}' stands first and options after it: holdfast {verb} ... -o json\n");
+        return Err(clap::Error::raw(clap::error::ErrorKind::UnknownArgument, text));
+    }
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut tree))
+}
+
 /// Runs a verb that was parsed.
-pub async fn run(cli: Cli) -> Result<ExitCode, CliError> {
+async fn run(cli: Cli, tree: clap::Command) -> Result<ExitCode, CliError> {
     let output = cli.output;
     if cli.print_variables {
         return verbs::variables::run(output);
     }
     match cli.verb {
-        Some(verb) => verbs::run(verb, output).await,
+        Some(verb) => verbs::run(verb, output, tree).await,
         None => Err(CliError::Usage("which verb? holdfast --help lists them".to_owned())),
     }
 }

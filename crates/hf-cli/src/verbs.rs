@@ -72,7 +72,8 @@ pub(crate) enum Verb {
     ManPages(manual::ManPages),
 }
 
-pub(crate) async fn run(verb: Verb, output: Output) -> Result<ExitCode, CliError> {
+/// `tree`: all verbs, for what is written about them.
+pub(crate) async fn run(verb: Verb, output: Output, tree: clap::Command) -> Result<ExitCode, CliError> {
     match verb {
         Verb::Cluster(verb) => cluster::run(verb, output).await,
         Verb::Module(verb) => module::run(verb, output).await,
@@ -103,7 +104,7 @@ pub(crate) async fn run(verb: Verb, output: Output) -> Result<ExitCode, CliError
         Verb::Dump(verb) => support::dump(verb, output).await,
         Verb::Clean(verb) => support::clean(verb, output).await,
         Verb::Timeline(verb) => timeline::run(verb, output).await,
-        Verb::Completions(verb) => completion::run(&verb),
-        Verb::ManPages(verb) => manual::run(&verb),
+        Verb::Completions(verb) => completion::run(&verb, &tree),
+        Verb::ManPages(verb) => manual::run(&verb, tree),
     }
 }

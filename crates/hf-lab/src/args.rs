@@ -114,7 +114,7 @@ enum LabCommand {
     },
     /// Undo fill.
     Unfill { node: String },
-    /// The logs of all nodes in one, ordered by time: they all read one clock.
+    /// The logs of all nodes in one, by time: all machines of a lab read one clock, so a cause is never later than its effect.
     Timeline {
         #[arg(short, long, value_name = "AM")]
         module: Option<String>,

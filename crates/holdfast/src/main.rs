@@ -1,5 +1,7 @@
 //! The `holdfast` binary: every process of Holdfast but the web server, and the command line.
 
+mod elsewhere;
+
 use clap::Parser;
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -76,7 +78,7 @@ fn main() -> ExitCode {
         },
         "conflict" => hf_rfs::conflict::run(&hf_rfs::conflict::ConflictArgs::parse_from(&args[1..])),
         "keeper" => keeper(&Keeper::parse_from(&args[1..]).module),
-        _ => hf_cli::main(args),
+        _ => hf_cli::main(args, &elsewhere::verbs()),
     }
 }
 

@@ -47,6 +47,7 @@ fn the_debian_package() {
     run(&lab, NODE, &install);
     assert!(is_active(&lab, NODE), "started by its installation");
     assert_eq!(run(&lab, NODE, "systemctl is-enabled holdfast"), "enabled");
+    assert_eq!(run(&lab, NODE, "systemctl is-active safeadmin"), "active", "the reference's name of the unit");
     run(&lab, NODE, "getent group holdfast");
     assert_eq!(run(&lab, NODE, "holdfast state"), "No module is installed.");
 

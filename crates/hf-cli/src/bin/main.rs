@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hf_cli::main(std::env::args_os().collect())
+    hf_cli::main(std::env::args_os().collect(), &[])
 }

@@ -89,7 +89,7 @@ pub(crate) struct Delkey {
 
 /// Looks up the names in cluster.xml again
 ///
-/// A name without an answer keeps the address it had. What runs uses new addresses from its next start on.
+/// A name without an answer keeps the address it had. Running modules go by new addresses at once.
 #[derive(Debug, Args)]
 pub(crate) struct Resolve {}
 

@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use crate::args::Cli;
 use crate::error::CliError;
 use crate::print;
 
@@ -19,16 +18,15 @@ pub(crate) struct Completions {
 }
 
 /// Without what is only there for packages: clap_complete would offer that too.
-fn visible() -> clap::Command {
-    let all = Cli::command();
+fn visible(all: &clap::Command) -> clap::Command {
     let verbs = all.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned();
     let options = all.get_arguments().cloned();
     clap::Command::new("holdfast").version(env!("CARGO_PKG_VERSION")).args(options).subcommands(verbs)
 }
 
-pub(crate) fn run(verb: &Completions) -> Result<ExitCode, CliError> {
+pub(crate) fn run(verb: &Completions, tree: &clap::Command) -> Result<ExitCode, CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(verb.shell, &mut visible(), "holdfast", &mut script);
+    clap_complete::generate(verb.shell, &mut visible(tree), "holdfast", &mut script);
     print::text(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }

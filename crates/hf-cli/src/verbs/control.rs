@@ -153,8 +153,8 @@ pub(crate) struct Resetloop {
 
 /// Starts the module as secondary, with a copy restored from a backup of a date
 ///
-/// For a copy that was restored from a backup of that date. This version compares everything by content all the same, so that nothing
-/// has to be believed. Refused if the other node is not primary.
+/// For a copy that was restored from a backup of that date. Files that neither copy changed since then are taken for equal and not read: what was damaged or put back without a new
+/// time of change stays different, until `rfsverify` finds it or a `second fullsync` reads everything. Refused if the other node is not primary.
 #[derive(Debug, Args)]
 pub(crate) struct Secondforce {
     #[command(flatten)]

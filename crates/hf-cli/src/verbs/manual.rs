@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_mangen::Man;
 
-use crate::args::Cli;
 use crate::error::CliError;
 
 /// Writes a manual page of every command into a directory
@@ -16,10 +15,9 @@ pub(crate) struct ManPages {
     dir: PathBuf,
 }
 
-pub(crate) fn run(verb: &ManPages) -> Result<ExitCode, CliError> {
+pub(crate) fn run(verb: &ManPages, mut command: clap::Command) -> Result<ExitCode, CliError> {
     let failed = |source| CliError::Write { path: verb.dir.clone(), source };
     std::fs::create_dir_all(&verb.dir).map_err(failed)?;
-    let mut command = Cli::command();
     command.build();
     page(&command, "holdfast", &verb.dir).map_err(failed)?;
     Ok(ExitCode::SUCCESS)

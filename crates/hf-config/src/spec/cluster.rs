@@ -1,7 +1,10 @@
 //! The tags of cluster.xml (reference 004, chapter 12).
 
 use super::form::REQUIRED;
-use super::{Attribute, Form, Spec, Standing::Served};
+use super::{
+    Attribute, Form, Spec,
+    Standing::{Later, Served},
+};
 
 pub(super) static TAGS: [&Spec; 4] = [&CLUSTER, &LANS, &CLUSTER_LAN, &NODE];
 
@@ -23,9 +26,9 @@ pub(crate) static CLUSTER_LAN: Spec = Spec {
     tag: "lan",
     attributes: &[
         Attribute::served("name", Form::text("name of the network", REQUIRED)),
-        Attribute::served("console", Form::Switch(true)),
+        Attribute::new("console", Form::Switch(true), Later("there is no web console that would use it")),
         Attribute::served("framework", Form::Switch(true)),
-        Attribute::served("command", Form::Switch(false)),
+        Attribute::new("command", Form::Switch(false), Later("commands act on the node where they are given")),
     ],
     children: &[("node", Served)],
 };

@@ -11,7 +11,7 @@ Written from the tables of crates/hf-config (`HOLDFAST_BLESS=1 cargo test -p hf-
 
 A time is a number with a unit (`700ms`, `30s`, `5m`, `24h`) or a bare number in the unit that the table names. What stands in no table is refused, with the nearest known name.
 In the last column: **served**: it works. **Not yet**: accepted with a line that says so; meanwhile it is as the column says. **Refused**: valid, but a later version will serve it; leave it out for now.
-**Nothing to do**: accepted with a line; there is nothing here that it could change. **Windows**: accepted with a line, without effect. *Running*: the reference lets it change while the module is ALONE or WAIT; this version applies a configuration to a stopped module only.
+**Nothing to do**: accepted with a line; there is nothing here that it could change. **Windows**: accepted with a line, without effect. *Running*: `config` changes it while the module is ALONE or WAIT, too; everything else needs `stop` first (`config --dry-run` says which).
 ";
 
 fn standing(standing: Standing) -> String {

@@ -50,6 +50,7 @@ mod digest;
 mod keep;
 pub(crate) mod meta;
 mod mirror;
+mod pace;
 mod pool;
 mod walk;
 

@@ -11,6 +11,7 @@ use hf_replica::ladder::Step;
 use hf_types::Seq;
 use hf_wire::frame::{Body, DATA_MAX, DIGEST_LEN, Entries, Entry, KNOWN, PAYLOAD_MAX, push_entry};
 
+use super::pace::Pace;
 use super::pool::{Pending, Zones};
 use super::{is_gone, meta, present};
 use crate::backing::{Backing, Name};
@@ -58,6 +59,7 @@ pub fn start(link: &Arc<Link>, stream: u64, options: SyncOptions) -> io::Result<
             options,
             count: SyncCount::default(),
             began: Instant::now(),
+            pace: Pace::new(options.bandwidth),
             told: Instant::now(),
             asked: VecDeque::new(),
             to_read: VecDeque::new(),
@@ -101,6 +103,7 @@ struct Walk<'a> {
     options: SyncOptions,
     count: SyncCount,
     began: Instant,
+    pace: Pace,
     told: Instant,
     asked: VecDeque<Asked>,
     /// Files that are not known to be equal after all.
@@ -413,7 +416,7 @@ impl Walk<'_> {
     /// Reads a zone and appends it, under the file's lock: it has its place among the writes.
     fn copy(&mut self, dir: u16, id: FileId, zone: u64) -> Result<(), SyncError> {
         self.wait_for_room(PAYLOAD_MAX * 2)?;
-        self.keep_pace();
+        std::thread::sleep(self.pace.due(Instant::now()));
         let link = self.link;
         let _file = link.dirs[usize::from(dir)].order.file(id);
         if self.present(dir, id)?.is_none() {
@@ -426,6 +429,7 @@ impl Walk<'_> {
         self.buffer = buffer;
         let sent = sent?;
         self.count.bytes_sent += sent;
+        self.pace.charge(Instant::now(), sent);
         if let Some((_, of_file)) = self.reading.get_mut(&id.0) {
             *of_file += sent;
         }
@@ -452,13 +456,6 @@ impl Walk<'_> {
             from = to;
         }
         Ok(sent)
-    }
-
-    /// No faster than `reiallowedbw`.
-    fn keep_pace(&self) {
-        let Some(bandwidth) = self.options.bandwidth.filter(|bandwidth| *bandwidth > 0) else { return };
-        let due = Duration::from_secs_f64(self.count.bytes_sent as f64 / bandwidth as f64);
-        std::thread::sleep(due.saturating_sub(self.began.elapsed()));
     }
 
     fn send_meta(&mut self, dir: u16, id: FileId) -> Result<(), SyncError> {

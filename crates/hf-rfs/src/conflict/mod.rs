@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode};
 
 /// Shows, compares, takes back or drops what the loser of a split brain had: each copy was put by before it was overwritten.
 #[derive(Clone, Debug, clap::Parser)]
-#[command(name = "holdfast conflict")]
+#[command(name = "conflict", bin_name = "holdfast conflict")]
 pub struct ConflictArgs {
     #[command(subcommand)]
     verb: Verb,

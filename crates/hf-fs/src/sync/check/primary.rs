@@ -16,6 +16,7 @@ use crate::backing::{Backing, Name, Stat};
 use crate::link::{Flow, Link, lock};
 use crate::pipeline::FileId;
 use crate::sync::digest::digest;
+use crate::sync::pace::Pace;
 use crate::sync::pool::{Pending, Zones};
 use crate::sync::{is_gone, meta, present};
 use crate::table::TIMES;
@@ -95,6 +96,8 @@ struct Walk<'a> {
     connections: u64,
     count: CheckCount,
     began: Instant,
+    /// What is compared is read no faster than `reiallowedbw`.
+    pace: Pace,
     told: Instant,
     /// By the sequence of their check.
     places: BTreeMap<u64, Place>,
@@ -119,6 +122,7 @@ impl<'a> Walk<'a> {
             connections: link.statistics.connections.load(Ordering::SeqCst),
             count: CheckCount::default(),
             began: Instant::now(),
+            pace: Pace::new(link.options.check_bandwidth),
             told: Instant::now(),
             places: BTreeMap::new(),
             marked: 0,
@@ -372,7 +376,8 @@ impl<'a> Walk<'a> {
                 self.compare_again(&asked, zone)?;
             }
             self.count.bytes += ZONE;
-            self.keep_pace();
+            self.pace.charge(Instant::now(), ZONE);
+            std::thread::sleep(self.pace.due(Instant::now()));
             self.check()?;
         }
         Ok(())
@@ -392,13 +397,6 @@ impl<'a> Walk<'a> {
         let ours = ours.map_err(at("reading a file"))?;
         self.count.again += 1;
         self.append(asked.place.clone(), &Body::CheckZone { id: asked.id.0, zone, digest: &ours })
-    }
-
-    /// Reads no faster than `reiallowedbw`.
-    fn keep_pace(&self) {
-        let Some(bandwidth) = self.link.options.check_bandwidth.filter(|bandwidth| *bandwidth > 0) else { return };
-        let due = Duration::from_secs_f64(self.count.bytes as f64 / bandwidth as f64);
-        std::thread::sleep(due.saturating_sub(self.began.elapsed()));
     }
 }
 

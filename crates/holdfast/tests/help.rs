@@ -1,12 +1,15 @@
-//! docs/user/commands.md is what `--help` says, docs/user/resources.md what the catalogue says. `HOLDFAST_BLESS=1` writes them
+//! docs/user/commands.md is what `--help` says, docs/user/resources.md what the catalogue says, and what the program itself offers. `HOLDFAST_BLESS=1` writes them
 //! anew.
+
+#[path = "../src/elsewhere.rs"]
+mod elsewhere;
 
 use std::fs;
 use std::path::Path;
 
 use hf_types::catalogue::{Class, ENTRIES, Kind, Setter};
 
-const HEAD: &str = "# Commands\n\nWritten by the program's own help (crates/hf-cli); change it there.\n";
+const HEAD: &str = "# Commands\n\nWritten by the program's own help (crates/hf-cli, `holdfast conflict` in crates/hf-rfs, `holdfast lab` in crates/hf-lab); change it there.\n`HOLDFAST_BLESS=1 cargo test -p holdfast --test help` writes it anew.\n";
 
 fn pages(command: &mut clap::Command, path: &str, out: &mut String) {
     let help = command.clone().bin_name(path).term_width(100).render_long_help().to_string();
@@ -30,7 +33,7 @@ fn resources() -> String {
     let mut out = "# Resources\n\nWritten by the catalogue (crates/hf-types/src/catalogue.rs); change it there. `holdfast state -m AM -v` \
                    shows a module's resources, `--history` what they were. Values are `init` (not measured yet), `up`, `down`, \
                    `unknown` (who measured it is gone), `inactive`, or a text. \"Who sets it\": `set` means `holdfast set -r NAME -v \
-                   VALUE`. Not every resource has somebody who measures it in this version.\n"
+                   VALUE`.\n"
         .to_owned();
     let mut group = None;
     for entry in ENTRIES {
@@ -64,7 +67,7 @@ fn compare(page: &str, text: &str) {
 fn the_page_of_commands_is_up_to_date() {
     let mut text = HEAD.to_owned();
     text.push_str(&exit_codes());
-    let mut command = hf_cli::command();
+    let mut command = hf_cli::command(&elsewhere::verbs());
     command.build();
     pages(&mut command, "holdfast", &mut text);
     compare("commands.md", &text);
@@ -73,4 +76,21 @@ fn the_page_of_commands_is_up_to_date() {
 #[test]
 fn the_page_of_resources_is_up_to_date() {
     compare("resources.md", &resources());
+}
+
+fn holdfast(words: &[&str]) -> (Option<i32>, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_holdfast")).args(words).output().expect("the program");
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[test]
+fn verbs_that_are_served_elsewhere_are_offered_like_the_others() {
+    let (code, said) = holdfast(&["conflct"]);
+    assert!(code == Some(2) && said.contains("'conflict'"), "{said}");
+    let (code, said) = holdfast(&["-o", "json", "lab", "status"]);
+    assert!(code == Some(2) && said.contains("'lab' stands first and options after it"), "{said}");
+    let (code, said) = holdfast(&["conflict", "--help"]);
+    assert!(code == Some(0) && said.contains("Usage: holdfast conflict"), "{said}");
+    let (_, script) = holdfast(&["completions", "bash"]);
+    assert!(script.contains("conflict") && script.contains("lab"), "{script}");
 }

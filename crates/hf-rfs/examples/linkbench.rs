@@ -3,6 +3,9 @@
 //! `linkbench DIR sync`: a synchronisation of many small and of a few large files, with one thread that reads (`nbrei`) and with three: first to an empty
 //! copy, then of equal copies, from memory and from the disk.
 //!
+//! `linkbench DIR connections`: a synchronisation of large and of small files and sequential writes over one connection and over four (`nbremconn`);
+//! to be run in a network namespace whose `lo` has the delay of a long line.
+//!
 //! `linkbench DIR ROUNDS [second|none]`: works below DIR (2 GiB for each pair), prints medians, plain and sealed. "alone" is the same path with nobody at the other end.
 
 use std::net::{SocketAddr, TcpListener};
@@ -37,7 +40,7 @@ fn node(
     (local, peer): (SocketAddr, SocketAddr),
     async_second: bool,
     sealed: bool,
-    readers: u32,
+    tuning: Tuning,
 ) -> Result<Node, Failure> {
     std::fs::create_dir_all(root)?;
     let table = Arc::new(Table::create(range)?);
@@ -51,7 +54,7 @@ fn node(
         silence: Duration::from_secs(5),
         accepted_durable: hf_fs::link::ACCEPTED,
         disk: Default::default(),
-        tuning: Tuning::new(readers, Duration::from_secs(150), false),
+        tuning,
         check_bandwidth: None,
     };
     let report = Arc::new(move |event| sender.send(event).unwrap_or_default());
@@ -75,7 +78,7 @@ fn proof(sealed: bool, first: bool) -> Result<ByClusterKey, Failure> {
 
 fn wait(node: &Node, wanted: impl Fn(&EngineEvent) -> bool) -> Result<(), Failure> {
     loop {
-        let event = node.events.recv_timeout(Duration::from_secs(20))?;
+        let event = node.events.recv_timeout(Duration::from_secs(120))?;
         if wanted(&event) {
             return Ok(());
         }
@@ -214,7 +217,7 @@ fn prepare(hands: &Hands, tag: &str) -> Result<Vec<FileId>, Failure> {
 
 fn alone(root: &Path) -> Result<Setting, Failure> {
     let nobody = "127.0.0.1:9".parse()?;
-    let node = node(&root.join("alone"), 3, (nobody, nobody), true, false, 3)?;
+    let node = node(&root.join("alone"), 3, (nobody, nobody), true, false, Tuning::default())?;
     node.link.set_gate(Mode::Pass, GateState::Open { epoch: 1 }, Some(Flow::Alone));
     let hands = Hands { backing: node.backing.clone(), pipe: DirPipeline::new(node.link.clone(), 0) };
     Ok(Setting { tag: "alone", files: prepare(&hands, "alone")?, hands, nodes: vec![node] })
@@ -229,8 +232,8 @@ fn pair(root: &Path, async_second: bool, sealed: bool) -> Result<Setting, Failur
     };
     let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let (one, other) = (free()?, free()?);
-    let primary = node(&root.join(format!("{tag}-a")), 1, (one, other), async_second, sealed, 3)?;
-    let secondary = node(&root.join(format!("{tag}-b")), 2, (other, one), async_second, sealed, 3)?;
+    let primary = node(&root.join(format!("{tag}-a")), 1, (one, other), async_second, sealed, Tuning::default())?;
+    let secondary = node(&root.join(format!("{tag}-b")), 2, (other, one), async_second, sealed, Tuning::default())?;
     secondary.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
     let open = GateState::Open { epoch: 1 };
     primary.link.set_gate(Mode::Pass, open, Some(Flow::Alone));
@@ -287,21 +290,54 @@ fn synchronised(primary: &Node, stream: u64) -> Result<f64, Failure> {
     Ok(began.elapsed().as_secs_f64())
 }
 
+/// Two sealed copies, connected.
+fn linked(a: &Path, b: &Path, tuning: impl Fn() -> Tuning) -> Result<(Node, Node), Failure> {
+    let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let (one, other) = (free()?, free()?);
+    let primary = node(a, 1, (one, other), true, true, tuning())?;
+    let secondary = node(b, 2, (other, one), true, true, tuning())?;
+    secondary.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
+    primary.link.set_gate(Mode::Pass, GateState::Open { epoch: 1 }, Some(Flow::Alone));
+    secondary.link.want(Wanted::Listen);
+    primary.link.want(Wanted::Connect);
+    wait(&primary, |event| matches!(event, EngineEvent::LinkUp))?;
+    Ok((primary, secondary))
+}
+
+fn measure_connections(root: &Path) -> Result<(), Failure> {
+    for (what, files, bytes) in [("4 files of 512 MiB", 4, 512 << 20), ("5000 files of 4 KiB", 5000, 4096)] {
+        for connections in [1, 4, 1, 4] {
+            let (a, b) = (root.join("sync-a"), root.join("sync-b"));
+            plant(&a, files, bytes)?;
+            let (primary, secondary) = linked(&a, &b, || Tuning::default().with_connections(connections))?;
+            while primary.link.out.beside() + 1 < connections as usize {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let empty = synchronised(&primary, 77)?;
+            let equal = synchronised(&primary, 78)?;
+            primary.link.set_gate(Mode::Wait, GateState::Open { epoch: 1 }, Some(Flow::InStep));
+            let hands = Hands { backing: primary.backing.clone(), pipe: DirPipeline::new(primary.link.clone(), 0) };
+            let written = sequential(&hands, hands.create("sequential")?);
+            println!(
+                "{what}, {connections} connections: empty {empty:.2} s, equal {equal:.2} s; then 1 GiB in writes of 1 MiB: {written:.0} MB/s"
+            );
+            primary.link.stop();
+            secondary.link.stop();
+            drop((primary, secondary, hands));
+            std::fs::remove_dir_all(&a)?;
+            std::fs::remove_dir_all(&b)?;
+        }
+    }
+    Ok(())
+}
+
 fn measure_sync(root: &Path) -> Result<(), Failure> {
     for (what, files, bytes) in [("20000 files of 4 KiB", 20_000, 4096), ("4 files of 512 MiB", 4, 512 << 20)] {
         for readers in [1, 3, 1, 3] {
             let (a, b) = (root.join("sync-a"), root.join("sync-b"));
-            std::fs::create_dir_all(&a)?;
             plant(&a, files, bytes)?;
-            let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-            let (one, other) = (free()?, free()?);
-            let primary = node(&a, 1, (one, other), true, true, readers)?;
-            let secondary = node(&b, 2, (other, one), true, true, readers)?;
-            secondary.link.set_gate(Mode::ReadOnly, GateState::ReadOnly, Some(Flow::Following));
-            primary.link.set_gate(Mode::Pass, GateState::Open { epoch: 1 }, Some(Flow::Alone));
-            secondary.link.want(Wanted::Listen);
-            primary.link.want(Wanted::Connect);
-            wait(&primary, |event| matches!(event, EngineEvent::LinkUp))?;
+            let tuning = || Tuning::new(readers, Duration::from_secs(150), false);
+            let (primary, secondary) = linked(&a, &b, tuning)?;
             let (first, equal) = (synchronised(&primary, 77)?, synchronised(&primary, 78)?);
             forget(&a)?;
             forget(&b)?;
@@ -340,8 +376,10 @@ fn main() -> Result<(), Failure> {
     let root = arguments.next().ok_or("linkbench DIR ROUNDS")?;
     let rounds = arguments.next();
     let root = Path::new(&root);
-    if rounds.as_deref() == Some("sync") {
-        return measure_sync(root);
+    match rounds.as_deref() {
+        Some("sync") => return measure_sync(root),
+        Some("connections") => return measure_connections(root),
+        _ => {}
     }
     let rounds: usize = rounds.map_or(Ok(5), |text| text.parse())?;
     let kinds = match arguments.next().as_deref() {

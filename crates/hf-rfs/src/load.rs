@@ -119,7 +119,7 @@ pub fn load(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<
         lanes: Arc::new(Mutex::new(lanes(&read.member.cluster, &read.applied, &read.pair, &read.peer)?)),
         keys: Arc::new(Mutex::new(ring(&read.member))),
         async_second: is_async_second(rfs).into(),
-        tuning: Tuning::new(readers, answer, detail),
+        tuning: Tuning::new(readers, answer, detail).with_connections(rfs.connections),
     };
     Ok(Loaded { rfs: rfs_config(rfs), engine: engine(paths, name, &read, &live), live })
 }

@@ -16,6 +16,7 @@
 //! for, and nothing is lost.
 //! `BeginOn` and `AskKnown` came later, too: they go only to an end whose core says in its hello what both have in common, or asks for a
 //! synchronisation by date.
+//! `Beside` and `Elsewhere` came later, too: they go only to an end whose `Hello` names a number for them, in a field that was 0 before.
 
 mod body;
 mod codec;

@@ -121,11 +121,7 @@ pub(crate) static RFS: Spec = Spec {
         ),
         Attribute::new("mountover", Form::Switch(true), OnlyDefault("replicating a directory without renaming it")),
         Attribute::served("acl", Form::Switch(false)),
-        Attribute::new(
-            "nbremconn",
-            Form::number("connections", 1, 64, 1),
-            Later("there is one connection between the nodes"),
-        ),
+        Attribute::served("nbremconn", Form::number("connections", 1, 64, 1)),
         Attribute::served("nbrei", Form::number("threads", 1, 64, 3)).dynamic(),
         Attribute::served("sendtimeout", Form::timeout_s(30)),
         Attribute::served("locktimeout", Form::timeout_s(100)),

@@ -22,7 +22,7 @@ use hf_wire::frame::Body;
 use crate::front::Role;
 use crate::link::acks::{Mode, Need};
 use crate::link::{
-    ACCEPTED, Authenticate, DiskCheck, Events, Flow, LaneSource, Link, LinkOptions, Tuning, Wanted, lock,
+    ACCEPTED, Authenticate, DiskCheck, Events, Flow, LaneSource, Link, LinkOptions, Tuning, Wanted, lock, random,
 };
 use crate::manifest;
 use crate::pipeline::{FileId, GateState};
@@ -568,13 +568,6 @@ impl Inner {
 /// New ids are never those of another node or an earlier epoch that are still in use.
 fn range(epoch: u64, first: bool) -> u16 {
     ((epoch << 1 | u64::from(first)) & 0xffff) as u16
-}
-
-/// A stream's number.
-fn random() -> std::io::Result<u64> {
-    let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    Ok(u64::from_le_bytes(bytes) | 1)
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

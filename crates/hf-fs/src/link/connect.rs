@@ -13,8 +13,8 @@ use rustix::net::sockopt;
 
 use super::auth::Limited;
 use super::lanes::{LinkLane, Listeners, connect_any};
-use super::sealed::{Incoming, Proven, Seal, Sealing};
-use super::{Link, Wanted, lock};
+use super::sealed::{Incoming, Protection, Seal, Sealing};
+use super::{Link, Wanted, lock, random};
 
 /// How long between two attempts.
 const RETRY: Duration = Duration::from_millis(100);
@@ -55,7 +55,29 @@ impl Returning {
 #[derive(Default)]
 struct Arrivals {
     proving: VecDeque<Arc<TcpStream>>,
-    proven: Option<Proven>,
+    proven: Option<Begun>,
+}
+
+/// A connection whose ends have proven themselves.
+struct Begun {
+    stream: TcpStream,
+    seal: Option<Box<dyn Seal>>,
+    bytes: Incoming,
+    /// What the other end said, if it was read already.
+    hello: Option<Hello>,
+}
+
+impl Begun {
+    fn new(stream: TcpStream, protection: Option<Protection>) -> Begun {
+        let (seal, open) = protection.map(|both| (both.seal, both.open)).unzip();
+        Begun { stream, seal, bytes: Incoming::new(open), hello: None }
+    }
+}
+
+/// What a connection begins with.
+enum First {
+    Hello(Hello),
+    Beside(u64),
 }
 
 impl Link {
@@ -112,7 +134,7 @@ impl Link {
         }
     }
 
-    fn connect(self: &Arc<Link>, lanes: &[LinkLane]) -> io::Result<(Proven, usize)> {
+    fn connect(self: &Arc<Link>, lanes: &[LinkLane]) -> io::Result<(Begun, usize)> {
         let (stream, lane) = connect_any(lanes)?;
         let protection = self.auth.initiate(&mut Limited::new(&stream)).map_err(|why| {
             self.statistics.strangers.fetch_add(1, Ordering::Relaxed);
@@ -120,11 +142,11 @@ impl Link {
         })?;
         self.statistics.lane.store(lane as u64, Ordering::Relaxed);
         tracing::info!(lan = lanes[lane].name, "replication goes over this network");
-        Ok((Proven { stream, protection }, lane))
+        Ok((Begun::new(stream, protection), lane))
     }
 
     /// Tries the lanes before `lane` until one works, then ends the present connection. Not while copies are compared: that would begin anew.
-    fn find_better(self: &Arc<Link>, lane: usize, wait: Duration, over: &AtomicBool) -> Option<(Proven, usize)> {
+    fn find_better(self: &Arc<Link>, lane: usize, wait: Duration, over: &AtomicBool) -> Option<(Begun, usize)> {
         let mut tried = Instant::now();
         while !over.load(Ordering::SeqCst) {
             std::thread::sleep(RETRY);
@@ -198,14 +220,29 @@ impl Link {
         }
         let (link, arrivals) = (self.clone(), arrivals.clone());
         let proof = std::thread::Builder::new().name("hf-prove".into()).spawn(move || {
-            let done = link.auth.respond(&mut Limited::new(&stream));
+            let mut limited = Limited::new(&stream);
+            let first = link.auth.respond(&mut limited).map(|protection| {
+                let (seal, open) = protection.map(|both| (both.seal, both.open)).unzip();
+                let mut bytes = Incoming::new(open);
+                let first = read_first(&mut limited, &mut bytes);
+                (seal, bytes, first)
+            });
             let mut list = lock(&arrivals);
             list.proving.retain(|other| !Arc::ptr_eq(other, &stream));
-            match done {
-                Ok(protection) => {
-                    list.proven = Arc::into_inner(stream).map(|stream| Proven { stream, protection });
+            match first {
+                Ok((seal, bytes, Ok(First::Hello(hello)))) => {
+                    list.proven =
+                        Arc::into_inner(stream).map(|stream| Begun { stream, seal, bytes, hello: Some(hello) });
                     drop(list);
                     link.out.shutdown();
+                }
+                Ok((_, bytes, Ok(First::Beside(token)))) => {
+                    drop(list);
+                    link.receive_beside(&stream, bytes, token);
+                }
+                Ok((_, _, Err(error))) => {
+                    drop(list);
+                    link.failed_at_first(&error);
                 }
                 Err(why) => {
                     link.statistics.strangers.fetch_add(1, Ordering::Relaxed);
@@ -220,17 +257,15 @@ impl Link {
 
     /// A connection from hello to its end. One that was made for another wish than there is now is none: the roles were turned round in
     /// between, and what was agreed on it before would be about the other direction.
-    fn serve(self: &Arc<Link>, proven: Proven, made_for: Wanted) {
-        let stream = Arc::new(proven.stream);
-        let (mut seal, open) = proven.protection.map(|both| (both.seal, both.open)).unzip();
-        let mut bytes = Incoming::new(open);
-        let peer = match self.set_up(&stream, seal.as_deref_mut(), &mut bytes) {
+    fn serve(self: &Arc<Link>, begun: Begun, made_for: Wanted) {
+        let Begun { stream, mut seal, mut bytes, hello } = begun;
+        let stream = Arc::new(stream);
+        // Only the end that listens lets others beside it.
+        let token = if made_for == Wanted::Listen { random().unwrap_or_default() } else { 0 };
+        self.beside.begin(token);
+        let peer = match self.set_up(&stream, seal.as_deref_mut(), &mut bytes, hello, token) {
             Ok(peer) => peer,
-            Err(error) => {
-                tracing::warn!(%error, "the replication connection failed at its beginning");
-                self.tell_refused(&error);
-                return;
-            }
+            Err(error) => return self.failed_at_first(&error),
         };
         lock(&self.refused).take();
         self.statistics.connections.fetch_add(1, Ordering::Relaxed);
@@ -251,6 +286,7 @@ impl Link {
             self.acks.advance(peer.applied, 0);
         }
         self.report(EngineEvent::LinkUp);
+        self.connect_beside(&stream, peer.beside);
         if self.options.async_second.get() {
             let counters = self.ring.counters();
             counters.own_fulfilled.fetch_max(counters.applied.load(Ordering::SeqCst), Ordering::SeqCst);
@@ -258,6 +294,7 @@ impl Link {
         self.out.acknowledge(&self.ring);
         let why = self.receive(&stream, bytes);
         self.out.close();
+        self.beside.begin(0);
         self.replies.hang_up();
         self.end_checks();
         if self.bound.is_syncing() {
@@ -265,6 +302,11 @@ impl Link {
             self.leave_stream(0, self.common());
         }
         self.report(EngineEvent::LinkDown { why });
+    }
+
+    fn failed_at_first(&self, error: &io::Error) {
+        tracing::warn!(%error, "the replication connection failed at its beginning");
+        self.tell_refused(error);
     }
 
     /// Connections are tried again all the time; what the other node speaks stays the same until somebody installs something.
@@ -287,16 +329,16 @@ impl Link {
         stream: &TcpStream,
         seal: Option<&mut (dyn Seal + 'static)>,
         bytes: &mut Incoming,
+        said: Option<Hello>,
+        beside: u64,
     ) -> io::Result<Hello> {
-        stream.set_nodelay(true)?;
-        sockopt::set_tcp_user_timeout(stream, self.options.send_timeout.as_millis().min(u32::MAX as u128) as u32)?;
-        sockopt::set_socket_keepalive(stream, true)?;
         let counters = self.ring.counters();
         let hello = Hello {
             stream: self.ring.stream(),
             last: self.ring.last(),
             applied_stream: counters.applied_stream.load(Ordering::SeqCst),
             applied: counters.applied.load(Ordering::SeqCst),
+            beside,
         };
         let mut limited = Limited::new(stream);
         let hello = Body::Hello(hello).encode().to_vec(Place::default());
@@ -304,10 +346,23 @@ impl Link {
             Some(seal) => Sealing::message(seal, &hello),
             None => hello,
         })?;
-        let peer = read_hello(&mut limited, bytes)?;
-        stream.set_read_timeout(None)?;
-        stream.set_write_timeout(None)?;
+        let peer = match said.map_or_else(|| read_first(&mut limited, bytes), |hello| Ok(First::Hello(hello)))? {
+            First::Hello(hello) => hello,
+            First::Beside(_) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "instead of a hello: a connection beside none"));
+            }
+        };
+        self.prepare(stream)?;
         Ok(peer)
+    }
+
+    /// As long as it stands.
+    pub(super) fn prepare(&self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        sockopt::set_tcp_user_timeout(stream, self.options.send_timeout.as_millis().min(u32::MAX as u128) as u32)?;
+        sockopt::set_socket_keepalive(stream, true)?;
+        stream.set_read_timeout(None)?;
+        stream.set_write_timeout(None)
     }
 
     /// From where our stream goes on, `None` if it can't. What the other node applied is received by that.
@@ -331,7 +386,7 @@ fn pause_while(wanted: &Mutex<Wanted>, changed: &Condvar, served: Wanted, time: 
     let _ = changed.wait_timeout_while(lock(wanted), time, |wanted| *wanted == served);
 }
 
-fn read_hello(stream: &mut Limited<'_>, bytes: &mut Incoming) -> io::Result<Hello> {
+fn read_first(stream: &mut Limited<'_>, bytes: &mut Incoming) -> io::Result<First> {
     let bad = |error: FrameError| io::Error::new(io::ErrorKind::InvalidData, error);
     let sealed = bytes.first(stream)?;
     // Sealed, it comes as one record.
@@ -346,7 +401,8 @@ fn read_hello(stream: &mut Limited<'_>, bytes: &mut Incoming) -> io::Result<Hell
     let mut payload = vec![0; header.payload_len()];
     stream.read_exact(&mut payload)?;
     match Body::decode(&header, &payload).map_err(bad)? {
-        Body::Hello(hello) => Ok(hello),
+        Body::Hello(hello) => Ok(First::Hello(hello)),
+        Body::Beside { token } => Ok(First::Beside(token)),
         other => Err(io::Error::new(io::ErrorKind::InvalidData, format!("instead of a hello: {other:?}"))),
     }
 }

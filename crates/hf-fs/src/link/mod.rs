@@ -1,8 +1,8 @@
-//! The link between the two copies: one TCP connection (over one of several networks: [`lanes`]), unacknowledged frames kept in memory that outlives this process.
+//! The link between the two copies: a TCP connection (over one of several networks: [`lanes`]), unacknowledged frames kept in memory that outlives this process.
 //!
 //! A write's way: [`pipe`] (under the front end's lock) puts a frame into the [`ring`], [`out`] sends it from there; on the other node
 //! [`receive`] applies it in order, [`durable`] syncs for barriers, and the acknowledgement comes back through [`receive`]
-//! into [`acks`], which completes who waits. No thread stands between an application and the socket.
+//! into [`acks`], which completes who waits. No thread stands between an application and the socket. Long frames may travel [`beside`] it.
 //!
 //! # Going on after a break
 //!
@@ -21,6 +21,7 @@
 pub mod acks;
 mod again;
 pub mod auth;
+mod beside;
 mod common;
 mod connect;
 mod disk;
@@ -173,6 +174,7 @@ pub struct Link {
     pub options: LinkOptions,
     pub ring: Ring,
     pub out: Out,
+    pub beside: beside::Beside,
     pub acks: Acks,
     pub dirs: Vec<Directory>,
     pub bound: Bound,
@@ -235,6 +237,7 @@ impl Link {
             options,
             ring,
             out: Out::default(),
+            beside: beside::Beside::default(),
             acks,
             dirs,
             statistics: Statistics::default(),
@@ -525,10 +528,19 @@ impl Link {
     }
 }
 
+/// A number unlike any other: a stream's, a connection's. Never 0.
+pub(crate) fn random() -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(u64::from_le_bytes(bytes) | 1)
+}
+
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+#[cfg(test)]
+mod beside_tests;
 #[cfg(test)]
 pub(crate) mod harness;
 #[cfg(test)]

@@ -19,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::SendFlags;
 
 use super::Flow;
+use super::beside::{LONG, Sender};
 use super::ring::Ring;
 use super::sealed::Sealing;
 
@@ -30,6 +31,8 @@ pub struct Out {
     ack_wanted: AtomicBool,
     full: Mutex<bool>,
     full_changed: Condvar,
+    /// The connection was ended.
+    shut: AtomicBool,
     /// Bytes sent since the process began, for measuring.
     pub bytes: AtomicU64,
     /// System calls for them.
@@ -52,6 +55,20 @@ struct State {
     /// With the position of the ring that must be reached before.
     control: VecDeque<(u64, Vec<u8>)>,
     full: bool,
+    /// Connections that carry long frames.
+    beside: Vec<Arc<Sender>>,
+}
+
+impl State {
+    /// What the ring must keep: everything from here on may be read.
+    fn reads_from(&self) -> u64 {
+        self.beside.iter().filter_map(|sender| sender.reads_from()).fold(self.sent, u64::min)
+    }
+
+    /// True when something waited.
+    fn end_beside(&mut self) -> bool {
+        self.beside.drain(..).fold(false, |waited, sender| sender.end() || waited)
+    }
 }
 
 enum Sent {
@@ -72,21 +89,60 @@ impl Out {
         let resume = resume();
         let at = resume.unwrap_or(0);
         let streaming = resume.is_some();
+        state.end_beside();
+        self.shut.store(false, Ordering::SeqCst);
         *state = State { socket: Some(socket), sealing, streaming, sent: at, commit: at, ..State::default() };
         resume
     }
 
     /// The connection is gone; what wasn't sent of its own frames is dropped.
     pub fn close(&self) {
-        *self.lock() = State::default();
+        let mut state = self.lock();
+        state.end_beside();
+        *state = State::default();
+    }
+
+    /// Another connection carries long frames beside `main`; false if that isn't the present one any more.
+    pub(super) fn add_beside(&self, main: &Arc<TcpStream>, sender: &Arc<Sender>) -> bool {
+        let mut state = self.lock();
+        let present = state.socket.as_ref().is_some_and(|socket| Arc::ptr_eq(socket, main));
+        if present {
+            state.beside.push(sender.clone());
+        }
+        present
+    }
+
+    /// What it was to carry is missing there: this connection ends, too.
+    pub(super) fn lost_beside(&self, sender: &Arc<Sender>) {
+        let is_ours = self.lock().beside.iter().any(|other| Arc::ptr_eq(other, sender));
+        if is_ours {
+            self.shutdown();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn lose_one(&self) {
+        let sender = self.lock().beside.last().cloned();
+        sender.expect("one that can be lost").end();
+    }
+
+    /// How many connections there are beside this one.
+    pub fn beside(&self) -> usize {
+        self.lock().beside.len()
     }
 
     /// Ends the connection; its receiver notices and calls [`Out::close`].
     pub fn shutdown(&self) {
+        self.shut.store(true, Ordering::SeqCst);
         if let Some(socket) = &self.lock().socket {
             // It may be closed by the other side already; either way it ends.
             let _ = socket.shutdown(std::net::Shutdown::Both);
         }
+    }
+
+    /// Was the present connection ended, though its receiver may not have noticed yet?
+    pub(super) fn is_shut(&self) -> bool {
+        self.shut.load(Ordering::SeqCst)
     }
 
     /// Is there a connection?
@@ -103,6 +159,14 @@ impl Out {
     /// was about. `flow` holds from then on, if it is given: a connection that is made meanwhile sees neither without the other.
     pub fn restart(&self, ring: &Ring, stream: u64, flow: Option<Flow>) -> HashSet<(u16, u64)> {
         let mut state = self.lock();
+        if state.beside.iter().any(|sender| sender.reads_from().is_some()) {
+            // What was to come beside is dropped with the rest: the next connection begins the other stream.
+            state.end_beside();
+            if let Some(socket) = &state.socket {
+                // As in `shutdown`.
+                let _ = socket.shutdown(std::net::Shutdown::Both);
+            }
+        }
         if state.streaming && state.sent < state.commit {
             // The other node has half a frame.
             debug_assert!(state.partial.is_none());
@@ -122,7 +186,7 @@ impl Out {
     pub fn release(&self, ring: &Ring, seq: u64) {
         let state = self.lock();
         if state.streaming {
-            ring.release(seq, state.sent);
+            ring.release(seq, state.reads_from());
         }
     }
 
@@ -247,12 +311,31 @@ impl Out {
             state.partial = state.control.pop_front().map(|(_, frame)| (frame, 0));
         } else if state.streaming {
             let head = ring.head();
-            state.commit = state.control.front().map_or(head, |(position, _)| head.min(*position));
-            return state.sent < state.commit;
+            let limit = state.control.front().map_or(head, |(position, _)| head.min(*position));
+            return Self::next_of_stream(state, ring, limit);
         } else {
             return false;
         }
         true
+    }
+
+    /// Frames up to `limit`: short ones here, a long one beside if somebody has room for it.
+    fn next_of_stream(state: &mut State, ring: &Ring, limit: u64) -> bool {
+        state.commit = limit;
+        if !state.beside.is_empty()
+            && let Some((from, seq, len)) = ring.first_long(state.sent, limit, LONG)
+        {
+            state.commit = from;
+            if from == state.sent {
+                state.commit = from + len;
+                if state.beside.iter().any(|sender| sender.offer(from, from + len)) {
+                    state.sent = state.commit;
+                    state.partial = Some((Body::Elsewhere { seq }.encode().to_vec(Place::default()), 0));
+                    return true;
+                }
+            }
+        }
+        state.sent < state.commit
     }
 
     /// Sends the beginning of `bytes`, or seals it for [`Out::flush`]; how much. None: the socket is full.

@@ -90,7 +90,9 @@ impl Link {
                 return Err("hung up".into());
             }
             let body = Body::decode(&header, payload).map_err(|error| error.to_string())?;
-            if body.is_stream() {
+            if let Body::Elsewhere { seq } = body {
+                self.take_elsewhere(incoming, seq)?;
+            } else if body.is_stream() {
                 self.take_stream(incoming, header.place(), &body)?;
                 incoming.unacknowledged += header.frame_len();
             } else {
@@ -99,6 +101,20 @@ impl Link {
             used += header.frame_len();
         }
         Ok(used)
+    }
+
+    /// A frame that comes beside this connection, in its place here.
+    fn take_elsewhere(self: &Arc<Link>, incoming: &mut Incoming, seq: u64) -> Result<(), String> {
+        let (header, payload) = self.from_beside(seq)?;
+        let body = Body::decode(&header, &payload).map_err(|error| error.to_string())?;
+        if !body.is_stream() {
+            return Err("not a frame of the stream came beside the replication link".into());
+        }
+        self.take_stream(incoming, header.place(), &body)?;
+        incoming.unacknowledged += header.frame_len();
+        // Many of these fit into one look at the connection; the other side waits for room.
+        self.acknowledge(incoming);
+        Ok(())
     }
 
     fn acknowledge(&self, incoming: &mut Incoming) {
@@ -121,7 +137,7 @@ impl Link {
             Body::Digests { id, first, digests } => self.replies.put(id, first, digests),
             Body::Fault { seq, errno, text } => self.take_fault(seq, errno, text),
             Body::Check { json } => self.take_check(json)?,
-            _ => return Err("a second hello".into()),
+            _ => return Err("what only a connection begins with".into()),
         }
         Ok(())
     }

@@ -345,6 +345,18 @@ impl Ring {
         unsafe { std::slice::from_raw_parts(self.at(from), (to - from) as usize) }
     }
 
+    /// Where the first frame between two positions begins whose payload is at least so long, and its sequence and length; none: there is none.
+    pub(super) fn first_long(&self, mut from: u64, to: u64, long: usize) -> Option<(u64, u64, u64)> {
+        while from < to {
+            let header = self.header_at(from)?;
+            if header.payload_len() >= long {
+                return Some((from, header.place().seq, header.frame_len() as u64));
+            }
+            from += header.frame_len() as u64;
+        }
+        None
+    }
+
     /// Frees all frames up to `seq`, but nothing from position `sent` on (what wasn't sent can't have been received).
     pub fn release(&self, seq: u64, sent: u64) {
         let counters = self.counters();

@@ -34,14 +34,6 @@ pub struct Protection {
     pub open: Box<dyn Open>,
 }
 
-/// A connection whose ends have proven themselves.
-pub struct Proven {
-    /// The connection.
-    pub stream: TcpStream,
-    /// None: nothing is sealed.
-    pub protection: Option<Protection>,
-}
-
 /// Sealed bytes on their way out.
 pub(super) struct Sealing {
     seal: Box<dyn Seal>,

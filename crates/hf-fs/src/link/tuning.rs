@@ -13,6 +13,7 @@ struct Cells {
     readers: AtomicU32,
     answer_ms: AtomicU64,
     detail: AtomicBool,
+    connections: AtomicU32,
 }
 
 impl Default for Tuning {
@@ -26,7 +27,14 @@ impl Tuning {
     /// `nbrei`, `reitimeout`, `reidetail`.
     pub fn new(readers: u32, answer: Duration, detail: bool) -> Tuning {
         let (readers, answer_ms) = (AtomicU32::new(readers), AtomicU64::new(answer.as_millis() as u64));
-        Tuning(Arc::new(Cells { readers, answer_ms, detail: AtomicBool::new(detail) }))
+        let (detail, connections) = (AtomicBool::new(detail), AtomicU32::new(1));
+        Tuning(Arc::new(Cells { readers, answer_ms, detail, connections }))
+    }
+
+    /// `nbremconn`.
+    pub fn with_connections(self, connections: u32) -> Tuning {
+        self.0.connections.store(connections, Ordering::SeqCst);
+        self
     }
 
     /// Threads from the next synchronisation or connection on, the others at once.
@@ -39,6 +47,11 @@ impl Tuning {
     /// How many threads read and digest for a comparison, at least one.
     pub fn readers(&self) -> u32 {
         self.0.readers.load(Ordering::SeqCst).max(1)
+    }
+
+    /// How many connections this end makes when it connects, at least one.
+    pub fn connections(&self) -> u32 {
+        self.0.connections.load(Ordering::SeqCst).max(1)
     }
 
     /// How long a synchronisation waits for an answer.

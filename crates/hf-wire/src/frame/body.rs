@@ -41,6 +41,8 @@ pub struct Hello {
     /// The stream that the sender applied last, and how far.
     pub applied_stream: u64,
     pub applied: u64,
+    /// Of the end that listens: what connections beside this one are to say ([`Body::Beside`]); 0: it takes none.
+    pub beside: u64,
 }
 
 /// How far the sender is with the stream that it applies. Each number only grows within a stream.
@@ -261,6 +263,14 @@ pub enum Body<'a> {
     },
     /// I'm alive.
     Heartbeat,
+    /// First frame of a connection beside another one: which one, as its [`Hello`] said. After it come frames of the stream.
+    Beside {
+        token: u64,
+    },
+    /// In the place of a frame of the stream that comes over a connection beside this one.
+    Elsewhere {
+        seq: u64,
+    },
 }
 
 mod kind {
@@ -299,6 +309,8 @@ mod kind {
     pub const FAULT: u8 = 68;
     pub const HEARTBEAT: u8 = 69;
     pub const CHECK: u8 = 70;
+    pub const BESIDE: u8 = 71;
+    pub const ELSEWHERE: u8 = 72;
 }
 
 /// A frame ready to be copied out: everything but its place is settled.
@@ -363,6 +375,8 @@ impl<'a> Body<'a> {
                 | Body::Fault { .. }
                 | Body::Check { .. }
                 | Body::Heartbeat
+                | Body::Beside { .. }
+                | Body::Elsewhere { .. }
         )
     }
 
@@ -505,7 +519,7 @@ impl<'a> Body<'a> {
             Body::Check { json } => (kind::CHECK, 0, 0, [json, NONE]),
             Body::Hello(hello) => {
                 f.u64(hello.stream).u64(hello.last).u64(hello.applied_stream).u64(hello.applied);
-                (kind::HELLO, 0, 0, [NONE; 2])
+                (kind::HELLO, hello.beside, 0, [NONE; 2])
             }
             Body::Ack(ack) => {
                 f.u64(ack.stream).u64(ack.received).u64(ack.fulfilled).u64(ack.durable);
@@ -515,6 +529,8 @@ impl<'a> Body<'a> {
             Body::Digests { id, first, digests } => (kind::DIGESTS, id, first, [digests, NONE]),
             Body::Fault { seq, errno, text } => (kind::FAULT, seq, errno as u32 as u64, [text.as_bytes(), NONE]),
             Body::Heartbeat => (kind::HEARTBEAT, 0, 0, [NONE; 2]),
+            Body::Beside { token } => (kind::BESIDE, token, 0, [NONE; 2]),
+            Body::Elsewhere { seq } => (kind::ELSEWHERE, seq, 0, [NONE; 2]),
             _ => (kind::SYNCED, 0, 0, [NONE; 2]),
         }
     }
@@ -739,7 +755,8 @@ fn read_other<'a>(header: &Header, r: &mut Reader<'a>) -> Result<Option<Body<'a>
         kind::CHECK => Body::Check { json: r.rest() },
         kind::SYNCED => Body::Synced,
         kind::HELLO => {
-            Body::Hello(Hello { stream: r.u64()?, last: r.u64()?, applied_stream: r.u64()?, applied: r.u64()? })
+            let (stream, last) = (r.u64()?, r.u64()?);
+            Body::Hello(Hello { stream, last, applied_stream: r.u64()?, applied: r.u64()?, beside: id })
         }
         kind::ACK => Body::Ack(Ack { stream: r.u64()?, received: r.u64()?, fulfilled: r.u64()?, durable: r.u64()? }),
         kind::CONTROL => Body::Control { json: r.rest() },
@@ -749,6 +766,8 @@ fn read_other<'a>(header: &Header, r: &mut Reader<'a>) -> Result<Option<Body<'a>
             Body::Fault { seq: id, errno: arg as u32 as i32, text }
         }
         kind::HEARTBEAT => Body::Heartbeat,
+        kind::BESIDE => Body::Beside { token: id },
+        kind::ELSEWHERE => Body::Elsewhere { seq: id },
         _ => return Ok(None),
     }))
 }

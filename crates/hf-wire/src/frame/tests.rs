@@ -39,12 +39,14 @@ fn samples<'a>(entries: &'a [u8], pairs: &'a [u8], data: &'a [u8]) -> Vec<Body<'
         Body::CheckZone { id, zone: 5, digest: &[9; DIGEST_LEN] },
         Body::CheckMark,
         Body::Check { json: b"{}" },
-        Body::Hello(Hello { stream: 1, last: 2, applied_stream: 3, applied: 4 }),
+        Body::Hello(Hello { stream: 1, last: 2, applied_stream: 3, applied: 4, beside: 5 }),
         Body::Ack(Ack { stream: 9, received: 8, fulfilled: 7, durable: 6 }),
         Body::Control { json: b"{}" },
         Body::Digests { id, first: 2, digests: &[3; 64] },
         Body::Fault { seq: 5, errno: 28, text: "no space" },
         Body::Heartbeat,
+        Body::Beside { token: 7 },
+        Body::Elsewhere { seq: u64::MAX },
     ]
 }
 

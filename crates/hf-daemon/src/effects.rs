@@ -3,10 +3,15 @@ use crate::fence::Orphan;
 use crate::marker::Marker;
 use crate::shell::Shell;
 use hf_host::files::with_causes;
+use hf_host::machine::Restarter;
 use hf_node::daemon::{DaemonEffect, DaemonInput, HeartExit};
 use hf_types::{Caller, Command, CommandLine, Event as LogEvent, ModuleName};
 use hf_wire::bus::ModuleStatus;
 use std::future::Future;
+use std::time::Duration;
+
+/// How long a machine that was asked to reboot may take for its own services.
+const REBOOT_WITHIN: Duration = Duration::from_secs(600);
 
 impl Shell {
     /// Runs one effect. What takes time becomes a task that brings its end back as an event.
@@ -45,6 +50,7 @@ impl Shell {
                 });
             }
             DaemonEffect::KeepChecking { module, on } => self.keep_checking(module, on),
+            DaemonEffect::Reboot { module } => self.reboot(module),
             DaemonEffect::Log { module, event } => self.log(module.as_ref(), &event),
             DaemonEffect::Publish { modules, .. } => {
                 self.ready.tell(&self.me, &modules);
@@ -82,6 +88,24 @@ impl Shell {
         self.log(Some(&module), &event);
         // Through the queue, not at once: the actor is in the middle of an input.
         self.later(async move { DaemonInput::HeartGone { module, exit: HeartExit::Died } });
+    }
+
+    /// In good order: whoever restarts the machine ends this daemon, which stops the other modules first.
+    fn reboot(&mut self, module: ModuleName) {
+        self.notes.mark(&module, Some(Marker::Halted));
+        self.later(async move {
+            let done = tokio::task::spawn_blocking(|| Restarter::find()?.reboot()).await;
+            let why = match done {
+                // Unless the machine goes on after a while all the same.
+                Ok(Ok(())) => {
+                    tokio::time::sleep(REBOOT_WITHIN).await;
+                    "it was asked to reboot and runs on".to_owned()
+                }
+                Ok(Err(error)) => with_causes(&error),
+                Err(error) => error.to_string(),
+            };
+            DaemonInput::RebootFailed { module, why }
+        });
     }
 
     fn clear_vips(&self, module: ModuleName) {

@@ -262,8 +262,9 @@ impl Shell {
 
     /// Whether the module is meant to run on.
     fn note(&mut self, module: &ModuleName, message: &HeartToDaemon) {
-        if matches!(message, HeartToDaemon::Stopped { restart: None, .. }) {
-            self.notes.mark(module, self.actor.is_closing().then_some(Marker::Halted));
+        if let HeartToDaemon::Stopped { restart: None, reboot, .. } = message {
+            let halted = *reboot || self.actor.is_closing();
+            self.notes.mark(module, halted.then_some(Marker::Halted));
         }
     }
 

@@ -9,6 +9,7 @@ mod checkers;
 mod event;
 mod lanes;
 mod load;
+mod loops;
 mod replication;
 mod reread;
 mod run;

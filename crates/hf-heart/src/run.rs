@@ -10,7 +10,7 @@ use crate::reread::Sources;
 use crate::scripts::Scripts;
 use crate::shell::{OWN_TICKETS, Reported, Shell};
 use crate::vips::Vips;
-use crate::{boost, socket};
+use crate::{boost, loops, socket};
 use hf_exec::{CgroupError, PidFile, PidFileError};
 use hf_host::files::{FileError, make_dir, with_causes};
 use hf_host::{Paths, ProcessLog, clock, random, wake};
@@ -101,7 +101,12 @@ async fn live(args: &HeartArgs) -> Result<(), StartError> {
     shell.vips.clear_all();
     shell.vips.watch();
     let incarnation = Incarnation(random::number());
-    shell.inputs.push_back(HeartInput::Started { incarnation, first: args.first, by: Caller(args.by.clone()) });
+    let by = Caller(args.by.clone());
+    let loops = loops::read(&paths, &args.module).unwrap_or_else(|error| {
+        tracing::warn!("{}; restarts are counted from the beginning", with_causes(&error));
+        None
+    });
+    shell.inputs.push_back(HeartInput::Started { incarnation, first: args.first, by, loops });
     shell.run(events).await;
     // How a daemon that comes later tells an end in good order from a death.
     hf_host::files::remove_if_there(&socket).map_err(io("remove the heart's socket"))
@@ -149,6 +154,7 @@ fn assemble(
         application,
         vips: Vips::open(vips, tcp_reset, events.clone()).map_err(io("open the network"))?,
         replication: Replication::new(paths.clone(), module.clone(), member.me.clone(), events.clone()),
+        loops: loops::Keeper::start(paths, module, events).map_err(io("start a thread"))?,
         dirs,
         daemon: None,
         last_status: None,

@@ -4,6 +4,7 @@ use crate::application::Application;
 use crate::checkers::Checkers;
 use crate::event::Event;
 use crate::lanes::{Lanes, Refused};
+use crate::loops::Keeper;
 use crate::replication::Replication;
 use crate::reread::Sources;
 use crate::scripts::Scripts;
@@ -31,6 +32,7 @@ pub struct Shell {
     pub vips: Vips,
     pub checkers: Checkers,
     pub replication: Replication,
+    pub loops: Keeper,
     /// Replicated directories, for an abort.
     pub dirs: Vec<String>,
     pub daemon: Option<(u64, Outbox)>,
@@ -245,6 +247,7 @@ impl Shell {
                 self.log.keep(&resource, history);
                 self.assigned.insert(resource.name, resource.at_us);
             }
+            HeartEffect::KeepLoops(kept) => self.loops.keep(kept),
             HeartEffect::LookAtLanes => self.inputs.push_back(HeartInput::LanesSeen(self.lanes.sights())),
             HeartEffect::Random => self.inputs.push_back(HeartInput::Random { value: random::number() }),
             HeartEffect::KillApplication => self.application.kill(),

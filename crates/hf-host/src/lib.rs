@@ -6,6 +6,7 @@ pub mod datagram;
 pub mod environment;
 pub mod files;
 pub mod fuse;
+pub mod machine;
 pub mod module;
 pub mod paths;
 pub mod process_log;

@@ -156,6 +156,11 @@ impl Paths {
         self.module_run(module).join("started")
     }
 
+    /// Restarts that detectors asked for, so far.
+    pub fn loops(&self, module: &ModuleName) -> PathBuf {
+        self.module_run(module).join("loops")
+    }
+
     /// What `boot -m AM on|off` said last.
     pub fn boot_choice(&self, module: &ModuleName) -> PathBuf {
         self.module_run(module).join("boot")

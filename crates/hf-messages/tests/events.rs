@@ -27,6 +27,8 @@ fn all() -> Vec<Event> {
         Event::EndOfStop,
         Event::StoppingLoop,
         Event::PreviousHaltUnexpected,
+        Event::AutomaticReboot,
+        Event::NoAutomaticReboot(text()),
         Event::FailoverOff,
         Event::ActionFromRule { action: "wait".to_owned(), rule: "notuptodate_server".to_owned() },
         Event::RunPrimIfSure,

@@ -10,7 +10,7 @@ use std::time::Duration;
 const INTERVAL: Duration = Duration::from_secs(3600);
 
 fn lab(max: u32, interval: Duration) -> Lab {
-    Lab::with(|config| config.loops = LoopLimits { max, interval, zero_us: 1_000_000_000_000_000 }).pair_up()
+    Lab::with(|config| config.loops = LoopLimits { max, interval, zero_us: 1_000_000_000_000_000, reboot: false }).pair_up()
 }
 
 fn detector(lab: &mut Lab, node: usize) {
@@ -156,4 +156,97 @@ fn a_primary_without_replication_stops_and_the_other_takes_over() {
     let scripts = &lab.nodes[0].scripts;
     assert!(scripts.iter().any(|line| line.starts_with("stop_prim PRIM STOP stop")), "{scripts:?}");
     assert!(!lab.nodes[0].vip && lab.nodes[1].vip);
+}
+
+fn rebooting_lab(max: u32, interval: Duration) -> Lab {
+    let limits = LoopLimits { max, interval, zero_us: 1_000_000_000_000_000, reboot: true };
+    Lab::with(|config| config.loops = limits).pair_up()
+}
+
+fn begins_reboot(lab: &Lab, node: usize) -> bool {
+    lab.nodes[node].log.iter().any(|line| line.contains("to reboot this machine"))
+}
+
+/// The secondary's machine goes down for a detector's stopstart, comes back, and the module is started at boot.
+fn reboot_secondary(lab: &mut Lab) {
+    lab.nodes[1].rebooted = false;
+    detector(lab, 1);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+    lab.run(2_000);
+    assert!(lab.nodes[1].rebooted && lab.nodes[1].heart.is_none(), "{}", lab.logs());
+    lab.command_by(1, Command::Start, Caller::boot());
+    lab.run(50);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+}
+
+#[test]
+fn a_detectors_stopstart_reboots_until_maxloop_stops_the_module() {
+    let mut lab = rebooting_lab(2, INTERVAL);
+    reboot_secondary(&mut lab);
+    reboot_secondary(&mut lab);
+    assert_eq!(lab.nodes[1].loops.map(|loops| loops.count), Some(2));
+    lab.nodes[1].rebooted = false;
+    detector(&mut lab, 1);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+    lab.run(2_000);
+    assert!(stopped(&lab, 1) && !lab.nodes[1].rebooted, "{}", lab.logs());
+    // A person's start begins anew, also on the disk.
+    lab.command(1, Command::Start);
+    lab.run(50);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+    assert_eq!(lab.nodes[1].loops, None);
+    reboot_secondary(&mut lab);
+}
+
+#[test]
+fn only_a_stopstart_by_a_detector_reboots() {
+    let mut lab = rebooting_lab(3, INTERVAL);
+    lab.command(1, Command::Stopstart);
+    lab.run(50);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+    lab.command_by(0, Command::Restart, Caller::detector("errd"));
+    lab.run(2_000);
+    assert!(!begins_reboot(&lab, 0) && !begins_reboot(&lab, 1), "{}", lab.logs());
+}
+
+/// A reboot that is not counted could be followed by another one for ever.
+#[test]
+fn what_the_disk_does_not_take_is_a_stopstart() {
+    for mute in [false, true] {
+        let mut lab = rebooting_lab(2, INTERVAL);
+        (lab.nodes[1].full, lab.nodes[1].mute) = (true, mute);
+        let before = restarts(&lab);
+        detector(&mut lab, 1);
+        lab.run(if mute { 9_000 } else { 50 });
+        assert_eq!(restarts(&lab), if mute { before } else { before + 1 }, "{}", lab.logs());
+        lab.run(2_000);
+        assert_eq!(restarts(&lab), before + 1, "{}", lab.logs());
+        lab.until(20_000, ["PRIM green", "SECOND green"]);
+        assert!(!begins_reboot(&lab, 1));
+    }
+}
+
+#[test]
+fn a_person_goes_before_a_reboot() {
+    let mut lab = rebooting_lab(2, INTERVAL);
+    lab.nodes[1].mute = true;
+    detector(&mut lab, 1);
+    lab.run(100);
+    lab.command(1, Command::Stop);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+    lab.run(15_000);
+    assert!(!lab.nodes[1].rebooted && lab.nodes[1].heart.is_none(), "{}", lab.logs());
+}
+
+/// Nothing of it goes by the wall clock: the counter on the disk ages by the time in which the module ran.
+#[test]
+fn a_counter_on_the_disk_ages_while_the_module_runs() {
+    let mut lab = rebooting_lab(1, Duration::from_secs(60));
+    reboot_secondary(&mut lab);
+    lab.run(30_000);
+    assert!(lab.nodes[1].loops.is_some());
+    lab.run(31_000);
+    assert_eq!(lab.nodes[1].loops, None);
+    reboot_secondary(&mut lab);
+    assert!(!stopped(&lab, 1));
 }

@@ -18,7 +18,7 @@ fn rules(config: &mut HeartConfig, text: &str) {
     let (names, _) = set.remote();
     config.told = names.into_iter().collect();
     config.rules = set;
-    config.loops = LoopLimits { max: 3, interval: Duration::from_secs(86_400), zero_us: 0 };
+    config.loops = LoopLimits { max: 3, interval: Duration::from_secs(86_400), zero_us: 0, reboot: false };
 }
 
 fn with(text: &'static str) -> Lab {

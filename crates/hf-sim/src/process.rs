@@ -57,7 +57,7 @@ impl World {
         self.nodes[node].checkers.clear();
         self.nodes[node].heart = Some(Process::new(pid, self.now, actor));
         self.note(Some(node), || format!("heart starts for {first}"));
-        let started = HeartInput::Started { incarnation: Incarnation(self.dice.shell.next()), first, by };
+        let started = HeartInput::Started { incarnation: Incarnation(self.dice.shell.next()), first, by, loops: None };
         self.send(node, Queue::DaemonToHeart, pid, Input::Heart(started));
     }
 

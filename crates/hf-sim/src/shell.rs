@@ -62,6 +62,8 @@ impl World {
             | HeartEffect::LookAtLanes
             | HeartEffect::CountConnections { .. }
             | HeartEffect::KeepChecking { .. }
+            // Restarts aren't counted here.
+            | HeartEffect::KeepLoops(_)
             | HeartEffect::SetResource { .. } => {}
         }
     }
@@ -218,6 +220,7 @@ impl World {
             DaemonEffect::AbortMounts { .. }
             | DaemonEffect::KeepChecking { .. }
             | DaemonEffect::Answer { .. }
+            | DaemonEffect::Reboot { .. }
             | DaemonEffect::Log { .. }
             | DaemonEffect::Publish { .. } => {}
         }

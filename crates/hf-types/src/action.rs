@@ -217,6 +217,11 @@ impl Caller {
         self.0.starts_with(DETECTOR) || self.as_rule().is_some()
     }
 
+    /// Whether a person calls, and not a part of ours.
+    pub fn is_person(&self) -> bool {
+        !self.is_detector() && *self != Caller::boot() && *self != Caller::system()
+    }
+
     /// The daemon at boot; its message reads "Action start called at boot time" (reference 004, 4.2.8).
     pub fn boot() -> Caller {
         Caller("boot".to_owned())

@@ -81,6 +81,10 @@ pub enum Event {
     /// The reference 004, 7.11.
     StoppingLoop,
     PreviousHaltUnexpected,
+    /// Instead of a `stopstart` by a detector (reference 004, 13.2.3).
+    AutomaticReboot,
+    /// The machine can't be rebooted, or must not be; what is done instead is a `stopstart`.
+    NoAutomaticReboot(String),
     FailoverOff,
     MaybeNotUpToDate(NotPrimary),
     /// By a failover rule, or by a decision that has a rule's name (reference 004, 7.9).
@@ -148,6 +152,8 @@ impl Event {
             | Event::ProcessDied { .. }
             | Event::MaybeInconsistent
             | Event::StoppingLoop
+            | Event::AutomaticReboot
+            | Event::NoAutomaticReboot(_)
             | Event::StaysStopped(_)
             | Event::VirtualIpFailed { .. }
             | Event::VirtualIpClaimed { .. }
@@ -180,6 +186,10 @@ impl fmt::Display for Event {
             Event::EndOfStop => f.write_str("End of stop"),
             Event::StoppingLoop => f.write_str("Stopping loop"),
             Event::PreviousHaltUnexpected => f.write_str("Previous halt unexpected"),
+            Event::AutomaticReboot => {
+                f.write_str("Stopping the module to reboot this machine instead of a stopstart (automatic_reboot)")
+            }
+            Event::NoAutomaticReboot(why) => write!(f, "This machine is not rebooted, the module is restarted: {why}"),
             Event::FailoverOff => f.write_str("Failover-off configured"),
             Event::MaybeNotUpToDate(why) => write!(
                 f,

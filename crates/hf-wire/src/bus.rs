@@ -393,6 +393,9 @@ pub enum HeartToDaemon {
         /// Why it stopped though nobody asked for that, with the way back: a sentence.
         #[serde(default)]
         why: Option<String>,
+        /// The machine is to be rebooted (`automatic_reboot`).
+        #[serde(default)]
+        reboot: bool,
     },
 }
 

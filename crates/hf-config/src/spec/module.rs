@@ -60,12 +60,7 @@ pub(crate) static SERVICE: Spec = Spec {
             Form::Duration { bare: crate::values::Unit::Hours, from: 0, to: YEAR_MS, default: DAY_MS },
         )
         .dynamic(),
-        Attribute::new(
-            "automatic_reboot",
-            Form::Switch(false),
-            Later("the module is stopped and started, and the machine isn't rebooted"),
-        )
-        .dynamic(),
+        Attribute::served("automatic_reboot", Form::Switch(false)).dynamic(),
         Attribute::served("reaction", Form::words(&["normal", "fast"], "normal")),
     ],
     children: &[

@@ -36,7 +36,7 @@ async fn beat(paths: &Paths, module: &ModuleName, arguments: &str) {
         while let Ok(Some(message)) = daemon.receive::<DaemonToHeart>().await {
             match message {
                 DaemonToHeart::Control { command: Command::Stop, .. } => {
-                    daemon.send(&HeartToDaemon::Stopped { restart: None, why: None }).await.unwrap();
+                    daemon.send(&HeartToDaemon::Stopped { restart: None, why: None, reboot: false }).await.unwrap();
                     std::fs::remove_file(&socket).unwrap();
                     return;
                 }

@@ -24,6 +24,8 @@ const END_WITHIN: Duration = Duration::from_secs(2);
 /// Where systemd would put the daemon.
 const DAEMON_GROUP: &str = "/sys/fs/cgroup/system.slice/holdfast.service";
 const INIT_GROUP: &str = "/sys/fs/cgroup/init.scope";
+/// Is there once a machine that restarts itself has gone down.
+const HALTED: &str = "/run/halted";
 /// Where `holdfast lab exec` puts what it runs.
 pub const EXEC_GROUP: &str = "user.slice";
 
@@ -46,10 +48,11 @@ pub fn run(no_daemon: bool) -> Result<()> {
     loop {
         init.start_if_due();
         match wait_signal(&signals, init.patience()) {
-            Some(Signal::SIGTERM | Signal::SIGINT | Signal::SIGPWR) => {
+            Some(Signal::SIGTERM | Signal::SIGPWR) => {
                 init.shut_down(&signals);
                 return Ok(());
             }
+            Some(Signal::SIGINT) => return init.halt(&signals),
             Some(_) | None => init.reap(),
         }
     }
@@ -116,6 +119,20 @@ impl Init {
         // SAFETY: no argument.
         unsafe { libc::sync() };
         say("down");
+    }
+
+    /// The machine restarts itself (Ctrl-Alt-Del, as a kernel tells its init): it goes down in good order. Coming up again takes
+    /// new namespaces and cables, which only `holdfast lab reboot` can make; until then it stands as a machine in its BIOS.
+    fn halt(&mut self, signals: &SigSet) -> Result<()> {
+        self.shut_down(signals);
+        write(Path::new(HALTED), "")?;
+        say("waiting for 'holdfast lab reboot'");
+        loop {
+            if let Some(Signal::SIGTERM | Signal::SIGPWR) = wait_signal(signals, Duration::from_secs(3600)) {
+                return Ok(());
+            }
+            self.reap();
+        }
     }
 
     fn wait(&mut self, signals: &SigSet, limit: Duration, done: impl Fn(&Self) -> bool) {

@@ -137,6 +137,7 @@ impl DaemonActor {
                 self.fencing_done(now, &module, |step| step.is_script(run), effects);
             }
             DaemonInput::Killed { module } => self.fencing_done(now, &module, |step| *step == Step::Kill, effects),
+            DaemonInput::RebootFailed { module, why } => self.reboot_failed(now, &module, &why, effects),
             DaemonInput::Timer => self.timer(now, effects),
             DaemonInput::Stalled { .. } => self.nodes.restart_silence(now),
             DaemonInput::ShutdownModules { ticket } => self.shutdown_modules(ticket, effects),
@@ -266,8 +267,9 @@ impl DaemonActor {
                 }
                 effects.push(DaemonEffect::Answer { ticket, result });
             }
-            HeartToDaemon::Stopped { restart, why } => {
+            HeartToDaemon::Stopped { restart, why, reboot } => {
                 module.note_end(why);
+                module.reboots = reboot;
                 let taken = module.start_taken.take();
                 module.restart = restart.map(|command| match taken {
                     Some((taken, by)) if taken == command => (command, by),
@@ -308,9 +310,25 @@ impl DaemonActor {
         if let Some((command, by)) = module.restart.take().filter(|_| !closing) {
             module.life = Life::Running;
             effects.push(DaemonEffect::SpawnHeart { module: name.clone(), first: command, by });
+        } else if std::mem::take(&mut module.reboots) && !closing {
+            effects.push(DaemonEffect::Reboot { module: name.clone() });
         }
         self.pulse(now, effects);
         self.close_next(effects);
+    }
+
+    /// The machine goes on: then a `stopstart` is what is left to do.
+    fn reboot_failed(&mut self, now: Instant, name: &ModuleName, why: &str, effects: &mut Vec<DaemonEffect>) {
+        let event = Event::NoAutomaticReboot(why.to_owned());
+        effects.push(DaemonEffect::Log { module: Some(name.clone()), event });
+        let closing = self.is_closing();
+        let Some(module) = self.modules.get_mut(name).filter(|module| module.life == Life::Stopped && !closing) else {
+            return;
+        };
+        module.life = Life::Running;
+        let (first, by) = (Command::Start, Caller::system());
+        effects.push(DaemonEffect::SpawnHeart { module: name.clone(), first, by });
+        self.pulse(now, effects);
     }
 
     fn wait(

@@ -122,6 +122,11 @@ pub enum DaemonInput {
     Killed {
         module: ModuleName,
     },
+    /// Answers [`DaemonEffect::Reboot`] if the machine goes on.
+    RebootFailed {
+        module: ModuleName,
+        why: String,
+    },
     Timer,
     Stalled {
         for_ms: u64,
@@ -182,6 +187,11 @@ pub enum DaemonEffect {
     KeepChecking {
         module: ModuleName,
         on: bool,
+    },
+    /// Reboot the machine, as its administrator would: everything is stopped in good order first. What `module` was stopped for
+    /// (`automatic_reboot`); it counts as started for the next boot.
+    Reboot {
+        module: ModuleName,
     },
     Log {
         module: Option<ModuleName>,

@@ -32,6 +32,8 @@ pub(super) struct Supervised {
     fenced: Option<Fenced>,
     /// What to do once everything of the module is stopped.
     pub restart: Option<(Command, Caller)>,
+    /// The machine is to be rebooted once it has.
+    pub reboots: bool,
     /// Commands that wait for the first word of a heart that was started for them.
     pub starting: Vec<Ticket>,
     /// Commands that the heart has not answered.

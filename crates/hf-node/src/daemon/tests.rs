@@ -193,7 +193,7 @@ fn a_dead_heart_is_started_again_a_few_times() {
 #[test]
 fn an_orderly_end_with_a_restart_spawns_the_next_heart() {
     let mut node = Node::running(ModuleState::Alone);
-    let message = HeartToDaemon::Stopped { restart: Some(Command::Start), why: None };
+    let message = HeartToDaemon::Stopped { restart: Some(Command::Start), why: None, reboot: false };
     node.input(DaemonInput::Heart { module: name("pg"), message });
     let effects = node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
     assert!(effects.iter().any(|e| matches!(e, DaemonEffect::SpawnHeart { first: Command::Start, .. })));
@@ -202,7 +202,7 @@ fn an_orderly_end_with_a_restart_spawns_the_next_heart() {
 #[test]
 fn a_start_that_a_leaving_heart_never_read_is_for_the_next_one() {
     let mut node = Node::running(ModuleState::Stop);
-    node.input(DaemonInput::Heart { module: name("pg"), message: HeartToDaemon::Stopped { restart: None, why: None } });
+    node.input(DaemonInput::Heart { module: name("pg"), message: HeartToDaemon::Stopped { restart: None, why: None, reboot: false } });
     assert_eq!(answers(&node.control(7, Command::Start)), []);
     let effects = node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
     assert!(effects.iter().any(|e| matches!(e, DaemonEffect::SpawnHeart { first: Command::Start, .. })), "{effects:?}");
@@ -215,7 +215,7 @@ fn who_started_a_leaving_module_again_is_not_forgotten() {
     node.control(7, Command::Start);
     for message in [
         HeartToDaemon::Answer { ticket: Ticket(7), result: Ok(()) },
-        HeartToDaemon::Stopped { restart: Some(Command::Start), why: None },
+        HeartToDaemon::Stopped { restart: Some(Command::Start), why: None, reboot: false },
     ] {
         node.input(DaemonInput::Heart { module: name("pg"), message });
     }
@@ -407,7 +407,7 @@ fn a_module_that_stopped_by_itself_says_why_until_its_next_start() {
         message: HeartToDaemon::Status { incarnation: Incarnation(9), epoch: Epoch(4), status },
     });
     let why = Some("local disk error: it burns".to_owned());
-    let message = HeartToDaemon::Stopped { restart: None, why: why.clone() };
+    let message = HeartToDaemon::Stopped { restart: None, why: why.clone(), reboot: false };
     node.input(DaemonInput::Heart { module: name("pg"), message });
     node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
     let shown = |node: &Node| node.0.status().modules.remove(0);
@@ -417,7 +417,7 @@ fn a_module_that_stopped_by_itself_says_why_until_its_next_start() {
     node.control(2, Command::Start);
     node.status(ModuleState::Wait, Colour::Magenta);
     assert_eq!(shown(&node).why, None);
-    node.input(DaemonInput::Heart { module: name("pg"), message: HeartToDaemon::Stopped { restart: None, why: None } });
+    node.input(DaemonInput::Heart { module: name("pg"), message: HeartToDaemon::Stopped { restart: None, why: None, reboot: false } });
     node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
     assert_eq!((shown(&node).why, names(&shown(&node)).len()), (None, 2));
 }

@@ -1,6 +1,7 @@
 use super::advice::Advice;
 use super::checkers::Checkers;
 use super::loops::Loops;
+use super::reboot::Reboot;
 use super::resources::Resources;
 use super::rfs::Rfs;
 use super::rules::Rules;
@@ -91,6 +92,7 @@ pub struct HeartActor {
     pub(super) vips: Vips,
     pub(super) resources: Resources,
     pub(super) loops: Loops,
+    pub(super) reboot: Option<Reboot>,
     pub(super) advice: Advice,
     pub(super) rules: Rules,
     pub(super) checkers: Checkers,
@@ -174,6 +176,7 @@ impl HeartActor {
             scripts: Scripts::default(),
             resources: Resources::default(),
             loops: Loops::default(),
+            reboot: None,
             advice: Advice::default(),
             rules: Rules::default(),
             checkers: Checkers::default(),
@@ -207,7 +210,11 @@ impl HeartActor {
 
     fn take(&mut self, input: HeartInput, out: &mut Out) {
         match input {
-            HeartInput::Started { incarnation, first, by } => self.on_started(incarnation, first, by, out),
+            HeartInput::Started { incarnation, first, by, loops } => {
+                self.on_started(incarnation, first, &by, out);
+                self.take_over_loops(loops, &by, out);
+            }
+            HeartInput::LoopsKept { kept, error } => self.on_loops_kept(kept, error, out),
             HeartInput::Heartbeat { lane, body } => self.on_heartbeat(lane, &body, out),
             HeartInput::Daemon(message) => self.on_daemon(message, out),
             HeartInput::Control { ticket, command, by } => {
@@ -243,7 +250,7 @@ impl HeartActor {
         }
     }
 
-    fn on_started(&mut self, incarnation: Incarnation, first: Command, by: Caller, out: &mut Out) {
+    fn on_started(&mut self, incarnation: Incarnation, first: Command, by: &Caller, out: &mut Out) {
         self.incarnation = incarnation;
         self.started = true;
         let lanes: Vec<LaneConfig> =
@@ -253,7 +260,7 @@ impl HeartActor {
             let name = format!("heartbeat.{}", self.config.lanes[lane].ident);
             self.set_resource(&name, ResourceValue::Init, "heart", false, out);
         }
-        log(out, Event::ActionCalled { command: first, by });
+        log(out, Event::ActionCalled { command: first, by: by.clone() });
         self.intent = if first.starts() { first } else { Command::Start };
         self.wish = wish_of(first);
         self.begin_start(hf_types::Action::Start, out);
@@ -285,6 +292,8 @@ impl HeartActor {
     fn settle(&mut self, out: &mut Out) {
         self.want_random(out);
         self.look_at_lanes(out);
+        self.tend_loops(out);
+        self.tend_reboot(out);
         self.look_at_remote(out);
         self.follow_failover(out);
         self.rounds(out);
@@ -461,6 +470,8 @@ impl HeartActor {
             (self.advice.next_deadline(), "advice"),
             (self.rules.next, "failover rule"),
             (self.checkers.next_deadline(), "checker"),
+            (self.loops.next_deadline(self.config.loops.interval), "age of the loop counter"),
+            (self.reboot.and_then(Reboot::deadline), "reboot"),
         ];
         // What lies behind was looked at: only a later moment can bring something new.
         let later = candidates.into_iter().filter_map(|(at, name)| at.filter(|at| *at > self.now).map(|at| (at, name)));

@@ -25,6 +25,7 @@ impl HeartActor {
             log(out, Event::ActionRefused { command, why });
             return Err(text);
         }
+        self.forget_reboot(&by);
         if let Some(answer) = self.watch_loop(command, &by, out) {
             return answer;
         }
@@ -32,6 +33,7 @@ impl HeartActor {
             Command::Stop | Command::Shutdown => self.on_stop(out),
             Command::Forcestop if self.state() == ModuleState::Stop => {}
             Command::Forcestop => self.replace_plan(Plan::forced_stop(self.state()), out),
+            Command::Stopstart if by.is_detector() && self.reboots_instead(out) => {}
             Command::Stopstart => {
                 self.staying = None;
                 self.replace_plan(Plan::restart(self.state()), out);

@@ -55,6 +55,7 @@ impl HeartConfig {
                 max: config.service.max_loop,
                 interval: ms(config.service.loop_interval_ms),
                 zero_us: 0,
+                reboot: config.service.automatic_reboot,
             },
             rules: rules(config),
             told: told(config),

@@ -1,4 +1,4 @@
-use super::{LaneSight, LoopLimits};
+use super::{KeptLoops, LaneSight, LoopLimits};
 use hf_config::Checker;
 use hf_rules::RuleSet;
 use hf_types::{
@@ -84,6 +84,13 @@ pub enum HeartInput {
         incarnation: Incarnation,
         first: Command,
         by: Caller,
+        /// What [`HeartEffect::KeepLoops`] left.
+        loops: Option<KeptLoops>,
+    },
+    /// Answers [`HeartEffect::KeepLoops`]: it is on the disk, or why not.
+    LoopsKept {
+        kept: Option<KeptLoops>,
+        error: Option<String>,
     },
     /// A datagram whose seal was good, of a peer that answered our challenge; `body` is a heartbeat frame of hf-wire.
     Heartbeat {
@@ -260,6 +267,8 @@ pub enum HeartEffect {
         resource: Resource,
         history: History,
     },
+    /// Write the loop counter down, durably; none: take it from the disk. Answered by `LoopsKept`.
+    KeepLoops(Option<KeptLoops>),
     /// Say what came and went on each lane; answered by `LanesSeen`.
     LookAtLanes,
     /// Answered by `HeartInput::Random`.

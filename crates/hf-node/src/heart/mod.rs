@@ -2,7 +2,7 @@
 //!
 //! - [`HeartActor`] takes inputs and lets the rules look (`actor`), with what it knows of the other node (`peer`), of its
 //!   rfs (`rfs`), of scripts and addresses (`scripts`, `vips`); `resources` are what it tells people and rules of that.
-//! - The rules, one file a state: `waiting`, `primary`, `secondary`. `commands` takes what an administrator says, `loops` counts what detectors ask for, `rules` looks at the module's failover rules, `steps`
+//! - The rules, one file a state: `waiting`, `primary`, `secondary`. `commands` takes what an administrator says, `loops` counts what detectors ask for, `reboot` is what one of them may become, `rules` looks at the module's failover rules, `steps`
 //!   carries out the plans of `hf_module::mirror`, `configured` goes by another configuration, `advice` says why nothing is heard, `checkers` which checkers run,
 //!   `syncdelta` relaxes who may start.
 
@@ -18,6 +18,7 @@ mod io;
 mod loops;
 mod peer;
 mod primary;
+mod reboot;
 mod resources;
 mod resume;
 mod rfs;
@@ -36,4 +37,4 @@ pub use advice::LaneSight;
 pub use config::HeartConfigError;
 pub use configured::unsound_lanes;
 pub use io::{HeartConfig, HeartEffect, HeartInput, Lane, Vip};
-pub use loops::LoopLimits;
+pub use loops::{KeptLoops, LoopLimits};

@@ -448,7 +448,10 @@ impl HeartActor {
 
     fn leave(&mut self, out: &mut Out) {
         self.say_status(out);
-        out.push(HeartEffect::ToDaemon(HeartToDaemon::Stopped { restart: self.restart, why: self.because.take() }));
+        // Somebody wants it to run here, now.
+        let reboot = self.reboot.is_some() && self.restart.is_none();
+        let why = self.because.take();
+        out.push(HeartEffect::ToDaemon(HeartToDaemon::Stopped { restart: self.restart, why, reboot }));
         out.push(HeartEffect::Exit);
         self.gone = true;
     }

@@ -62,6 +62,12 @@ pub struct Node {
     pub announced: Vec<u64>,
     pub resources: BTreeMap<String, String>,
     pub answers: Vec<Result<(), String>>,
+    /// The loop counter on its disk; whether the disk takes it, and whether it answers at all.
+    pub loops: Option<hf_node::heart::KeptLoops>,
+    pub full: bool,
+    pub mute: bool,
+    /// Its daemon was asked to reboot the machine.
+    pub rebooted: bool,
     /// What each synchronisation was begun with.
     pub wishes: Vec<hf_types::SyncWish>,
     pub epoch: hf_types::Epoch,
@@ -166,6 +172,10 @@ impl Lab {
                 announced: Vec::new(),
                 resources: BTreeMap::new(),
                 answers: Vec::new(),
+                loops: None,
+                full: false,
+                mute: false,
+                rebooted: false,
                 wishes: Vec::new(),
                 epoch: hf_types::Epoch(0),
                 incarnation: Incarnation(0),
@@ -234,7 +244,8 @@ impl Lab {
         target.heart_life += 1;
         target.incarnation = incarnation;
         target.fenced = None;
-        self.tell_heart(node, 0, HeartInput::Started { incarnation, first: command, by });
+        let loops = target.loops;
+        self.tell_heart(node, 0, HeartInput::Started { incarnation, first: command, by, loops });
         self.daemons_say(None);
     }
 
@@ -437,7 +448,8 @@ impl Lab {
                 self.nodes[node].epoch = epoch;
                 self.daemons_say(None);
             }
-            HeartEffect::ToDaemon(HeartToDaemon::Stopped { restart, why }) => {
+            HeartEffect::ToDaemon(HeartToDaemon::Stopped { restart, why, reboot }) => {
+                self.nodes[node].rebooted = reboot;
                 self.nodes[node].restart = restart;
                 self.nodes[node].ended = why;
             }
@@ -498,6 +510,15 @@ impl Lab {
             }
             HeartEffect::SetResource { resource, .. } => {
                 self.nodes[node].resources.insert(resource.name, resource.value.to_string());
+            }
+            HeartEffect::KeepLoops(kept) => {
+                let error = self.nodes[node].full.then(|| "no space left".to_owned());
+                if error.is_none() {
+                    self.nodes[node].loops = kept;
+                }
+                if !self.nodes[node].mute {
+                    self.tell_heart(node, 5, HeartInput::LoopsKept { kept, error });
+                }
             }
             HeartEffect::Random => {
                 let value = self.random();

@@ -6,7 +6,7 @@ use hf_host::files::{FileError, failed, read_if_there, remove_if_there, sync_par
 use hf_node::heart::{HeartInput, KeptLoops};
 use hf_types::ModuleName;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// What an earlier heart left; a text that is none counts as nothing.
@@ -50,7 +50,7 @@ impl Keeper {
     }
 }
 
-fn write_all(path: &PathBuf, orders: &Receiver<Option<KeptLoops>>, events: &Events) {
+fn write_all(path: &Path, orders: &Receiver<Option<KeptLoops>>, events: &Events) {
     for kept in orders {
         let error = write(path, kept).err().map(|error| with_causes(&error));
         if events.send(Event::Input(HeartInput::LoopsKept { kept, error })).is_err() {

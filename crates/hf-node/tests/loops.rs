@@ -10,7 +10,8 @@ use std::time::Duration;
 const INTERVAL: Duration = Duration::from_secs(3600);
 
 fn lab(max: u32, interval: Duration) -> Lab {
-    Lab::with(|config| config.loops = LoopLimits { max, interval, zero_us: 1_000_000_000_000_000, reboot: false }).pair_up()
+    Lab::with(|config| config.loops = LoopLimits { max, interval, zero_us: 1_000_000_000_000_000, reboot: false })
+        .pair_up()
 }
 
 fn detector(lab: &mut Lab, node: usize) {

@@ -143,7 +143,7 @@ fn restart_swap_and_stopwait() {
 /// 4.2.8, 4.2.9: an orderly shutdown of the machine, and the power; start at boot.
 #[test]
 fn shutdown_and_power_off() {
-    let small = Small::pair("mir-boot", "").expect("a pair");
+    let small = Small::pair("mir-boot", "automatic_reboot=\"on\" maxloop=\"1\"").expect("a pair");
     assert!(small.holdfast("node1", &["boot", "status"]).expect("boot status").contains("off"));
     small.holdfast("node1", &["boot", "-m", APP, "on"]).expect("boot on");
     let status = small.holdfast("node1", &["boot", "-m", APP, "status", "-o", "json"]).expect("boot status");
@@ -182,6 +182,32 @@ fn shutdown_and_power_off() {
     small.said(APP, "node1", 0, &["Previous halt unexpected", "Action start called at boot time"]).expect("4.2.9");
     let log = small.log(APP, "node1").expect("the log");
     assert_eq!(log.iter().filter(|line| line.contains("Previous halt unexpected")).count(), 1, "{log:#?}");
+    a_detector_reboots_the_machine(&small);
+}
+
+/// 13.2.3, `automatic_reboot`: what a detector would stopstart is rebooted, as often as maxloop says, counted over the boot.
+fn a_detector_reboots_the_machine(small: &Small) {
+    let stopstart = || small.holdfast("node1", &["stopstart", "-i", "errd", "-m", APP]);
+    let mark = small.mark(APP, "node1").expect("a log");
+    stopstart().expect("stopstart");
+    let down = || small.sh("node1", "test -e /run/halted").is_ok();
+    wait_until("node1 goes down by itself", PATIENCE, down).expect("13.2.3");
+    small.lab.run("reboot", &["node1"]).expect("a boot");
+    small.wait(APP, &[("node1", "SECOND", "green"), ("node2", "PRIM", "green")]).expect("13.2.3");
+    let rebooted = [
+        "Action stopstart called by errd",
+        "to reboot this machine instead of a stopstart",
+        "End of stop",
+        "Action start called at boot time",
+    ];
+    small.said(APP, "node1", mark, &rebooted).expect("13.2.3");
+    small.silent(APP, "node1", mark, &["Previous halt unexpected"]).expect("in good order");
+
+    let mark = small.mark(APP, "node1").expect("a log");
+    stopstart().ok(); // whether it is taken or refused is not what is looked at
+    small.wait(APP, &[("node1", "STOP", "red"), ("node2", "ALONE", "green")]).expect("13.2.3");
+    small.said(APP, "node1", mark, &["Action stopstart called by errd", "Stopping loop"]).expect("13.2.3");
+    small.silent(APP, "node1", mark, &["to reboot this machine"]).expect("it is not rebooted for ever");
 }
 
 /// 9.2: `shutdown` stops every module, what starts last first; `boot="auto"`, `boot="on"` with a delay.

@@ -11,6 +11,7 @@ use hf_types::Mode;
 /// The settings of the service; none if its mode makes the rest meaningless.
 pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Option<Service> {
     let mode = mode(service, context)?;
+    warn_of_reboots(service, context);
     let boots = [("on", Boot::On), ("off", Boot::Off), ("auto", Boot::Auto), ("ignore", Boot::Ignore)];
     Some(Service {
         mode,
@@ -23,6 +24,24 @@ pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut C
         automatic_reboot: service.switch("automatic_reboot", context),
         reaction: service.choice("reaction", &[("normal", Reaction::Normal), ("fast", Reaction::Fast)], context),
     })
+}
+
+/// What makes little sense beside `automatic_reboot="on"`.
+fn warn_of_reboots(service: &Element, context: &mut Context) {
+    let Some(reboot) = service.get("automatic_reboot").filter(|value| value.text == "on") else {
+        return;
+    };
+    let span = reboot.span.clone();
+    if service.get("boot").is_some_and(|boot| boot.text == "off") {
+        let message = "automatic_reboot=\"on\" with boot=\"off\": after such a reboot the module stays stopped";
+        let help = Some("boot=\"auto\" starts what ran before the machine went down".to_owned());
+        context.sink.warning(Code::Conflict, span.clone(), message, help);
+    }
+    if service.get("loop_interval").is_some_and(|interval| interval.text.trim_start_matches('0').is_empty()) {
+        let message = "automatic_reboot=\"on\" with loop_interval=\"0\": a fault that a reboot doesn't cure reboots this machine for ever";
+        let help = Some("give loop_interval a time, such as 24h".to_owned());
+        context.sink.warning(Code::Conflict, span, message, help);
+    }
 }
 
 fn mode(service: &Element, context: &mut Context) -> Option<Mode> {

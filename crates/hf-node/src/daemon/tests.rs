@@ -202,7 +202,10 @@ fn an_orderly_end_with_a_restart_spawns_the_next_heart() {
 #[test]
 fn a_start_that_a_leaving_heart_never_read_is_for_the_next_one() {
     let mut node = Node::running(ModuleState::Stop);
-    node.input(DaemonInput::Heart { module: name("pg"), message: HeartToDaemon::Stopped { restart: None, why: None, reboot: false } });
+    node.input(DaemonInput::Heart {
+        module: name("pg"),
+        message: HeartToDaemon::Stopped { restart: None, why: None, reboot: false },
+    });
     assert_eq!(answers(&node.control(7, Command::Start)), []);
     let effects = node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
     assert!(effects.iter().any(|e| matches!(e, DaemonEffect::SpawnHeart { first: Command::Start, .. })), "{effects:?}");
@@ -417,7 +420,10 @@ fn a_module_that_stopped_by_itself_says_why_until_its_next_start() {
     node.control(2, Command::Start);
     node.status(ModuleState::Wait, Colour::Magenta);
     assert_eq!(shown(&node).why, None);
-    node.input(DaemonInput::Heart { module: name("pg"), message: HeartToDaemon::Stopped { restart: None, why: None, reboot: false } });
+    node.input(DaemonInput::Heart {
+        module: name("pg"),
+        message: HeartToDaemon::Stopped { restart: None, why: None, reboot: false },
+    });
     node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly });
     assert_eq!((shown(&node).why, names(&shown(&node)).len()), (None, 2));
 }
@@ -440,4 +446,41 @@ fn checkers_of_a_stopped_module_are_chosen_and_kept() {
         effects.iter().any(|effect| matches!(effect, DaemonEffect::ToHeart { .. })),
         "the heart keeps it: {effects:?}"
     );
+}
+
+fn stopped_for_reboot(node: &mut Node) -> Vec<DaemonEffect> {
+    node.input(DaemonInput::Heart {
+        module: name("pg"),
+        message: HeartToDaemon::Stopped { restart: None, why: None, reboot: true },
+    });
+    node.input(DaemonInput::HeartGone { module: name("pg"), exit: HeartExit::Orderly })
+}
+
+#[test]
+fn a_module_that_was_stopped_for_it_reboots_the_machine() {
+    let mut node = Node::running(ModuleState::Second);
+    let effects = stopped_for_reboot(&mut node);
+    assert!(effects.contains(&DaemonEffect::Reboot { module: name("pg") }), "{effects:?}");
+    // The machine goes down, and this daemon with it: nothing is to be restarted meanwhile.
+    assert!(!effects.iter().any(|effect| matches!(effect, DaemonEffect::SpawnHeart { .. })));
+}
+
+#[test]
+fn a_machine_that_goes_on_restarts_the_module() {
+    let mut node = Node::running(ModuleState::Second);
+    stopped_for_reboot(&mut node);
+    let failed = DaemonInput::RebootFailed { module: name("pg"), why: "nobody here can".to_owned() };
+    let effects = node.input(failed.clone());
+    assert!(effects.iter().any(|e| matches!(e, DaemonEffect::SpawnHeart { first: Command::Start, .. })), "{effects:?}");
+    // A person was quicker, or the machine goes down after all.
+    let effects = node.input(failed);
+    assert!(!effects.iter().any(|e| matches!(e, DaemonEffect::SpawnHeart { .. })), "{effects:?}");
+}
+
+#[test]
+fn a_machine_that_goes_down_anyway_needs_no_reboot() {
+    let mut node = Node::running(ModuleState::Second);
+    node.input(DaemonInput::Shutdown);
+    let effects = stopped_for_reboot(&mut node);
+    assert!(!effects.iter().any(|effect| matches!(effect, DaemonEffect::Reboot { .. })), "{effects:?}");
 }

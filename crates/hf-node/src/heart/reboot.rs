@@ -3,9 +3,9 @@
 //! The count of this restart must be on the disk before, else a fault that a reboot doesn't cure would reboot the machine for
 //! ever. What the disk doesn't take in time is no reason to do nothing: then it is a `stopstart`.
 
+use super::KeptLoops;
 use super::actor::{HeartActor, Out, log};
 use hf_module::mirror::Plan;
-use super::KeptLoops;
 use hf_types::{Caller, Event, Instant};
 use serde::Serialize;
 use std::time::Duration;

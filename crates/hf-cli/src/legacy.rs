@@ -25,8 +25,6 @@ const NOT_YET: &[&str] = &[
     "-G",
     // Below cluster and module.
     "confcheck",
-    "delkey",
-    "genkey",
     "lock",
     "state",
     "unlock",

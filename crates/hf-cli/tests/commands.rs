@@ -158,6 +158,10 @@ fn confinfo_as_a_table() {
 
 #[test]
 fn the_verbs_of_the_cluster() {
+    for (verb, generate) in [("genkey", true), ("delkey", false)] {
+        let (asked, _) = with_daemon(vec![Reply::Done], &["module", verb, "-m", "pg"]);
+        assert_eq!(asked, json!({ "request": "module_key", "module": "pg", "generate": generate }));
+    }
     let (asked, _) = with_daemon(vec![Reply::Done], &["cluster", "genkey"]);
     assert_eq!(asked, json!({ "request": "cluster", "order": "genkey" }));
     for verb in ["deconfig", "resolve", "state"] {

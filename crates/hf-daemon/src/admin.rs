@@ -190,6 +190,7 @@ impl Admin {
             Request::ModuleInstall { module, package, reinstall, id } => {
                 self.install(module, package, Installing { again: reinstall, id }).await
             }
+            Request::ModuleKey { module, generate } => self.module_key(module, generate).await,
             Request::ModuleUninstall { module } => self.remove(module, true).await,
             Request::Deconfig { module } => self.remove(module, false).await,
             Request::ModuleScript { module, script } => self.ask_script(module, script).await,
@@ -288,6 +289,7 @@ impl Admin {
 fn about(request: &Request) -> Option<&ModuleName> {
     match request {
         Request::ModuleUninstall { module }
+        | Request::ModuleKey { module, .. }
         | Request::Deconfig { module }
         | Request::ModuleScript { module, .. }
         | Request::Ports { module }

@@ -2,6 +2,7 @@
 
 mod ids;
 mod inventory;
+pub mod keys;
 mod names;
 
 use crate::vhost::{self, VhostError};
@@ -78,6 +79,8 @@ impl Configured {
 pub enum ModuleError {
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Key(#[from] hf_host::module::ModuleError),
     #[error(transparent)]
     Vhost(#[from] VhostError),
     #[error(transparent)]
@@ -288,6 +291,8 @@ pub fn config(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> 
     make_dir(&fresh.join("bin"), 0o755)?;
     vhost::write_all(paths, &config.virtual_host_names, &fresh.join("bin"))?;
     wrappers::write(&fresh, paths, module, config.user.as_ref())?;
+    // The module is stopped if this changes anything.
+    keys::apply(paths, module)?;
     renameat_with(CWD, &fresh, CWD, &target, RenameFlags::EXCHANGE)
         .map_err(|error| failed("exchange", &target)(error.into()))?;
     sync_parent(&target).map_err(failed("sync", &target))?;
@@ -310,11 +315,14 @@ pub fn propose(paths: &Paths, module: &ModuleName, member: &Member) -> Result<(P
         return Ok((Proposal::default(), diagnostics));
     };
     let heart = |config: &ModuleConfig| HeartConfig::from_config(config, &member.cluster, &member.me);
-    let unfit = match (heart(&present), heart(&next)) {
+    let mut unfit = match (heart(&present), heart(&next)) {
         (Ok(old), Ok(new)) if old.peer != new.peer || old.me_first != new.me_first => old.needs_a_stop(&new),
         (_, Err(why)) => vec![why.to_string()],
         _ => Vec::new(),
     };
+    if keys::changes(paths, module)? {
+        unfit.push("the module's own key is another one".to_owned());
+    }
     let scripts = differing(&applied.join("bin"), &edited.join("bin"))?;
     Ok((Proposal { changes: hf_config::changes(&present, &next), scripts, unfit }, diagnostics))
 }
@@ -385,7 +393,7 @@ pub fn scan(paths: &Paths, cluster: Option<&Cluster>) -> Result<Found, FileError
 fn read(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> Result<Configured, ModuleError> {
     let id = read_id(paths, module)?.ok_or_else(|| ModuleError::NotInstalled { module: module.clone() })?;
     let (config, _) = as_applied(paths, module, cluster)?;
-    let signature = hf_host::module::applied_signature(&paths.applied(module))?;
+    let signature = hf_host::module::applied_signature(&paths.applied(module), &paths.applied_module_key(module))?;
     let (boot_told, checking) = (crate::marker::boot_told(paths, module)?, hf_host::settings::checking(paths, module)?);
     Ok(Configured { id, config, signature, boot_told, checking })
 }

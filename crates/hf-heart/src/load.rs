@@ -3,7 +3,7 @@
 use hf_config::{Cluster, ModuleConfig};
 use hf_host::cluster::{ClusterError, Identity, Member};
 use hf_host::files::FileError;
-use hf_host::module::{Applied, ModuleError, heart_port};
+use hf_host::module::{Applied, Keys, ModuleError, heart_port};
 use hf_host::{Paths, clock, cluster, module, settings};
 use hf_net::VipSpec;
 use hf_node::heart::HeartConfig;
@@ -50,6 +50,7 @@ pub struct Ends {
 #[derive(Debug)]
 pub struct Loaded {
     pub member: Member,
+    pub keys: Keys,
     pub applied: Applied,
     pub heart: HeartConfig,
     pub lanes: Vec<LaneAddress>,
@@ -62,7 +63,8 @@ pub fn load(paths: &Paths, module_name: &ModuleName, node: Option<NodeName>) -> 
     let applied = module::load(paths, module_name, &member.cluster)?;
     let mut heart = HeartConfig::from_config(&applied.config, &member.cluster, &member.me)
         .map_err(|error| LoadError::Config(error.to_string()))?;
-    heart.encrypted &= !member.insecure;
+    let keys = module::keys(paths, module_name, &member)?;
+    heart.encrypted &= !keys.insecure;
     heart.checking = settings::checking(paths, module_name)?;
     let bin = paths.user_bin(module_name);
     // A broken link or an unreadable file is there: running it says what is wrong with it.
@@ -71,7 +73,7 @@ pub fn load(paths: &Paths, module_name: &ModuleName, node: Option<NodeName>) -> 
     heart.loops.zero_us = clock::wall_us().saturating_sub(i64::try_from(since_zero).unwrap_or(i64::MAX));
     let lanes = lanes(&applied, &member.cluster, &heart)?;
     let vips = vips(&applied.config);
-    Ok(Loaded { member, applied, heart, lanes, vips })
+    Ok(Loaded { member, keys, applied, heart, lanes, vips })
 }
 
 fn lanes(applied: &Applied, cluster: &Cluster, heart: &HeartConfig) -> Result<Vec<LaneAddress>, LoadError> {

@@ -6,7 +6,6 @@ use crate::shell::Shell;
 use hf_host::files::with_causes;
 use hf_host::{Paths, settings};
 use hf_node::heart::{HeartInput, unsound_lanes};
-use hf_seal::KeyRing;
 use hf_types::{Event as Log, ModuleName, NodeName, Ticket};
 use hf_wire::bus::{HeartToDaemon, HeartToRfs};
 
@@ -67,7 +66,7 @@ impl Shell {
 
     /// `careful`: nobody looked at whether the module is in a state in which its lanes may change.
     fn adopt(&mut self, loaded: Loaded, careful: bool) -> Result<(), String> {
-        let Loaded { member, applied, mut heart, lanes, .. } = loaded;
+        let Loaded { keys, applied, mut heart, lanes, .. } = loaded;
         // The wall clock is set now and then, which changes nothing here.
         heart.loops.zero_us = self.config.loops.zero_us;
         let mut why = self.config.needs_a_stop(&heart);
@@ -75,15 +74,14 @@ impl Shell {
             let after: Vec<_> = lanes.iter().map(|lane| (lane.lan.clone(), lane.ends)).collect();
             why.extend(unsound_lanes(&self.lanes.ends(), &after));
         }
-        if member.insecure && !self.insecure {
+        if keys.insecure && !self.insecure {
             why.push("the cluster's key would go".to_owned());
         }
         if !why.is_empty() {
             return Err(why.join("; "));
         }
-        self.insecure = member.insecure;
-        let keys = KeyRing { key: member.key.clone(), before: member.key_before.clone() };
-        let told = self.lanes.change(lanes, &keys, applied.config.heart.permanent_arp);
+        self.insecure = keys.insecure;
+        let told = self.lanes.change(lanes, &keys.ring, applied.config.heart.permanent_arp);
         told.into_iter().for_each(|text| self.log.write(&Log::Text(text)));
         self.scripts.configure(&self.sources.paths, &heart.module, applied.config.user.as_ref());
         self.replication.send(&HeartToRfs::Reread);

@@ -15,7 +15,6 @@ use hf_exec::{CgroupError, PidFile, PidFileError};
 use hf_host::files::{FileError, make_dir, with_causes};
 use hf_host::{Paths, ProcessLog, clock, random, wake};
 use hf_node::heart::{HeartActor, HeartInput};
-use hf_seal::KeyRing;
 use hf_store::RingError;
 use hf_types::{Caller, Command, Incarnation, ModuleName, NodeName};
 use std::collections::{BTreeMap, VecDeque};
@@ -126,7 +125,7 @@ fn assemble(
     loaded: Loaded,
     events: crate::event::Events,
 ) -> Result<Shell, StartError> {
-    let Loaded { member, applied, heart, lanes, vips } = loaded;
+    let Loaded { member, keys, applied, heart, lanes, vips } = loaded;
     let config = applied.config;
     let bell = events.clone();
     let application = Application::prepare()?;
@@ -140,11 +139,10 @@ fn assemble(
         me: heart.me.to_string(),
         peer: peer.map_or_else(String::new, NodeName::to_string),
     };
-    let keys = KeyRing { key: member.key.clone(), before: member.key_before.clone() };
-    let lanes = Lanes::open(lanes, &keys, names, permanent_arp);
+    let lanes = Lanes::open(lanes, &keys.ring, names, permanent_arp);
     Ok(Shell {
         lanes: lanes.map_err(io("listen for heartbeats"))?,
-        insecure: member.insecure,
+        insecure: keys.insecure,
         sources: Sources::new(paths, module, &member.me, events.clone()),
         config: heart.clone(),
         // The loop only goes away with the whole process.

@@ -1,8 +1,10 @@
 //! A module's applied configuration.
 
 use crate::Paths;
+use crate::cluster::Member;
 use crate::files::{FileError, failed, names_in, read_if_there, remove_if_there, write_durably};
 use hf_config::{Addresses, Cluster, Diagnostics, ModuleConfig, OnNode, check_module_on};
+use hf_seal::{ClusterKey, KeyError, KeyRing};
 use hf_types::ModuleName;
 use std::fs;
 use std::net::IpAddr;
@@ -18,6 +20,12 @@ pub enum ModuleError {
     NotConfigured(ModuleName),
     #[error("the applied configuration of {module} has errors:\n{text}")]
     Invalid { module: ModuleName, text: String },
+    #[error("the module's own key {path} is no key: {source}; 'holdfast module genkey' makes another one")]
+    Key {
+        path: std::path::PathBuf,
+        #[source]
+        source: KeyError,
+    },
     #[error("the id of {0} is missing or no number: install the module again")]
     NoId(ModuleName),
 }
@@ -75,10 +83,34 @@ pub use hf_types::ports::{heart as heart_port, rfs as rfs_port};
 /// How files begin that `config` itself adds to a module's applied `bin`.
 pub const ADDED_BY_CONFIG: &str = "# Written by 'holdfast config'";
 
+/// What seals the module's heartbeats and its replication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    pub ring: KeyRing,
+    /// Everybody knows them: the cluster has no key, and the module none of its own.
+    pub insecure: bool,
+}
+
+/// The keys of a module: the cluster's, or what follows from that and the module's own (reference 004, 10.5).
+///
+/// # Errors
+/// When the module's own key can't be read.
+pub fn keys(paths: &Paths, module: &ModuleName, member: &Member) -> Result<Keys, ModuleError> {
+    let path = paths.applied_module_key(module);
+    let Some(text) = read_if_there(&path)? else {
+        let ring = KeyRing { key: member.key.clone(), before: member.key_before.clone() };
+        return Ok(Keys { ring, insecure: member.insecure });
+    };
+    let own = ClusterKey::from_hex(&text).map_err(|source| ModuleError::Key { path, source })?;
+    let of = |key: &ClusterKey| key.of_module(&own);
+    let ring = KeyRing { key: of(&member.key), before: member.key_before.as_ref().map(of) };
+    Ok(Keys { ring, insecure: false })
+}
+
 /// Hex digest of a module's directory: the names, contents and executable bits of `conf` and `bin`; and when any of it was
 /// changed last, seconds since 1970 UTC. None if nothing is there. What `config` added doesn't count: the edited module has no
-/// such file, and is applied all the same.
-pub fn signature(dir: &Path) -> Result<Option<(String, i64)>, FileError> {
+/// such file, and is applied all the same. `key`: where the module's own key is, if it has one; it counts too.
+pub fn signature(dir: &Path, key: &Path) -> Result<Option<(String, i64)>, FileError> {
     let mut files = Vec::new();
     for part in ["conf", "bin"] {
         collect(&dir.join(part), part, &mut files)?;
@@ -104,12 +136,16 @@ pub fn signature(dir: &Path) -> Result<Option<(String, i64)>, FileError> {
         hasher.update(&[u8::from(executable)]);
         changed = changed.max(data.mtime());
     }
+    if let Some(key) = read_if_there(key)? {
+        let digest = blake3::derive_key("holdfast module key in a signature 1", key.trim().as_bytes());
+        hasher.update(&digest);
+    }
     Ok(Some((hasher.finalize().to_hex().to_string(), changed)))
 }
 
 /// The digest of what is applied: equal on two nodes exactly if the files and the addresses of names are. And when a file was changed last.
-pub fn applied_signature(applied: &Path) -> Result<(String, i64), FileError> {
-    let (files, changed) = signature(applied)?.unwrap_or_default();
+pub fn applied_signature(applied: &Path, key: &Path) -> Result<(String, i64), FileError> {
+    let (files, changed) = signature(applied, key)?.unwrap_or_default();
     let names = kept_names(applied)?;
     if names.is_empty() {
         return Ok((files, changed));
@@ -145,7 +181,7 @@ mod tests {
             fs::create_dir_all(dir.join("bin")).expect("a directory");
             fs::write(dir.join("conf/userconfig.xml"), "<safe/>").expect("a file");
             fs::write(dir.join("bin").join(script), text).expect("a file");
-            signature(&dir).expect("it can be read").expect("it is there").0
+            signature(&dir, &place.path().join("key")).expect("it can be read").expect("it is there").0
         };
         let one = make("one", "start_prim", "x");
         assert_eq!(make("two", "start_prim", "x"), one);
@@ -154,7 +190,10 @@ mod tests {
         let added = format!("{ADDED_BY_CONFIG} for something\n");
         fs::write(place.path().join("two/bin/added"), added).expect("a file");
         assert_eq!(make("two", "start_prim", "x"), one, "what config adds is no difference");
-        assert_eq!(signature(&place.path().join("none")).expect("nothing is no error"), None);
+        fs::write(place.path().join("key"), "5a".repeat(32)).expect("a file");
+        assert_ne!(make("two", "start_prim", "x"), one, "a key of its own is one");
+        let none = place.path().join("none");
+        assert_eq!(signature(&none, &none).expect("nothing is no error"), None);
     }
 
     #[test]
@@ -162,9 +201,9 @@ mod tests {
         let place = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(place.path().join("conf")).expect("a directory");
         fs::write(place.path().join("conf/userconfig.xml"), "<safe/>").expect("a file");
-        let of = || applied_signature(place.path()).expect("it can be read");
+        let of = || applied_signature(place.path(), &place.path().join("key")).expect("it can be read");
         let plain = of();
-        assert_eq!(signature(place.path()).expect("it can be read"), Some(plain.clone()));
+        assert_eq!(signature(place.path(), &place.path().join("key")).expect("it can be read"), Some(plain.clone()));
         let with = |last| {
             let mut names = Addresses::default();
             names.put("vip.example", IpAddr::from([10, 0, 0, last]));

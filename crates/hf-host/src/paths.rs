@@ -79,6 +79,21 @@ impl Paths {
         self.applied(module).join("id")
     }
 
+    /// Keys of modules that have one of their own, as `module genkey` made them; `config` takes them into use.
+    pub fn module_keys(&self) -> PathBuf {
+        self.safe.join("private/module_keys")
+    }
+
+    /// The module's own key, for its next configuration.
+    pub fn module_key(&self, module: &ModuleName) -> PathBuf {
+        self.module_keys().join(format!("{module}.key"))
+    }
+
+    /// The module's own key that is in use. Not beside the applied configuration, which is packed and shown to others.
+    pub fn applied_module_key(&self, module: &ModuleName) -> PathBuf {
+        self.module_keys().join("used").join(format!("{module}.key"))
+    }
+
     /// SAFEUSERBIN: the applied scripts.
     pub fn user_bin(&self, module: &ModuleName) -> PathBuf {
         self.applied(module).join("bin")

@@ -7,7 +7,7 @@ use hf_fs::engine::{AsyncSecond, Directory, EngineConfig};
 use hf_fs::front::mountpoint::Place;
 use hf_fs::link::{DiskCheck, LaneSource, LinkLane, Tuning};
 use hf_host::cluster::{ClusterError, Identity, Member};
-use hf_host::module::{Applied, ModuleError, rfs_port};
+use hf_host::module::{Applied, Keys, ModuleError, rfs_port};
 use hf_host::{Paths, clock, cluster, module, random};
 use hf_node::heart::{HeartConfig, HeartConfigError};
 use hf_node::rfs::RfsConfig;
@@ -58,10 +58,10 @@ pub struct Live {
 impl Live {
     /// Reads again and goes by it: lanes and key from the next connection on.
     pub fn reread(&self, paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<RfsConfig, LoadError> {
-        let Read { member, applied, rfs, pair, peer } = read(paths, name, node)?;
+        let Read { member, keys, applied, rfs, pair, peer } = read(paths, name, node)?;
         let next = lanes(&member.cluster, &applied, &pair, &peer)?;
         *lock(&self.lanes) = next;
-        *lock(&self.keys) = ring(&member);
+        *lock(&self.keys) = keys.ring;
         self.async_second.set(is_async_second(&rfs));
         let (readers, answer, detail) = tuning(&rfs);
         self.tuning.set(readers, answer, detail);
@@ -72,6 +72,7 @@ impl Live {
 /// What the files say.
 struct Read {
     member: Member,
+    keys: Keys,
     applied: Applied,
     rfs: Rfs,
     pair: HeartConfig,
@@ -85,11 +86,8 @@ fn read(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<Read
     let rfs = applied.config.rfs.clone().ok_or_else(|| LoadError::NoRfs(name.clone()))?;
     let pair = HeartConfig::from_config(&applied.config, &member.cluster, &member.me)?;
     let peer = pair.peer.clone().ok_or_else(|| LoadError::NoRfs(name.clone()))?;
-    Ok(Read { member, applied, rfs, pair, peer })
-}
-
-fn ring(member: &Member) -> KeyRing {
-    KeyRing { key: member.key.clone(), before: member.key_before.clone() }
+    let keys = module::keys(paths, name, &member)?;
+    Ok(Read { member, keys, applied, rfs, pair, peer })
 }
 
 /// `nbrei`, `reitimeout`, `reidetail`.
@@ -117,7 +115,7 @@ pub fn load(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<
     let (readers, answer, detail) = tuning(rfs);
     let live = Live {
         lanes: Arc::new(Mutex::new(lanes(&read.member.cluster, &read.applied, &read.pair, &read.peer)?)),
-        keys: Arc::new(Mutex::new(ring(&read.member))),
+        keys: Arc::new(Mutex::new(read.keys.ring.clone())),
         async_second: is_async_second(rfs).into(),
         tuning: Tuning::new(readers, answer, detail).with_connections(rfs.connections),
     };
@@ -157,7 +155,7 @@ fn engine(paths: &Paths, name: &ModuleName, read: &Read, live: &Live) -> EngineC
             purpose: format!("link/{name}"),
             me: pair.me.as_str().to_owned(),
             peer: peer.as_str().to_owned(),
-            sealed: rfs.encryption && !member.insecure,
+            sealed: rfs.encryption && !keys.insecure,
         }),
     }
 }

@@ -83,6 +83,13 @@ impl ClusterKey {
         Zeroizing::new(text)
     }
 
+    /// The key of one module that has a key of its own (reference 004, 9.6): whoever has only the cluster's knows nothing of it, and
+    /// whoever has only the module's neither, unless the cluster's is the one that everybody knows.
+    pub fn of_module(&self, module_key: &ClusterKey) -> ClusterKey {
+        let key = Secret(Zeroizing::new(module_key.0)).derive(&[b"holdfast module key 1", &self.0]);
+        ClusterKey(*key.bytes())
+    }
+
     /// The secret of one purpose. Different purposes know nothing of each other.
     pub(crate) fn purpose(&self, purpose: &str) -> Secret {
         Secret(Zeroizing::new(self.0)).derive(&[b"holdfast purpose 1", purpose.as_bytes()])
@@ -170,6 +177,15 @@ mod tests {
     fn a_key_is_never_printed() {
         let key = ClusterKey::from_hex(&"5a".repeat(32)).unwrap();
         assert_eq!(format!("{key:?}"), "ClusterKey(hidden)");
+    }
+
+    #[test]
+    fn a_modules_key_needs_both() {
+        let key = |byte| ClusterKey::from_bytes(&[byte; 32]).unwrap();
+        let of = |cluster, module| key(cluster).of_module(&key(module));
+        assert_eq!(of(1, 2), of(1, 2));
+        assert!(of(1, 2) != of(1, 3) && of(1, 2) != of(3, 2) && of(1, 2) != of(2, 1));
+        assert!(of(1, 2) != key(1) && of(1, 2) != key(2));
     }
 
     #[test]

@@ -68,6 +68,12 @@ pub enum Request {
         id: Option<u32>,
     },
     /// `module uninstall`.
+    /// A key of the module's own, or none, from its next configuration on.
+    ModuleKey {
+        module: ModuleName,
+        /// `genkey`; else `delkey`.
+        generate: bool,
+    },
     ModuleUninstall {
         module: ModuleName,
     },

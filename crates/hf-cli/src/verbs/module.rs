@@ -20,6 +20,8 @@ use crate::print;
 pub(crate) enum Module {
     Install(Install),
     Package(Package),
+    Genkey(Genkey),
+    Delkey(Delkey),
     Uninstall(Uninstall),
     List(list::List),
     Listid(list::Listid),
@@ -59,6 +61,23 @@ pub(crate) struct Package {
     package: PathBuf,
 }
 
+/// Makes a key for one module: it seals, with the cluster's, the module's heartbeats and replication
+///
+/// It is used from the module's next `config` on, which needs the module to be stopped; every node of the module must have the same
+/// key. Its place is said: copy it to the others yourself. Packages, dumps and snapshots never hold it.
+#[derive(Debug, Args)]
+pub(crate) struct Genkey {
+    #[command(flatten)]
+    module: ModuleArg,
+}
+
+/// Removes the key of one module: from its next `config` on the cluster's key alone seals what its nodes say
+#[derive(Debug, Args)]
+pub(crate) struct Delkey {
+    #[command(flatten)]
+    module: ModuleArg,
+}
+
 /// Removes a module that is stopped: its configuration, its scripts, its id
 ///
 /// Replicated data stays where it is.
@@ -72,6 +91,8 @@ pub(crate) async fn run(verb: Module, output: Output) -> Result<ExitCode, CliErr
     match verb {
         Module::Install(verb) => install(verb, output).await,
         Module::Package(verb) => package(verb),
+        Module::Genkey(verb) => key(verb.module, true, output).await,
+        Module::Delkey(verb) => key(verb.module, false, output).await,
         Module::Uninstall(verb) => {
             let module = verb.module.required()?;
             admin::order(Request::ModuleUninstall { module }, output).await?;
@@ -82,6 +103,12 @@ pub(crate) async fn run(verb: Module, output: Output) -> Result<ExitCode, CliErr
         Module::Getinfo(verb) => list::info(verb, output).await,
         Module::Getports(verb) => ports::run(verb, output).await,
     }
+}
+
+async fn key(module: ModuleArg, generate: bool, output: Output) -> Result<ExitCode, CliError> {
+    let module = module.required()?;
+    admin::order(Request::ModuleKey { module, generate }, output).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn install(verb: Install, output: Output) -> Result<ExitCode, CliError> {

@@ -47,6 +47,30 @@ impl Admin {
         Ok(replies)
     }
 
+    /// `module genkey`, `module delkey` (reference 004, 9.6).
+    pub(super) async fn module_key(&self, module: ModuleName, generate: bool) -> Replies {
+        let _one_at_a_time = self.changing.lock().await;
+        let (paths, name) = (self.paths.clone(), module.clone());
+        let text = blocking(move || {
+            if generate {
+                let path = modules::keys::generate(&paths, &name)?;
+                return Ok(format!(
+                    "The key of {name} is in {}. Copy it to the same place on the module's other nodes (owner root, mode 0600), over a \
+                     connection that nobody listens to; it is used once the module is configured again on each.",
+                    path.display()
+                ));
+            }
+            Ok::<_, modules::ModuleError>(if modules::keys::delete(&paths, &name)? {
+                format!("{name} has no key of its own any more: once it is configured again, the cluster's key seals what its nodes say.")
+            } else {
+                format!("{name} had no key of its own.")
+            })
+        })
+        .await??;
+        let then = format!("On every node of the module: holdfast stop -m {module}; holdfast config -m {module}");
+        Ok([text, then].map(|text| Reply::Progress { text }).into())
+    }
+
     pub(super) async fn ports(&self, module: ModuleName) -> Replies {
         let (paths, given) = (self.paths.clone(), self.given.clone());
         let ports = blocking(move || {

@@ -60,6 +60,9 @@ fn words(request: &Request) -> Option<(Option<&ModuleName>, String)> {
             let again = if *reinstall { "-r " } else { "" };
             (module.as_ref(), format!("module install {id}{again}{package}"))
         }
+        Request::ModuleKey { module, generate } => {
+            (Some(module), format!("module {}", if *generate { "genkey" } else { "delkey" }))
+        }
         Request::ModuleUninstall { module } => (Some(module), "module uninstall".to_owned()),
         Request::Config { module, dry_run: false } => (Some(module), "config".to_owned()),
         Request::Config { module, dry_run: true } => (Some(module), "config --dry-run".to_owned()),

@@ -1,6 +1,6 @@
 //! Which modules there are, what is known of each, and taking one away.
 
-use super::{ModuleError, as_applied, clear, read_id};
+use super::{ModuleError, as_applied, clear, keys, read_id};
 use hf_host::Paths;
 use hf_host::files::{failed, names_in, sync_parent};
 use hf_host::module::forget_names;
@@ -35,16 +35,16 @@ fn entry(paths: &Paths, module: &ModuleName) -> Result<ModuleEntry, ModuleError>
 
 /// What `confinfo` shows; `kept` is left empty.
 pub fn info(paths: &Paths, module: &ModuleName) -> Result<ModuleInfo, ModuleError> {
-    let stamp = |dir: &Path| -> Result<Option<ConfigStamp>, ModuleError> {
-        let signature = hf_host::module::signature(dir)?;
+    let stamp = |dir: &Path, key: &Path| -> Result<Option<ConfigStamp>, ModuleError> {
+        let signature = hf_host::module::signature(dir, key)?;
         Ok(signature.map(|(signature, changed_s)| ConfigStamp { signature, changed_s }))
     };
     let entry = entry(paths, module)?;
     Ok(ModuleInfo {
         // The one mode that can be applied in this version.
         mode: entry.configured.then(|| "mirror".to_owned()),
-        active: if entry.configured { stamp(&paths.applied(module))? } else { None },
-        current: stamp(&paths.edited(module))?,
+        active: if entry.configured { stamp(&paths.applied(module), &paths.applied_module_key(module))? } else { None },
+        current: stamp(&paths.edited(module), &paths.module_key(module))?,
         kept: Vec::new(),
         entry,
     })
@@ -55,7 +55,9 @@ pub fn info(paths: &Paths, module: &ModuleName) -> Result<ModuleInfo, ModuleErro
 pub fn remove(paths: &Paths, module: &ModuleName, everything: bool) -> Result<Vec<String>, ModuleError> {
     let left = left_behind(paths, module);
     let applied = paths.applied(module);
+    keys::forget(paths, module)?;
     if everything {
+        keys::delete(paths, module)?;
         clear(&applied)?;
         clear(&paths.edited(module))?;
     } else {

@@ -223,3 +223,34 @@ fn what_config_would_change_is_found_and_nothing_is_changed() {
     assert_eq!(told, wanted.map(|(text, dynamic)| (format!("<service> {text}"), dynamic)));
     assert!(fs::read_to_string(place.paths.applied(&one).join("conf/userconfig.xml")).unwrap().contains("boot=\"on\""));
 }
+
+#[test]
+fn a_modules_own_key_is_used_from_its_next_configuration_on_and_packed_nowhere() {
+    let place = Place::new();
+    let (one, _) = place.install("one").unwrap();
+    config(&place.paths, &one, None).unwrap();
+    let applied = || scan(&place.paths, None).unwrap().modules[0].1.signature.0.clone();
+    let used = || fs::read_to_string(place.paths.applied_module_key(&one)).ok();
+    let without = applied();
+    let file = keys::generate(&place.paths, &one).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!((used(), applied()), (None, without.clone()), "not yet");
+    assert!(keys::changes(&place.paths, &one).unwrap());
+    config(&place.paths, &one, None).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(used().as_deref(), Some(text.as_str()));
+    assert!(applied() != without && !keys::changes(&place.paths, &one).unwrap());
+    // What is kept of the applied configuration is sent to others.
+    let package = lastconfig::kept(&place.paths, &one).unwrap().pop().unwrap();
+    let unpacked = place.dir.path().join("unpacked");
+    hf_package::install(Path::new(&package), &unpacked, &Limits::default()).unwrap();
+    let kept = names_in(&unpacked).unwrap();
+    assert!(!kept.iter().any(|name| name.contains("key")), "{kept:?}");
+
+    fs::write(&file, "no key").unwrap();
+    assert!(config(&place.paths, &one, None).is_err());
+    assert_eq!(used().as_deref(), Some(text.as_str()));
+    assert!(keys::delete(&place.paths, &one).unwrap() && !keys::delete(&place.paths, &one).unwrap());
+    config(&place.paths, &one, None).unwrap();
+    assert_eq!((used(), applied()), (None, without));
+}

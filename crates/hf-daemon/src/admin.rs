@@ -4,6 +4,7 @@ mod cluster_orders;
 mod config;
 mod logs;
 mod modules;
+mod prerequisites;
 mod record;
 mod rfs;
 mod scripts;

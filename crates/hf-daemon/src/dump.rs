@@ -24,6 +24,8 @@ const TIME: &str = "%Y-%m-%d %H:%M:%S.%6f";
 /// What the daemon knows, at the moment of the dump.
 pub struct Material {
     pub log: Vec<LogLine>,
+    /// The logs of all modules and of the daemon itself.
+    pub logs: Vec<(ModuleName, Vec<LogLine>)>,
     pub history: Vec<ResourceRow>,
     pub commands: Vec<CommandLine>,
     pub modules: Vec<ModuleStatus>,
@@ -82,6 +84,7 @@ fn texts(paths: &Paths, module: &ModuleName, material: &Material) -> Vec<(&'stat
                 }),
             ),
         ),
+        ("csv/moduleslog.csv", modules_log(&material.logs)),
         ("csv/resource.csv", csv(&RESOURCE, resources(module, material))),
         (
             "csv/resourcelog.csv",
@@ -132,6 +135,18 @@ fn texts(paths: &Paths, module: &ModuleName, material: &Material) -> Vec<(&'stat
             ),
         ),
     ]
+}
+
+/// What happened in all modules, in the order of time: what one did to another shows here.
+fn modules_log(logs: &[(ModuleName, Vec<LogLine>)]) -> String {
+    let mut lines: Vec<(&ModuleName, &LogLine)> =
+        logs.iter().flat_map(|(module, lines)| lines.iter().map(move |line| (module, line))).collect();
+    lines.sort_by_key(|(_, line)| line.at_us);
+    let rows = lines.into_iter().map(|(module, line)| {
+        let level = format!("{:?}", line.level);
+        vec![time(line.at_us), module.to_string(), line.process.clone(), level, line.text.clone()]
+    });
+    csv(&["date", "module", "process", "level", "message"], rows)
 }
 
 /// The system's log, and what the kernel says of our own processes.
@@ -267,6 +282,7 @@ mod tests {
             |level, text: &str| LogLine { at_us: 1, process: "heart".into(), level, counter: 0, text: text.into() };
         let material = Material {
             log: vec![line(Level::E, "Local state PRIM green"), line(Level::D, "a detail, \"quoted\"")],
+            logs: Vec::new(),
             history: Vec::new(),
             commands: Vec::new(),
             modules: Vec::new(),
@@ -290,6 +306,49 @@ mod tests {
         );
         let all = walk(&dir);
         assert!(all.iter().all(|text| !text.contains("secret-of-the-cluster")));
+    }
+
+    /// As a spreadsheet or a database reads it (RFC 4180).
+    fn read_csv(text: &str) -> Vec<Vec<String>> {
+        let (mut rows, mut row, mut field) = (Vec::new(), Vec::new(), String::new());
+        let (mut quoted, mut chars) = (false, text.chars().peekable());
+        while let Some(c) = chars.next() {
+            match c {
+                '"' if quoted && chars.next_if_eq(&'"').is_some() => field.push('"'),
+                '"' => quoted = !quoted,
+                ',' if !quoted => row.push(std::mem::take(&mut field)),
+                '\r' if !quoted => {}
+                '\n' if !quoted => {
+                    row.push(std::mem::take(&mut field));
+                    rows.push(std::mem::take(&mut row));
+                }
+                c => field.push(c),
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn the_logs_of_all_modules_are_one_table() {
+        let line = |at_us, process: &str, text: &str| LogLine {
+            at_us,
+            process: process.to_owned(),
+            level: Level::E,
+            counter: 0,
+            text: text.to_owned(),
+        };
+        let name = |name: &str| name.parse::<ModuleName>().expect("a name");
+        let odd = "it said \"no\", then\nnothing";
+        let logs = [
+            (name("web"), vec![line(3_000_000, "heart", "Local state PRIM green")]),
+            (name("pg"), vec![line(1_000_000, "rfs", odd), line(5_000_000, "heart", "Local state STOP red")]),
+        ];
+        let rows = read_csv(&modules_log(&logs));
+        assert_eq!(rows[0], ["date", "module", "process", "level", "message"]);
+        assert!(rows.iter().all(|row| row.len() == 5), "{rows:?}");
+        let modules: Vec<&str> = rows[1..].iter().map(|row| row[1].as_str()).collect();
+        assert_eq!(modules, ["pg", "web", "pg"], "in the order of time");
+        assert_eq!(rows[1][2..], ["rfs", "E", odd]);
     }
 
     fn walk(dir: &Path) -> Vec<String> {

@@ -2,8 +2,9 @@ use crate::modules::Configured;
 use hf_bus::Outbox;
 use hf_host::cluster::Member;
 use hf_node::daemon::{DaemonInput, DaemonStatus};
-use hf_types::{Assignment, Caller, Command, ModuleName, ModuleState, NodeName, Ticket};
+use hf_types::{Assignment, Caller, Command, LanName, ModuleName, ModuleState, NodeName, Ticket};
 use hf_wire::bus::{ClusterModule, HeartToDaemon};
+use hf_wire::inquiry::{Answer, Question};
 use tokio::sync::{mpsc, oneshot};
 
 /// Where tasks bring what they learn: the loop takes one event at a time.
@@ -25,6 +26,10 @@ pub enum Event {
     Tell(String),
     /// Somebody wants to know how things stand.
     Look(oneshot::Sender<Snapshot>),
+    /// Another node's daemon is to be asked; nobody answers if it doesn't.
+    Inquire { node: NodeName, question: Question, answer: oneshot::Sender<Answer> },
+    /// What this node says to a question of another's.
+    Answered { node: NodeName, lan: LanName, answer: Answer },
     /// Files changed; `done` is told when the loop goes by them.
     Loaded { loaded: Box<Loaded>, done: Option<oneshot::Sender<()>> },
 }

@@ -25,6 +25,7 @@ mod modules;
 mod names;
 mod ports;
 mod ready;
+mod prerequisites;
 mod run;
 mod shell;
 mod time;

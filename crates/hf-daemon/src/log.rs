@@ -3,6 +3,7 @@
 use crate::modules::OWN_LOG;
 use crate::shell::Shell;
 use hf_host::clock;
+use hf_host::journal::{self, Entry};
 use hf_types::{Event, Level, LogLine, ModuleName};
 
 impl Shell {
@@ -20,13 +21,19 @@ impl Shell {
             counter: 0,
             text: event.to_string(),
         };
+        let name = module.map(ModuleName::as_str);
+        let entry = Entry { module: name, process: OWN_LOG, level: line.level, text: &line.text };
+        let in_journal = journal::send(&entry);
         match module {
             Some(module) => {
-                tracing::info!(%module, "{}", line.text);
+                if !in_journal {
+                    tracing::info!(%module, "{}", line.text);
+                }
                 self.store.add_line(module, line);
             }
             None => {
                 match line.level {
+                    _ if in_journal => {}
                     Level::C => tracing::error!("{}", line.text),
                     _ => tracing::info!("{}", line.text),
                 }

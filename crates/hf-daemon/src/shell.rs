@@ -5,19 +5,21 @@ use crate::configure::{self, STALL_MIN};
 use crate::event::{Event, Events, HeartEvent, Snapshot};
 use crate::heart::own_program;
 use crate::hearts::Hearts;
-use crate::lanes::{Datagram, Lanes, Refused};
+use crate::lanes::{Datagram, Lanes, Received, Refused};
 use crate::load::Stamp;
 use crate::marker::{Marker, Notes};
 use crate::modules::Configured;
 use crate::ready::Ready;
+use crate::prerequisites;
 use crate::watchdog::Watchdog;
 use hf_config::Cluster;
 use hf_host::{Paths, clock};
 use hf_node::daemon::{DaemonActor, DaemonInput, HeartExit};
 use hf_seal::ClusterKey;
 use hf_store::Store;
-use hf_types::{Instant, ModuleName, ModuleState, NodeName, Ticket};
+use hf_types::{Instant, LanName, ModuleName, ModuleState, NodeName, Ticket};
 use hf_wire::bus::HeartToDaemon;
+use hf_wire::inquiry::{Answer, Inquiry, Question};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +46,9 @@ pub struct Shell {
     pub(crate) store: Store,
     pub(crate) notes: Notes,
     pub(crate) events: Events,
+    /// Who waits for another node's answer, by ticket.
+    inquiries: BTreeMap<u64, oneshot::Sender<Answer>>,
+    answering: Arc<tokio::sync::Semaphore>,
     pub(crate) answers: BTreeMap<Ticket, oneshot::Sender<Result<(), String>>>,
     /// Set when the loop is to end.
     pub(crate) exit: bool,
@@ -102,6 +107,8 @@ impl Shell {
             actor: DaemonActor::new(unconfigured),
             modules: BTreeMap::new(),
             lanes: Lanes::none(),
+            inquiries: BTreeMap::new(),
+            answering: Arc::new(tokio::sync::Semaphore::new(1)),
             answers: BTreeMap::new(),
             exit: false,
             applied: None,
@@ -188,7 +195,7 @@ impl Shell {
             Woken::Event(event) => self.take_event(event),
             Woken::Datagram(datagram) => {
                 if let Some(received) = self.lanes.receive(&datagram) {
-                    self.feed(DaemonInput::Membership { from: received.from, lan: received.lan, body: received.body });
+                    self.heard(received);
                 }
             }
             Woken::Terminate => {
@@ -224,6 +231,10 @@ impl Shell {
                 // Who asked may be gone.
                 let _gone = answer.send(snapshot);
             }
+            Event::Inquire { node, question, answer } => self.inquire(&node, question, answer),
+            Event::Answered { node, lan, answer } => {
+                self.lanes.send(&node, &lan, &Inquiry::Answer(answer).encode());
+            }
             Event::Loaded { loaded, done } => {
                 self.stamp = Stamp::of(&self.paths);
                 self.apply(*loaded);
@@ -232,6 +243,42 @@ impl Shell {
                 }
             }
         }
+    }
+
+    fn heard(&mut self, received: Received) {
+        let Received { from, lan, body } = received;
+        match Inquiry::decode(&body) {
+            Some(Inquiry::Question(question)) => self.answer_inquiry(from, lan, question),
+            Some(Inquiry::Answer(answer)) => {
+                // One LAN was quicker, or who asked is gone.
+                if let Some(waiting) = self.inquiries.remove(&answer.ticket) {
+                    let _gone = waiting.send(answer);
+                }
+            }
+            None => self.feed(DaemonInput::Membership { from, lan, body }),
+        }
+    }
+
+    /// Asks on every network; asked again with the same ticket, it is the same question.
+    fn inquire(&mut self, node: &NodeName, question: Question, answer: oneshot::Sender<Answer>) {
+        self.inquiries.retain(|_, waiting| !waiting.is_closed());
+        self.inquiries.insert(question.ticket, answer);
+        let body = Inquiry::Question(question).encode();
+        for lan in self.lanes.names() {
+            self.lanes.send(node, &lan, &body);
+        }
+    }
+
+    /// Away from the loop, one question at a time: another one is as good as lost meanwhile.
+    fn answer_inquiry(&mut self, node: NodeName, lan: LanName, question: Question) {
+        let Ok(turn) = self.answering.clone().try_acquire_owned() else { return };
+        let events = self.events.clone();
+        tokio::task::spawn_blocking(move || {
+            let answer = prerequisites::answer(&question);
+            // The loop only goes away with the whole daemon.
+            let _gone = events.blocking_send(Event::Answered { node, lan, answer });
+            drop(turn);
+        });
     }
 
     fn snapshot(&self) -> Snapshot {

@@ -6,6 +6,7 @@ pub mod datagram;
 pub mod environment;
 pub mod files;
 pub mod fuse;
+pub mod journal;
 pub mod machine;
 pub mod module;
 pub mod paths;

@@ -1,5 +1,6 @@
 //! The log of heart and rfs: lines, and values of resources, into a ring of their own, which never waits. The daemon reads it.
 
+use crate::journal::{self, Entry};
 use crate::{Paths, clock};
 use hf_store::{RING_SIZE, RingError, RingWriter};
 use hf_types::{Event, History, Level, LogLine, ModuleName, Resource};
@@ -9,6 +10,7 @@ use hf_types::{Event, History, Level, LogLine, ModuleName, Resource};
 pub struct ProcessLog {
     ring: RingWriter,
     process: &'static str,
+    module: String,
     /// Orders the lines of this process.
     counter: u64,
 }
@@ -25,7 +27,12 @@ impl ProcessLog {
         bell: impl Fn() + Send + 'static,
     ) -> Result<ProcessLog, RingError> {
         let path = paths.module_run(module).join(format!("{process}.ring"));
-        Ok(ProcessLog { ring: RingWriter::open_with_bell(&path, RING_SIZE, bell)?, process, counter: 0 })
+        Ok(ProcessLog {
+            ring: RingWriter::open_with_bell(&path, RING_SIZE, bell)?,
+            process,
+            module: module.to_string(),
+            counter: 0,
+        })
     }
 
     /// What happened in this process.
@@ -37,7 +44,10 @@ impl ProcessLog {
     pub fn print(&mut self, level: Level, process: String, text: String) {
         self.counter += 1;
         let line = LogLine { at_us: clock::wall_us(), process, level, counter: self.counter, text };
-        tracing::info!("{}", line.text);
+        let entry = Entry { module: Some(&self.module), process: &line.process, level, text: &line.text };
+        if !journal::send(&entry) {
+            tracing::info!("{}", line.text);
+        }
         if !self.ring.write(&line) {
             tracing::warn!("the log ring is full: a line was dropped");
         }

@@ -17,7 +17,7 @@ fn lab() -> Lab {
         config.vips.clear();
         config.replicates = false;
         config.scripts = Script::OF_STATES.into();
-        config.loops = LoopLimits { max: 3, interval: Duration::from_secs(3600), zero_us: 0 };
+        config.loops = LoopLimits { max: 3, interval: Duration::from_secs(3600), zero_us: 0, reboot: false };
         let mut rules = RuleSet::new(500);
         let text = "app: if (custom.app == down) then restart(); net: if (custom.net == down) then wait();
                     again: if (custom.again == down) then stopstart(); moved: if (custom.moved == down) then swap();";

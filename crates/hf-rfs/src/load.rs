@@ -129,7 +129,7 @@ fn rfs_config(rfs: &Rfs) -> RfsConfig {
 }
 
 fn engine(paths: &Paths, name: &ModuleName, read: &Read, live: &Live) -> EngineConfig {
-    let Read { member, rfs, pair, peer, .. } = read;
+    let Read { keys, rfs, pair, peer, .. } = read;
     let lanes = live.lanes.clone();
     EngineConfig {
         acl: rfs.acl,

@@ -11,4 +11,5 @@ pub mod bus_cluster;
 pub mod check;
 pub mod frame;
 pub mod heartbeat;
+pub mod inquiry;
 pub mod membership;

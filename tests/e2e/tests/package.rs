@@ -94,6 +94,7 @@ fn modules_outlive_the_daemon_under_systemd() {
     run(&lab, NODE, "holdfast prim -m mirror");
     let state = |lab: &Lab| lab.exec(NODE, &["holdfast", "state", "-m", "mirror"]).unwrap_or_default();
     wait_until("ALONE", SOON, || state(&lab).contains("ALONE (green)")).expect("a primary");
+    the_journal_has_the_modules_log(&lab);
     let heart = run(&lab, NODE, "cat /var/holdfast/run/mirror/heart.pid");
     let before = main_pid(&lab, NODE);
     run(&lab, NODE, "systemctl kill --kill-whom=main --signal=KILL holdfast");
@@ -103,6 +104,17 @@ fn modules_outlive_the_daemon_under_systemd() {
     run(&lab, NODE, "systemctl stop holdfast");
     run(&lab, NODE, "test ! -e /var/holdfast/run/mirror/heart.sock");
     the_machine_is_restarted(&lab, "node2");
+}
+
+/// Lines of the log are entries of the journal, once, with fields to choose by.
+fn the_journal_has_the_modules_log(lab: &Lab) {
+    let chosen =
+        "journalctl --no-pager -t holdfast HOLDFAST_MODULE=mirror HOLDFAST_PROCESS=heart HOLDFAST_LEVEL=E -o cat";
+    let said = || lab.exec(NODE, &["sh", "-c", chosen]).unwrap_or_default();
+    wait_until("the journal", SOON, || said().contains("Local state ALONE green")).expect("an entry");
+    let all = run(lab, NODE, "journalctl --no-pager -o cat");
+    let times = all.lines().filter(|line| line.contains("Local state ALONE green")).count();
+    assert_eq!(times, said().lines().filter(|line| line.contains("Local state ALONE green")).count(), "{all}");
 }
 
 /// `holdfast reboot`: the module is stopped in good order, then systemd restarts the machine. (A machine of namespaces only ends there.)

@@ -4,7 +4,7 @@ use super::{Admin, Failure, Replies, blocking, cluster_of, unless_empty};
 use crate::event::Ask;
 use crate::load::load;
 use crate::modules as installed;
-use hf_node::daemon::{Proposal, Verdict, judge};
+use hf_node::daemon::{Finding, Proposal, Verdict, judge};
 use hf_types::{Colour, ModuleName, ModuleState, Script};
 use hf_wire::bus::Reply;
 use std::time::Duration;
@@ -19,6 +19,9 @@ impl Admin {
         let (proposal, diagnostics) = self.propose(&module).await?;
         let verdict = judge(&module, place, &proposal);
         let mut replies = unless_empty(&diagnostics);
+        // What runs was looked at before; it isn't disturbed.
+        let found = if place.is_none() { self.prerequisites(&module).await? } else { Vec::new() };
+        replies.extend(found.iter().map(|one| Reply::Progress { text: told(one) }));
         if dry_run {
             replies.extend(proposal.told(&verdict).into_iter().map(|text| Reply::Progress { text }));
             if let Verdict::Refused { message, hint } = verdict {
@@ -29,6 +32,14 @@ impl Admin {
         }
         if let Verdict::Refused { message, hint } = verdict {
             return Err(Failure::hinted(message, &hint));
+        }
+        if found.iter().any(|one| matches!(one, Finding::Error(_))) {
+            let errors = found.iter().filter(|one| matches!(one, Finding::Error(_))).map(Finding::text);
+            let errors = errors.collect::<Vec<_>>().join("; ");
+            return Err(Failure::hinted(
+                errors,
+                &format!("nothing was changed; then again: holdfast config -m {module}"),
+            ));
         }
         self.put_in_place(&module).await?;
         if verdict == Verdict::Now {
@@ -96,5 +107,12 @@ impl Admin {
         let mut replies = unless_empty(&diagnostics);
         replies.extend(self.edited_confcheck(&module, config.user.as_ref()).await?);
         Ok(replies)
+    }
+}
+
+fn told(found: &Finding) -> String {
+    match found {
+        Finding::Error(text) => format!("Error: {text}"),
+        Finding::Warning(text) => format!("Warning: {text}"),
     }
 }

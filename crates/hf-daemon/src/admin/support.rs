@@ -4,14 +4,18 @@ use super::{Admin, Failure, Replies, blocking};
 use crate::dump::{self, Material};
 use crate::event::Ask;
 use crate::fence::Orphan;
+use crate::modules::{self, OWN_LOG};
 use hf_exec::{Liveness, PidFile, ProcessWatch};
 use hf_host::files::with_causes;
+use hf_store::QueryError;
 use hf_types::{Caller, Command, Level, ModuleName};
 use hf_wire::bus::{CleanWhat, Reply};
 use std::time::Duration;
 
 /// Every level of the log.
 const ALL: [Level; 6] = [Level::C, Level::U, Level::E, Level::S, Level::I, Level::D];
+/// So many of the last lines of each module go into the table of all modules.
+const LINES_EACH: u32 = 20_000;
 /// How long a killed heart may take to be gone, and the daemon to notice.
 const GONE_PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -21,9 +25,17 @@ impl Admin {
         let status = self.look().await?.status;
         let paths = self.paths.clone();
         let name = module.clone();
+        let known = modules::names(&self.paths)?;
         let gathered = self
             .look_at(&module, move |store, module| {
+                let own = OWN_LOG.parse().ok();
+                let logs = known.into_iter().chain(own).map(|name| {
+                    let lines = store.log(&name, LINES_EACH, &ALL)?;
+                    Ok((name, lines))
+                });
+                let logs = logs.collect::<Result<Vec<_>, QueryError>>()?;
                 Ok(Material {
+                    logs,
                     log: store.log(module, u32::MAX, &ALL)?,
                     history: store.resources(module, None, u32::MAX)?,
                     commands: store.commands(u32::MAX)?,

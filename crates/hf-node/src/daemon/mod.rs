@@ -7,6 +7,7 @@ mod closing;
 mod dynamic;
 mod fencing;
 mod io;
+mod prerequisites;
 mod status;
 mod supervised;
 #[cfg(test)]
@@ -16,4 +17,5 @@ pub use actor::DaemonActor;
 pub use boot::{boot_word, starts_at_boot};
 pub use dynamic::{Proposal, Verdict, judge};
 pub use io::{DaemonConfig, DaemonEffect, DaemonInput, HeartExit, InstalledModule};
+pub use prerequisites::{Asked, Finding, compare_nodes};
 pub use status::DaemonStatus;

@@ -171,8 +171,9 @@ impl Supervised {
     /// What the heart that is gone was told to keep.
     pub fn note_settings(&mut self) {
         let resources = self.status.iter().flat_map(|status| &status.resources);
-        let checker = resources.filter(|resource| resource.name == "usersetting.checker").map(|one| one.value.clone());
-        if let Some(ResourceValue::Text(word)) = checker.last() {
+        let mut checker =
+            resources.filter(|resource| resource.name == "usersetting.checker").map(|one| one.value.clone());
+        if let Some(ResourceValue::Text(word)) = checker.next_back() {
             self.choose_checking(word != "off");
         }
     }

@@ -92,8 +92,8 @@ pub(crate) fn in_backing(lab: &Lab, module: &str, data: &str, node: &str, comman
     lab.exec(node, &["bash", "-c", &script])
 }
 
-/// Beside this very test: cargo builds all binaries of a package for its tests.
-fn tree_program() -> anyhow::Result<PathBuf> {
+/// The program that lists a copy, beside this very test: cargo builds all binaries of a package for its tests.
+pub fn tree_program() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let dirs = own.ancestors().skip(1).take(2);
     let found = dirs.map(|dir| dir.join("tree")).find(|path| path.is_file());

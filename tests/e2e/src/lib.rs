@@ -4,7 +4,7 @@
 //! a random moment, and gives back what was measured; the harness then proves that nothing acknowledged is missing. `./test`
 //! runs every scenario twice, `cargo xtask soak` twenty times with a table. Every run prints its seed; `E2E_SEED=n` repeats it.
 
-mod copies;
+pub mod copies;
 mod databases;
 mod lab;
 mod machine;

@@ -30,6 +30,8 @@ struct Args {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    // An hour of runs that all fail for this is worth nothing.
+    e2e::copies::tree_program()?;
     let soak = Soak { journal: format!("{}.jsonl", args.table.trim_end_matches(".md")), table: args.table };
     let wanted = |scenario: &&Scenario| args.only.as_ref().is_none_or(|name| scenario.name.contains(name));
     match args.minutes {
@@ -102,7 +104,10 @@ impl Soak {
         let seed = seed();
         let (load, failure) = match run(&mut pair, scenario, seed) {
             Ok(row) => (Some(row.load), None),
-            Err(error) => (None, Some(format!("{error:#}"))),
+            Err(error) => {
+                eprintln!("FAILED: {name}: {error:#}");
+                (None, Some(format!("{error:#}")))
+            }
         };
         let held = failure.is_none();
         self.add(&Entry { scenario: name.to_owned(), seed, load, failure })?;

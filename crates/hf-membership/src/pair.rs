@@ -301,6 +301,7 @@ mod tests {
             please_outdate: None,
             promised: None,
             granted: None,
+            degraded: false,
             swap: SwapPhase::None,
             stopping: false,
             former: Former::None,

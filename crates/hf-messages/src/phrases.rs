@@ -56,6 +56,8 @@ pub const PHRASES: &[Entry] = &[
         fr: "la copie est plus ancienne que l'autre nœud ne l'avait vue (restaurée d'un instantané ?)" },
     Entry { en: "the other node's copy is newer",
         fr: "la copie de l'autre nœud est plus récente" },
+    Entry { en: "the other node goes on alone with a disk that failed",
+        fr: "l'autre nœud continue seul avec un disque en panne" },
     Entry { en: "this node is frozen out after a stall until it has heard the other",
         fr: "ce nœud, qui est resté figé, attend d'entendre l'autre" },
     // Why a command was refused.

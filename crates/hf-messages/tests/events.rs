@@ -69,6 +69,7 @@ fn all() -> Vec<Event> {
         NotPrimary::RebootedWhileAsync,
         NotPrimary::RolledBack,
         NotPrimary::PeerNewer,
+        NotPrimary::PeerDegraded,
         NotPrimary::Stalled,
     ];
     all.extend(reasons.map(Event::MaybeNotUpToDate));

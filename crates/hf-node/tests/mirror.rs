@@ -594,6 +594,49 @@ fn an_application_that_is_alone_gets_the_error_itself() {
     assert_eq!(lab.places()[0], "ALONE green");
 }
 
+/// Reference 004, 5.6.
+#[test]
+fn beside_a_primary_with_a_failed_disk_the_other_node_waits() {
+    let mut lab = Lab::paired();
+    lab.command(1, Command::Stop);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+    lab.run(2_000);
+    lab.clear_logs();
+    lab.fail_disk(0);
+    lab.until_logged(5_000, 0, "Resource rfs.degraded set to up by nfsadmin");
+    lab.command(1, Command::Start);
+    lab.until(20_000, ["ALONE green", "WAIT red"]);
+    lab.run(30_000);
+    assert_eq!(lab.places(), ["ALONE green", "WAIT red"], "the application is not touched");
+    lab.has_in_order(1, &["Action wait from failover rule degraded_server", "Local state WAIT red"]);
+    assert!(lab.logs().contains("'holdfast stop -m mirror' and 'holdfast start -m mirror' on node1"), "{}", lab.logs());
+    let values = |lab: &Lab| {
+        [&lab.nodes[0].resources["rfs.degraded"], &lab.nodes[1].resources["rfs.uptodate"]].map(Clone::clone)
+    };
+    assert_eq!(values(&lab), ["up", "down"]);
+
+    lab.command(0, Command::Stop);
+    lab.until(20_000, ["STOP red", "WAIT red"]);
+    lab.run(2_000);
+    lab.command(0, Command::Start);
+    lab.until(20_000, ["PRIM green", "SECOND green"]);
+    assert_eq!(values(&lab), ["down", "up"]);
+}
+
+/// The disk fails while the other copy is being made: what would come of it is no copy.
+#[test]
+fn a_synchronisation_from_a_failed_disk_is_given_up() {
+    let mut lab = Lab::paired();
+    lab.command(1, Command::Stop);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+    lab.run(2_000);
+    lab.command(1, Command::Start);
+    lab.until(20_000, ["ALONE green", "SECOND magenta"]);
+    lab.fail_disk(0);
+    lab.until(20_000, ["ALONE green", "WAIT red"]);
+    lab.has_in_order(1, &["Local state SECOND magenta", "Action wait from failover rule degraded_server"]);
+}
+
 #[test]
 fn the_losers_copy_is_kept_before_it_is_overwritten_and_only_once() {
     let mut lab = Lab::paired();

@@ -8,7 +8,9 @@ use crate::world::World;
 use hf_node::daemon::DaemonInput;
 use hf_node::heart::HeartInput;
 use hf_types::catalogue::Class;
-use hf_types::{Assignment, Caller, Colour, Command, History, ModuleState, ResourceValue, Standing, Ticket};
+use hf_types::{
+    Assignment, Caller, Colour, Command, History, ModuleState, NotPrimary, ResourceValue, Standing, Ticket,
+};
 
 /// How long a checker's look takes.
 const LOOK: Time = 20 * MS;
@@ -74,6 +76,7 @@ impl World {
         for node in 0..2 {
             self.start_what_is_stopped(node);
             self.start_what_is_held(node);
+            self.mend_degraded(node);
         }
         if !self.calm && self.admin.busy && self.dice.admin.chance(60) {
             self.random_command();
@@ -118,6 +121,19 @@ impl World {
         if self.admin.waits_since[node].is_some_and(|at| self.now - at > 2 * SEC) && self.now - since > pause {
             self.admin.held[node] = (tries > 1).then_some((tries - 1, self.now));
             self.command_soon(node, Command::Start);
+        }
+    }
+
+    /// A primary whose disk failed goes on alone, and the other node waits until somebody stops and starts it (reference 004, 5.6).
+    fn mend_degraded(&mut self, node: usize) {
+        let waits = self.admin.waits_since[node].is_some_and(|at| self.now - at > 20 * SEC);
+        let status = self.nodes[node].heart.as_ref().map(|heart| heart.actor.status());
+        let why = NotPrimary::PeerDegraded.to_string();
+        if waits
+            && status.is_some_and(|status| status.why.as_ref() == Some(&why))
+            && self.now - self.admin.last > 10 * SEC
+        {
+            self.stop_then(1 - node, Command::Start);
         }
     }
 

@@ -262,7 +262,7 @@ pub const ENTRIES: &[Entry] = &[
     ours("rfs.uptodate", "Data of this node is the newest"),
     ours(
         "rfs.degraded",
-        "The application runs alone, and can have no second copy until the module is stopped and started",
+        "The application runs alone on a disk that failed, and can have no second copy until the module is stopped and started",
     ),
     ours("rfs.responding", "The replicated directories answer"),
     ours("rfs.disk", "Disk of the replicated directories"),

@@ -65,6 +65,8 @@ pub enum NotPrimary {
     RolledBack,
     #[error("the other node's copy is newer")]
     PeerNewer,
+    #[error("the other node goes on alone with a disk that failed")]
+    PeerDegraded,
     #[error("this node is frozen out after a stall until it has heard the other")]
     Stalled,
 }

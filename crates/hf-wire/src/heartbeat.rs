@@ -1,6 +1,6 @@
 //! Heartbeats: the whole public state of one heart, in every datagram, so that loss and reordering don't matter.
 //!
-//! Versions: 1, the first. Field 22 (`granted`) came later; who doesn't know it leaves it out and skips it.
+//! Versions: 1, the first. Fields 22 (`granted`) and 23 (`degraded`) came later; who doesn't know them leaves them out and skips them.
 
 use hf_types::{Colour, CopyState, Epoch, GenerationId, Incarnation, ModuleState, Standing};
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,8 @@ pub struct Heartbeat {
     /// Primary: the generation of the permission to go on alone that this heart has given last, as long as the copies weren't in step
     /// since. Said before the record says it, so that a copy which was in step can't think that it still is.
     pub granted: Option<GenerationId>,
+    /// It goes on alone with a disk that failed: it can serve no other copy until the module was stopped and started there.
+    pub degraded: bool,
     /// Asks the peer to outdate its copy, because this heart would like to grant `epoch`.
     pub please_outdate: Option<Outdating>,
     pub swap: SwapPhase,
@@ -157,6 +159,8 @@ struct Frame {
     told: Vec<u8>,
     #[prost(fixed64, optional, tag = "22")]
     granted: Option<u64>,
+    #[prost(bool, tag = "23")]
+    degraded: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -214,6 +218,7 @@ impl Heartbeat {
             stopping: self.stopping,
             promised: self.promised.map(|generation| generation.0),
             granted: self.granted.map(|generation| generation.0),
+            degraded: self.degraded,
             failover: self.failover,
             failover_version: self.failover_version,
             told_list: self.told.as_ref().map(|told| told.list),
@@ -259,6 +264,7 @@ impl Heartbeat {
             stopping: frame.stopping,
             promised: frame.promised.map(GenerationId),
             granted: frame.granted.map(GenerationId),
+            degraded: frame.degraded,
             failover: frame.failover,
             failover_version: frame.failover_version,
             told: frame.told_list.map(|list| Told { list, values: frame.told }),
@@ -419,6 +425,7 @@ mod tests {
             swap: SwapPhase::Begun,
             promised: Some(GenerationId(u64::MAX)),
             granted: Some(GenerationId(u64::MAX)),
+            degraded: true,
             failover: true,
             failover_version: u64::MAX,
             told: Some(Told { list: u32::MAX, values: vec![8; TOLD_MAX] }),
@@ -461,6 +468,7 @@ mod tests {
             swap: SwapPhase::Asked,
             promised: None,
             granted: None,
+            degraded: false,
             // Absent in the frames of before: nobody said anything.
             failover: false,
             failover_version: 0,

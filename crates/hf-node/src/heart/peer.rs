@@ -164,6 +164,7 @@ impl HeartActor {
             in_step: self.in_step(),
             promised: self.promised,
             granted: self.grant.filter(|_| self.state().is_primary()).map(|grant| grant.generation),
+            degraded: self.is_degraded(),
             outdated,
             please_outdate: self.asking,
             swap: self.swap,

@@ -181,6 +181,7 @@ impl HeartActor {
         self.fail_step(Step::Outdate);
         self.rfs.disk_failed = true;
         self.publish_disk(out);
+        self.publish_degraded(out);
         if matches!(self.goal(), Some(Goal::Stopped | Goal::Restarted)) || self.next_plan.is_some() {
             return;
         }

@@ -1,7 +1,7 @@
 //! Resources about the replication that the heart itself knows; the others come from rfs ([`HeartActor::on_rfs_resources`]).
 
 use super::actor::{HeartActor, Out};
-use hf_types::{ModuleState, ResourceValue};
+use hf_types::ResourceValue;
 
 impl HeartActor {
     pub(super) fn publish_rfs(&mut self, out: &mut Out) {
@@ -33,8 +33,12 @@ impl HeartActor {
 
     /// Reference 004, 5.6: the application runs on, and its replication can't serve another copy until the module is stopped and
     /// started. A primary that is merely alone waits for the other copy and is not degraded.
-    fn publish_degraded(&mut self, out: &mut Out) {
-        let degraded = self.state() == ModuleState::Alone && self.rfs.disk_failed;
+    pub(super) fn is_degraded(&self) -> bool {
+        self.state().is_primary() && self.rfs.disk_failed && self.rfs.alone.is_some()
+    }
+
+    pub(super) fn publish_degraded(&mut self, out: &mut Out) {
+        let degraded = self.is_degraded();
         let was = self.resources.now.get("rfs.degraded").is_some_and(|now| now.value == ResourceValue::Up);
         self.set_resource("rfs.degraded", up_or_down(degraded), "nfsadmin", degraded || was, out);
     }

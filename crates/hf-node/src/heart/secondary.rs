@@ -317,7 +317,8 @@ impl HeartActor {
     /// A copy that is not in step never takes over: back to WAIT when the primary is gone.
     fn lose_primary(&mut self, out: &mut Out) -> bool {
         let peer_is_primary = match self.heard_peer() {
-            Some(peer) => peer.state.is_primary(),
+            // What its disk failed for stays half a copy here.
+            Some(peer) => peer.state.is_primary() && !peer.degraded,
             None => !self.silent() && self.remote.0 != ModuleState::Stop,
         };
         let waits = self.colour() == Colour::Magenta && !self.swapping && self.swap != SwapPhase::Begun;

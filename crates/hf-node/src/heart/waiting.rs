@@ -3,8 +3,8 @@ use super::peer::PeerNow;
 use hf_module::{Place, Plan};
 use hf_replica::{Preferred, Relation, Starter, compare, is_candidate, who_starts, why_not_alone};
 use hf_types::{
-    Action, Colour, Command, CopyState, Epoch, Event, GenerationId, GrantReason, Mode, ModuleState, NotPrimary,
-    RefusedAction,
+    Action, Colour, Command, CopyState, Epoch, Event, GenerationId, GrantReason, Mode, ModuleState, NodeName,
+    NotPrimary, RefusedAction,
 };
 use hf_wire::bus::RfsRole;
 use hf_wire::heartbeat::{Heartbeat, Outdating};
@@ -58,6 +58,9 @@ impl HeartActor {
                 if peer.stopping || newer {
                     // It is leaving that state, or will yield to this copy.
                     return self.keep_waiting(out);
+                }
+                if peer.degraded {
+                    return self.hold(NotPrimary::PeerDegraded, out);
                 }
                 self.become_secondary(out)
             }
@@ -207,12 +210,30 @@ impl HeartActor {
         }
         self.held = Some(why);
         self.why = Some(why.to_string());
+        if why == NotPrimary::PeerDegraded {
+            self.tell_degraded(out);
+            self.go(Place::HELD, Action::Start, out);
+            return true;
+        }
         let inconsistent = why == NotPrimary::Inconsistent;
         log(out, if inconsistent { Event::MaybeInconsistent } else { Event::MaybeNotUpToDate(why) });
         log(out, Event::ActionFromRule { action: "wait".to_owned(), rule: "notuptodate_server".to_owned() });
         log(out, if inconsistent { Event::RunPrimforceIfSure } else { Event::RunPrimIfSure });
         self.go(Place::HELD, Action::Start, out);
         true
+    }
+
+    /// Reference 004, 5.6: a copy of a failing disk would be none, and the record of a second copy is one write more that may fail there
+    /// and end the application.
+    fn tell_degraded(&self, out: &mut Out) {
+        log(out, Event::ActionFromRule { action: "wait".to_owned(), rule: "degraded_server".to_owned() });
+        let module = &self.config.module;
+        let peer = self.config.peer.as_ref().map_or("the other node", NodeName::as_str);
+        let text = format!(
+            "The disk of {peer} failed and the module goes on there alone, without replication: repair the disk, then 'holdfast stop -m {module}' \
+             and 'holdfast start -m {module}' on {peer}"
+        );
+        log(out, Event::Text(text));
     }
 
     /// WAIT (red), because `stopwait` was said.

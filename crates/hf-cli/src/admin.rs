@@ -46,10 +46,19 @@ pub(crate) async fn follow(
             Some(Reply::Done) => return Ok(()),
             Some(Reply::Error { message, hint, exit_code }) => return Err(refused(message, hint, exit_code)),
             Some(Reply::Progress { text }) => print::progress(&text),
+            Some(Reply::Insecure { text }) => {
+                print::progress(&text);
+                take(Reply::Insecure { text })?;
+            }
             Some(Reply::Diagnostics { text, json }) => show_diagnostics(&text, &json, output)?,
             Some(reply) => take(reply)?,
         }
     }
+}
+
+/// Whether the answer said that the cluster has no key: `"insecure"` of `-o json`.
+pub(crate) fn is_insecure(replies: &[Reply]) -> bool {
+    replies.iter().any(|reply| matches!(reply, Reply::Insecure { .. }))
 }
 
 /// Sends a request that has no other answer than done or not.

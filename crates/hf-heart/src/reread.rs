@@ -92,6 +92,15 @@ impl Shell {
         Ok(())
     }
 
+    /// At the start: where states are shown, the log is read too.
+    pub(crate) fn tell_insecure(&mut self) {
+        if self.insecure {
+            let text = "WARNING: this cluster has no key (insecure-plaintext): whoever is on its networks can read and forge what the nodes say to \
+                        each other. 'holdfast cluster genkey' makes a key";
+            self.log.write(&Log::Text(text.to_owned()));
+        }
+    }
+
     /// At the start: lanes that can't be used yet.
     pub(crate) fn tell_silent_lanes(&mut self) {
         let silent = self.lanes.without_address().into_iter().map(|lan| {

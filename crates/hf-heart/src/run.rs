@@ -97,6 +97,7 @@ async fn live(args: &HeartArgs) -> Result<(), StartError> {
         tracing::warn!("{problem}");
     }
     shell.tell_silent_lanes();
+    shell.tell_insecure();
     shell.vips.clear_all();
     shell.vips.watch();
     let incarnation = Incarnation(random::number());

@@ -2,6 +2,7 @@
 
 mod pair;
 
+use hf_node::heart::HeartInput;
 use hf_replica::engine::Gate;
 use hf_types::{Command, GenerationId, Record, Standing};
 use pair::{Lab, MS};
@@ -592,6 +593,27 @@ fn an_application_that_is_alone_gets_the_error_itself() {
     lab.fail_disk(0);
     lab.run(5_000);
     assert_eq!(lab.places()[0], "ALONE green");
+}
+
+/// Both nodes have the same Holdfast, or they say that they haven't.
+#[test]
+fn heartbeats_of_another_version_are_named_and_not_taken_for_silence_without_a_word() {
+    let mut lab = Lab::paired();
+    lab.clear_logs();
+    for _ in 0..5 {
+        // Field 1, the version, is 2.
+        lab.hear(1, HeartInput::Heartbeat { lane: 0, body: vec![8, 2] });
+    }
+    lab.run(1);
+    let said = lab.nodes[1].log.iter().filter(|line| line.contains("can't be read")).collect::<Vec<_>>();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("version 2") && said[0].contains("install the same version of Holdfast"), "{said:?}");
+    lab.run(1_000);
+    lab.hear(1, HeartInput::Heartbeat { lane: 0, body: vec![8, 2] });
+    lab.run(1);
+    let said = lab.nodes[1].log.iter().filter(|line| line.contains("can't be read")).count();
+    assert_eq!(said, 2, "told again after one that was understood");
+    assert_eq!(lab.places(), ["PRIM green", "SECOND green"], "the others still count");
 }
 
 /// Reference 004, 5.6.

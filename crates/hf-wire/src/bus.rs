@@ -192,6 +192,10 @@ pub enum Reply {
     Progress {
         text: String,
     },
+    /// The cluster has no key: nothing protects what the states rest on. The sentence says so.
+    Insecure {
+        text: String,
+    },
     /// Diagnostics of a configuration: rendered for a terminal, and as data.
     Diagnostics {
         text: String,

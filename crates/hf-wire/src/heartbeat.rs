@@ -1,6 +1,7 @@
 //! Heartbeats: the whole public state of one heart, in every datagram, so that loss and reordering don't matter.
 //!
-//! Versions: 1, the first. Fields 22 (`granted`) and 23 (`degraded`) came later; who doesn't know them leaves them out and skips them.
+//! Versions: 1, the first. A field that is added doesn't raise it; another meaning of one that is there does, and then neither version reads
+//! the other's frames, and says so. Fields 22 (`granted`) and 23 (`degraded`) came later; who doesn't know them leaves them out and skips them.
 
 use hf_types::{Colour, CopyState, Epoch, GenerationId, Incarnation, ModuleState, Standing};
 use serde::{Deserialize, Serialize};
@@ -23,8 +24,10 @@ pub enum BadFrame {
     TooLong { bytes: usize, max: usize },
     #[error("not a frame of ours: {0}")]
     Garbled(String),
-    #[error("version {0} is too old")]
-    TooOld(u32),
+    #[error(
+        "it is of version {theirs}, and this node knows version {ours}: install the same version of Holdfast on both nodes"
+    )]
+    Version { theirs: u32, ours: u32 },
     #[error("field {field} has no meaning: {value}")]
     Field { field: &'static str, value: u64 },
     #[error("field {0} is missing")]
@@ -238,8 +241,8 @@ impl Heartbeat {
             return Err(BadFrame::TooLong { bytes: bytes.len(), max: BYTES_MAX });
         }
         let frame = <Frame as prost::Message>::decode(bytes).map_err(|error| BadFrame::Garbled(error.to_string()))?;
-        if frame.version == 0 {
-            return Err(BadFrame::TooOld(frame.version));
+        if frame.version != VERSION {
+            return Err(BadFrame::Version { theirs: frame.version, ours: VERSION });
         }
         at_most("heard", frame.heard.len(), LANES_MAX)?;
         at_most("told", frame.told.len(), TOLD_MAX)?;
@@ -487,7 +490,10 @@ mod tests {
     #[test]
     fn nonsense_is_refused_by_name() {
         assert!(matches!(Heartbeat::decode(&[0; 1201]), Err(BadFrame::TooLong { .. })));
-        assert_eq!(Heartbeat::decode(&[]), Err(BadFrame::TooOld(0)));
+        assert_eq!(Heartbeat::decode(&[]), Err(BadFrame::Version { theirs: 0, ours: 1 }));
+        let later = Frame { version: 2, ..Frame::default() };
+        let bytes = prost::Message::encode_to_vec(&later);
+        assert_eq!(Heartbeat::decode(&bytes), Err(BadFrame::Version { theirs: 2, ours: 1 }));
         let mut frame = Frame { version: 1, ..Frame::default() };
         let bytes = prost::Message::encode_to_vec(&frame);
         assert_eq!(Heartbeat::decode(&bytes), Err(BadFrame::Field { field: "state", value: 0 }));

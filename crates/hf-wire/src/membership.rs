@@ -109,8 +109,8 @@ impl Membership {
             return Err(BadFrame::TooLong { bytes: bytes.len(), max: BYTES_MAX });
         }
         let frame = <Frame as prost::Message>::decode(bytes).map_err(|error| BadFrame::Garbled(error.to_string()))?;
-        if frame.version == 0 {
-            return Err(BadFrame::TooOld(frame.version));
+        if frame.version != VERSION {
+            return Err(BadFrame::Version { theirs: frame.version, ours: VERSION });
         }
         at_most("modules", frame.modules.len(), MODULES_MAX)?;
         at_most("signature", frame.signature.len(), SIGNATURE_MAX)?;

@@ -27,23 +27,37 @@ pub struct Module {
     pub lans: [&'static str; 2],
     /// What `<failover>` holds.
     pub rules: &'static str,
+    /// Attributes of `<rfs>`.
+    pub rfs: &'static str,
+    /// `addr` is a name, `AM-vip`, which the hosts files have.
+    pub named: bool,
 }
 
 impl Module {
     /// A module on node1 and node2 with the lab's own networks.
     pub fn new(name: &'static str, vip: &'static str, service: &'static str) -> Module {
-        Module { name, vip, nodes: ["node1", "node2"], service, lans: ["default", "repli"], rules: "" }
+        Module {
+            name,
+            vip,
+            nodes: ["node1", "node2"],
+            service,
+            lans: ["default", "repli"],
+            rules: "",
+            rfs: "",
+            named: false,
+        }
     }
 
     fn userconfig(&self) -> String {
-        let Module { name, vip, service, lans: [first, flow], rules, .. } = self;
+        let Module { name, vip, service, lans: [first, flow], rules, rfs, named, .. } = self;
+        let addr = if *named { format!("{name}-vip") } else { (*vip).to_owned() };
         let first = if first == flow { String::new() } else { format!(r#"<heartbeat name="{first}"/>"#) };
         format!(
             r#"<safe><service mode="mirror" {service}>
             <heart pulse="200ms" timeout="2s">{first}<heartbeat name="{flow}" ident="flow"/></heart>
-            <rfs><replicated dir="/data/{name}"/></rfs>
+            <rfs {rfs}><replicated dir="/data/{name}"/></rfs>
             <vip><interface_list><interface arpreroute="on"><real_interface>
-              <virtual_addr addr="{vip}" where="one_side_alias"/></real_interface></interface></interface_list></vip>
+              <virtual_addr addr="{addr}" where="one_side_alias"/></real_interface></interface></interface_list></vip>
             <user nicestoptimeout="20" forcestoptimeout="20"/>
             <failover><![CDATA[{rules}]]></failover>
             </service></safe>"#
@@ -53,8 +67,9 @@ impl Module {
     /// Installs and configures it on one node; `prestart` and the like note in the user log that they ran.
     fn installer(&self) -> String {
         let (name, userconfig) = (self.name, self.userconfig());
+        let hosts = if self.named { format!("echo '{} {name}-vip' >> /etc/hosts; ", self.vip) } else { String::new() };
         format!(
-            "set -e; umask 022; mkdir -p /data/{name} /var/small/{name}/conf /var/small/{name}/bin
+            "set -e; umask 022; {hosts}mkdir -p /data/{name} /var/small/{name}/conf /var/small/{name}/bin
              cat > /var/small/{name}/conf/userconfig.xml <<'END'\n{userconfig}\nEND
              cd /var/small/{name}/bin
              printf '#!/bin/sh\\necho start_prim \"$@\"; date +%%s%%N >> /data/{name}/starts; touch /run/{name}.runs\\n' > start_prim
@@ -245,6 +260,22 @@ impl Small {
         let found = log.iter().skip(mark).find(|line| texts.iter().any(|text| line.contains(text)));
         ensure!(found.is_none(), "the log of {node} has {found:?}");
         Ok(())
+    }
+
+    /// The Ethernet address that the client has for an address, once it has spoken to it.
+    pub fn client_has(&self, address: &str) -> anyhow::Result<String> {
+        self.lab.exec("client", &["ping", "-c", "1", "-w", "60", address])?;
+        let shown = self.lab.exec("client", &["ip", "-o", "neigh", "show", "to", address, "dev", "eth0"])?;
+        let ethernet = shown.split_whitespace().skip_while(|word| *word != "lladdr").nth(1);
+        ethernet.map(str::to_owned).with_context(|| format!("the client knows nobody at {address}: {shown}"))
+    }
+
+    /// The signatures of a module on the nodes, as `cluster state` shows them.
+    pub fn module_signatures(&self, node: &str) -> anyhow::Result<Vec<String>> {
+        let shown = self.holdfast(node, &["cluster", "state", "-o", "json"])?;
+        let shown: serde_json::Value = serde_json::from_str(&shown)?;
+        let rows = shown["modules"].as_array().context("modules")?;
+        Ok(rows.iter().filter_map(|row| Some(row["signature"].as_str()?.to_owned())).collect())
     }
 
     /// Whether the "application" runs there, and how often it was started on this copy.

@@ -11,11 +11,15 @@ const BOTH: [&str; 2] = ["node1", "node2"];
 /// 4.2.1 to 4.2.3: start on both, stop of the primary, its return.
 #[test]
 fn start_and_stop() {
-    let small = Small::pair("mir-start", "maxloop=\"2\" loop_interval=\"1h\"").expect("a pair");
+    let app = Module { named: true, ..Module::new(APP, "10.90.1.20", "maxloop=\"2\" loop_interval=\"1h\"") };
+    let small = Small::up("mir-start", &BOTH, &[], &[app]).expect("a lab");
+    small.first_start(APP, "node1", "node2").expect("a pair");
+    small.only_holder("10.90.1.20", &BOTH, "node1").expect("13.5.5.2: what the name stands for");
     small.holdfast("node2", &["stop", "-m", APP]).expect("stop");
     small.holdfast("node2", &["waitstop", "-m", APP]).expect("waitstop");
     small.holdfast("node1", &["stop", "-m", APP]).expect("stop");
     small.holdfast("node1", &["waitstop", "-m", APP]).expect("waitstop");
+    a_name_moves(&small);
     let marks = BOTH.map(|node| small.mark(APP, node).expect("a log"));
     for node in BOTH {
         small.holdfast(node, &["start", "-m", APP]).expect("start");
@@ -32,6 +36,11 @@ fn start_and_stop() {
         small.said(APP, "node1", marks[0], &said).expect("4.2.1");
     }
     small.said(APP, "node2", marks[1], &["Local state SECOND green", "Remote state PRIM green"]).expect("4.2.1");
+    small.said(APP, "node1", marks[0], &["Virtual IP <10.90.1.29 of app> set"]).expect("4.2.6");
+    small.only_holder("10.90.1.29", &BOTH, "node1").expect("what the name stands for now");
+    let goes_on = "sed 's/^10.90.1.29 app-vip/10.90.1.28 app-vip/' /etc/hosts > /run/hosts && cat /run/hosts > /etc/hosts; holdfast cluster resolve 2>&1";
+    let told = small.sh("node1", goes_on).expect("resolved");
+    assert!(told.contains("goes on with 10.90.1.29 while it runs"), "{told}");
 
     let marks = BOTH.map(|node| small.mark(APP, node).expect("a log"));
     small.holdfast("node1", &["stop", "-m", APP]).expect("stop");
@@ -41,6 +50,12 @@ fn start_and_stop() {
     let alone = ["Reason of failover: remote stop", "Script start_prim", "Local state ALONE green"];
     small.said(APP, "node2", marks[1], &alone).expect("4.2.2");
     assert_eq!(BOTH.map(|node| small.runs(APP, node).expect("a look")), [false, true]);
+    // 4.2.7: what is written while the other one is stopped follows when it returns.
+    small.sh("node2", "head -c 300000 /dev/urandom > /data/app/file2.txt && sync /data/app/file2.txt").expect("4.2.7");
+    small
+        .sh("node1", "test -d /data/app/ && ! test -e /data/app/file2.txt")
+        .expect("4.2.7: nothing comes to a stopped node");
+    let mark = small.mark(APP, "node1").expect("a log");
 
     let error = small.holdfast("node1", &["waitstart", "-m", APP]).expect_err("nothing starts").to_string();
     assert!(!error.is_empty());
@@ -49,9 +64,47 @@ fn start_and_stop() {
     small
         .said(APP, "node1", marks[0], &["End of stop", "Action start called by root", "Local state SECOND green"])
         .expect("4.2.3");
+    let reintegrated = [
+        "Local state SECOND magenta",
+        "Updating directory tree from /data/app",
+        "Copied ",
+        "Reintegration ended (synchronize)",
+        "Local state SECOND green",
+    ];
+    small.said(APP, "node1", mark, &reintegrated).expect("4.2.7");
+    small.copies_are_equal(APP, ["node2", "node1"]).expect("4.2.7");
+    small.sh("node1", "test -s /data/app/file2.txt").expect("4.2.7: it is there");
     assert!(small.runs(APP, "node2").expect("a look"), "the application was not touched");
     neighbours_are_confirmed(&small);
     restarts_by_detectors_are_limited(&small);
+}
+
+/// 13.5.5.2: a name is looked up by `config` and on demand, for modules that don't run; both nodes show whether they found the same.
+fn a_name_moves(small: &Small) {
+    let moved = |node: &str, from: &str, to: &str| {
+        let change =
+            format!("sed 's/^{from} app-vip/{to} app-vip/' /etc/hosts > /run/hosts && cat /run/hosts > /etc/hosts");
+        small.sh(node, &change).expect("the hosts file");
+        small.sh(node, "holdfast cluster resolve 2>&1").expect("resolved")
+    };
+    let same = |wanted: bool| {
+        wait_until("the signatures of both nodes", PATIENCE, || {
+            small.module_signatures("node1").is_ok_and(|all| all.len() == 2 && (all[0] == all[1]) == wanted)
+        })
+    };
+    same(true).expect("both found the same");
+    let told = moved("node1", "10.90.1.20", "10.90.1.29");
+    assert!(told.contains("app-vip of app: 10.90.1.29 (before: 10.90.1.20)"), "{told}");
+    same(false).expect("one found another");
+    moved("node2", "10.90.1.20", "10.90.1.29");
+    same(true).expect("both found the other one");
+    let config = "$SAFE/modules/app/conf/userconfig.xml";
+    let unknown = format!(
+        "cp {config} /run/before; sed -i 's/app-vip/nobody.invalid/' {config}; holdfast config -m app 2>&1; code=$?; cp /run/before {config}; \
+         test $code -ne 0"
+    );
+    let refused = small.sh("node1", &unknown).expect("a name that nobody knows is refused");
+    assert!(refused.contains("nobody.invalid") && refused.contains("has no address"), "{refused}");
 }
 
 /// `permanent_arp`: as long as heartbeats come, the kernel takes the other node's entry for good and asks nobody.
@@ -104,9 +157,17 @@ fn restart_swap_and_stopwait() {
     assert_eq!(starts(), before + 1);
     small.only_holder("10.90.1.20", &BOTH, "node1").expect("4.2.4");
 
+    let cards = BOTH.map(|node| small.sh(node, "cat /sys/class/net/eth0/address").expect("a card").trim().to_owned());
+    assert_eq!(small.client_has("10.90.1.20").expect("4.2.6"), cards[0], "4.2.6: the address is at node1");
     let marks = BOTH.map(|node| small.mark(APP, node).expect("a log"));
     small.holdfast("node2", &["swap", "-m", APP]).expect("swap");
     small.wait(APP, &[("node1", "SECOND", "green"), ("node2", "PRIM", "green")]).expect("4.2.5");
+    small.said(APP, "node2", marks[1], &["Virtual IP <10.90.1.20 of app> set"]).expect("4.2.6");
+    let moved = || small.client_has("10.90.1.20").is_ok_and(|card| card == cards[1]);
+    wait_until("4.2.6: the client's table has node2 at the address", PATIENCE, moved).expect("4.2.6");
+    for (address, card) in ["10.90.1.1", "10.90.1.2"].iter().zip(&cards) {
+        assert_eq!(&small.client_has(address).expect("4.2.6"), card, "4.2.6: the nodes' own addresses stay");
+    }
     let begun = ["Action swap called by root", "Transition SWAP from SYSTEM", "Begin of Swap", "Script start_prim"];
     small.said(APP, "node2", marks[1], &begun).expect("4.2.5");
     small.said(APP, "node1", marks[0], &["Begin of Swap", "Script stop_prim"]).expect("4.2.5");
@@ -118,7 +179,9 @@ fn restart_swap_and_stopwait() {
     // What was synced there has arrived here; it may have to be carried out yet.
     let read = || small.sh("node1", "cat /data/app/file").is_ok_and(|text| text.trim() == "held");
     wait_until("4.2.7: the same file on the secondary", PATIENCE, read).expect("a read");
-    small.sh("node1", "echo no > /data/app/file").expect_err("4.2.7: the secondary's directory is read-only");
+    for refused in ["echo no > /data/app/file", "rm /data/app/file"] {
+        small.sh("node1", refused).expect_err("4.2.7: the secondary's directory is read-only");
+    }
     small.holdfast("node2", &["swap", "nosync", "-m", APP]).expect("swap nosync");
     small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("swapped back");
     small.silent(APP, "node2", marks[1], &["Reintegration ended"]).expect("nothing was synchronised");
@@ -276,12 +339,45 @@ fn split_brain() {
         "Local state SECOND green",
     ];
     small.said(APP, "node2", marks[1], &exiting).expect("4.2.10");
+    degraded(&small);
+}
+
+/// 5.6: the disk of a primary that is alone fails; the other node waits until it was repaired and the module stopped and started there.
+fn degraded(small: &Small) {
+    stop(small, "node2");
+    small.wait(APP, &[("node1", "ALONE", "green")]).expect("alone");
+    let resource = |node: &str, wanted: &str| {
+        wait_until(&format!("{wanted} on {node}"), PATIENCE, || {
+            let shown = small.holdfast(node, &["state", "-m", APP, "-v"]).unwrap_or_default();
+            let (name, value) = wanted.split_once(' ').unwrap_or((wanted, ""));
+            shown.lines().any(|line| line.contains(name) && line.split_whitespace().any(|word| word == value))
+        })
+    };
+    small.lab.run("disk", &["node1", "eio"]).expect("a failing disk");
+    small
+        .sh("node1", "dd if=/dev/zero of=/data/app/lost bs=4k count=1 conv=fsync")
+        .expect_err("the application is told");
+    resource("node1", "rfs.degraded up").expect("5.6");
+    let mark = small.mark(APP, "node2").expect("a log");
+    small.holdfast("node2", &["start", "-m", APP]).expect("start");
+    small.wait(APP, &[("node2", "WAIT", "red")]).expect("5.6");
+    small
+        .said(APP, "node2", mark, &["Action wait from failover rule degraded_server", "Local state WAIT red"])
+        .expect("5.6");
+    resource("node2", "rfs.uptodate down").expect("5.6");
+    assert_eq!(small.state(APP, "node1"), Some(("ALONE".to_owned(), "green".to_owned())), "5.6: it goes on");
+    // A file system that met such errors wants to be mounted anew.
+    small.lab.run("power-off", &["node1"]).expect("a power cut");
+    small.lab.run("power-on", &["node1"]).expect("power");
+    small.start_when_up(APP, "node1").expect("start");
+    small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("5.6");
 }
 
 /// 5.3, 5.5, 5.9: the first start, the newer copy, `prim` on an older one.
 #[test]
 fn who_may_start() {
-    let small = Small::up("mir-who", &BOTH, &[], &[Module::new(APP, "10.90.1.20", "")]).expect("a lab");
+    let app = Module { rfs: "reiallowedbw=\"100\"", ..Module::new(APP, "10.90.1.20", "") };
+    let small = Small::up("mir-who", &BOTH, &[], &[app]).expect("a lab");
     for node in BOTH {
         small.holdfast(node, &["start", "-m", APP]).expect("start");
     }
@@ -317,6 +413,7 @@ fn who_may_start() {
     small.said(APP, "node2", mark, &waits).expect("5.5");
     small.holdfast("node1", &["start", "-m", APP]).expect("start");
     small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("5.5");
+    the_newer_copy_is_sacrificed(&small, &waits);
     small.holdfast("node2", &["stop", "-m", APP]).expect("stop");
     small.wait(APP, &[("node2", "STOP", "red")]).expect("stopped");
     small.holdfast("node2", &["prim", "-m", APP]).expect("taken");
@@ -324,6 +421,63 @@ fn who_may_start() {
     small.said(APP, "node2", mark, &["Action prim called by root", "Requested prim start aborted"]).expect("9.4");
     small.holdfast("node2", &["secondforce", "-d", "2016-03-01", "-m", APP]).expect("secondforce");
     small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("13.6.4.8");
+    only_by_force(&small);
+}
+
+/// 5.5: stop, then `prim` on the old copy.
+fn the_newer_copy_is_sacrificed(small: &Small, waits: &[&str]) {
+    stop(small, "node2");
+    small.sh("node1", "echo newer > /data/app/newer && sync /data/app/newer").expect("a write");
+    stop(small, "node1");
+    let mark = small.mark(APP, "node2").expect("a log");
+    small.holdfast("node2", &["start", "-m", APP]).expect("start");
+    small.wait(APP, &[("node2", "WAIT", "red")]).expect("5.5");
+    small.said(APP, "node2", mark, waits).expect("5.5");
+    stop(small, "node2");
+    small.holdfast("node2", &["prim", "-m", APP]).expect("prim");
+    small.wait(APP, &[("node2", "ALONE", "green")]).expect("5.5");
+    small.holdfast("node1", &["start", "-m", APP]).expect("start");
+    small.wait(APP, &[("node2", "PRIM", "green"), ("node1", "SECOND", "green")]).expect("5.5");
+    small.sh("node1", "test ! -e /data/app/newer").expect("5.5: it was sacrificed");
+    small.holdfast("node1", &["swap", "-m", APP]).expect("swap");
+    small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("as before");
+}
+
+/// `stop`, and its end.
+fn stop(small: &Small, node: &str) {
+    small.holdfast(node, &["stop", "-m", APP]).expect("stop");
+    small.holdfast(node, &["waitstop", "-m", APP]).expect("waitstop");
+    small.wait(APP, &[(node, "STOP", "red")]).expect("stopped");
+}
+
+/// 5.9: a copy whose synchronisation was stopped halfway is nobody's primary but by `primforce`.
+fn only_by_force(small: &Small) {
+    stop(small, "node2");
+    // At 100 KB/s it takes minutes.
+    small.sh("node1", "head -c 20000000 /dev/urandom > /data/app/large && sync /data/app/large").expect("a large file");
+    let mark = small.mark(APP, "node2").expect("a log");
+    small.holdfast("node2", &["start", "-m", APP]).expect("start");
+    small.said(APP, "node2", mark, &["Updating directory tree from /data/app"]).expect("5.9");
+    assert_eq!(small.state(APP, "node2"), Some(("SECOND".to_owned(), "magenta".to_owned())), "5.9");
+    stop(small, "node2");
+    stop(small, "node1");
+    let mark = small.mark(APP, "node2").expect("a log");
+    small.holdfast("node2", &["prim", "-m", APP]).expect("taken");
+    let refused = [
+        "Action prim called by root",
+        "Data may be inconsistent for replicated directories (stopped during reintegration)",
+        "If you are sure that this server has valid data, run safekit primforce to force start as primary",
+        "Local state STOP red",
+    ];
+    small.said(APP, "node2", mark, &refused).expect("5.9");
+    small.wait(APP, &[("node2", "STOP", "red")]).expect("5.9");
+    small.holdfast("node2", &["primforce", "-m", APP]).expect("primforce");
+    small.wait(APP, &[("node2", "ALONE", "green")]).expect("5.9");
+    small.said(APP, "node2", mark, &["Action primforce called by"]).expect("5.9");
+    small.sh("node2", "rm -f /data/app/large; echo forced > /data/app/forced; sync").expect("what is there goes on");
+    small.holdfast("node1", &["start", "-m", APP]).expect("start");
+    small.wait(APP, &[("node2", "PRIM", "green"), ("node1", "SECOND", "green")]).expect("5.9");
+    small.copies_are_equal(APP, ["node2", "node1"]).expect("5.9: everything was compared");
 }
 
 /// 4.4.7, 4.4.8: a checker's script sets a resource, and a rule acts: on the primary a restart, on the secondary a wait.
@@ -382,10 +536,19 @@ fn failover_by_hand_and_by_rules() {
     small.said(APP, "node2", mark, &off).expect("5.7");
     small.holdfast("node1", &["start", "-m", APP]).expect("start");
     small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("5.7");
+    // 5.7: an administrator decides for the other node.
+    small.holdfast("node1", &["stop", "-m", APP]).expect("stop");
+    small.wait(APP, &[("node1", "STOP", "red"), ("node2", "WAIT", "red")]).expect("5.7");
+    stop(&small, "node2");
+    small.holdfast("node2", &["prim", "-m", APP]).expect("prim");
+    small.wait(APP, &[("node2", "ALONE", "green")]).expect("5.7: stop, then prim");
+    small.holdfast("node1", &["start", "-m", APP]).expect("start");
+    small.wait(APP, &[("node2", "PRIM", "green"), ("node1", "SECOND", "green")]).expect("5.7");
+    let mark = small.mark(APP, "node1").expect("a log");
     small.holdfast("node2", &["failover", "on", "-m", APP]).expect("failover on");
-    small.said(APP, "node1", 0, &["Resource usersetting.failover set to on"]).expect("told to the other node");
-    small.lab.run("power-off", &["node1"]).expect("a power cut");
-    small.wait(APP, &[("node2", "ALONE", "green")]).expect("automatic again");
+    small.said(APP, "node1", mark, &["Resource usersetting.failover set to on"]).expect("told to the other node");
+    small.lab.run("power-off", &["node2"]).expect("a power cut");
+    small.wait(APP, &[("node1", "ALONE", "green")]).expect("automatic again");
 }
 
 /// 1.5.1, 5.8: two mirrors back each other up, each with its own preferred node.
@@ -419,8 +582,7 @@ fn crossed_default_primaries() {
 /// 1.5.2: N-to-1, two mirrors with node3 as their only backup.
 #[test]
 fn two_to_one() {
-    let module =
-        |name, vip, nodes, lans| Module { name, vip, nodes, service: "defaultprim=\"lastprim\"", lans, rules: "" };
+    let module = |name, vip, nodes, lans| Module { nodes, lans, ..Module::new(name, vip, "defaultprim=\"lastprim\"") };
     let one = module("one", "10.90.1.21", ["node1", "node3"], ["one", "one"]);
     let two = module("two", "10.90.1.22", ["node2", "node3"], ["two", "two"]);
     let nodes = ["node1", "node2", "node3"];

@@ -155,6 +155,7 @@ async fn confcheck(path: PathBuf, output: Output) -> Result<ExitCode, CliError> 
 
 async fn state(output: Output) -> Result<ExitCode, CliError> {
     let replies = admin::ask(Request::Cluster(ClusterOrder::State), output).await?;
+    let insecure = admin::is_insecure(&replies);
     let modules = replies.into_iter().filter_map(|reply| match reply {
         Reply::ClusterState { modules } => Some(modules),
         _ => None,
@@ -162,7 +163,7 @@ async fn state(output: Output) -> Result<ExitCode, CliError> {
     let modules: Vec<ClusterModule> = modules.flatten().collect();
     let head = ["Node", "Module", "Mode", "Id", "Date", "Signature"];
     match output {
-        Output::Json => print::json(&serde_json::json!({ "modules": modules }))?,
+        Output::Json => print::json(&serde_json::json!({ "modules": modules, "insecure": insecure }))?,
         Output::Text if modules.is_empty() => print::text("No module is configured.\n")?,
         Output::Text => print::text(&print::table(&head, modules.iter().map(module_row)))?,
     }
@@ -178,6 +179,7 @@ fn module_row(line: &ClusterModule) -> Vec<String> {
 
 async fn confinfo(output: Output) -> Result<ExitCode, CliError> {
     let replies = admin::ask(Request::ClusterConfinfo, output).await?;
+    let insecure = admin::is_insecure(&replies);
     let nodes: Vec<NodeConfinfo> = replies
         .into_iter()
         .filter_map(|reply| match reply {
@@ -187,7 +189,7 @@ async fn confinfo(output: Output) -> Result<ExitCode, CliError> {
         .flatten()
         .collect();
     match output {
-        Output::Json => print::json(&serde_json::json!({ "nodes": nodes }))?,
+        Output::Json => print::json(&serde_json::json!({ "nodes": nodes, "insecure": insecure }))?,
         Output::Text => {
             print::text(&print::table(&["Node", "Signature", "Date", "Lock"], nodes.iter().map(row)))?;
             print::progress(verdict(&nodes));

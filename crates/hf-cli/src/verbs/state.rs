@@ -56,7 +56,7 @@ pub(crate) async fn run(verb: State, output: Output) -> Result<ExitCode, CliErro
         let module = module.ok_or_else(|| which("a history is about one"))?;
         return history(Request::ResourceHistory { module, name: verb.resource, last: verb.last }, output).await;
     }
-    let (_, modules) = ask(module.clone(), output).await?;
+    let Answer { modules, insecure, .. } = ask(module.clone(), output).await?;
     let said = match module {
         Some(module) if verb.verbose && has_script(&module) => {
             super::level::said(module, Script::State, output).await?
@@ -65,7 +65,9 @@ pub(crate) async fn run(verb: State, output: Output) -> Result<ExitCode, CliErro
     };
     match output {
         Output::Json => {
-            print::json(&serde_json::json!({ "modules": with_readiness(&modules)?, "said": said }))?;
+            print::json(
+                &serde_json::json!({ "modules": with_readiness(&modules)?, "said": said, "insecure": insecure }),
+            )?;
         }
         Output::Text => {
             print::text(&shown(&modules, verb.verbose))?;
@@ -87,24 +89,32 @@ fn which(why: &str) -> CliError {
     CliError::Usage(format!("which module? {why}: name it with -m AM"))
 }
 
-/// The node that answers, and the modules of all nodes.
-pub(super) async fn ask(
-    module: Option<ModuleName>,
-    output: Output,
-) -> Result<(Option<NodeName>, Vec<ModuleStatus>), CliError> {
-    let (mut node, mut all) = (None, Vec::new());
-    for reply in admin::ask(Request::State { module }, output).await? {
+/// What the daemon says of states.
+#[derive(Default)]
+pub(super) struct Answer {
+    /// The node that answers.
+    pub me: Option<NodeName>,
+    /// The modules of all nodes.
+    pub modules: Vec<ModuleStatus>,
+    /// The cluster has no key.
+    pub insecure: bool,
+}
+
+pub(super) async fn ask(module: Option<ModuleName>, output: Output) -> Result<Answer, CliError> {
+    let replies = admin::ask(Request::State { module }, output).await?;
+    let mut answer = Answer { insecure: admin::is_insecure(&replies), ..Answer::default() };
+    for reply in replies {
         if let Reply::State { modules, me } = reply {
-            all.extend(modules);
-            node = me;
+            answer.modules.extend(modules);
+            answer.me = me;
         }
     }
-    Ok((node, all))
+    Ok(answer)
 }
 
 /// For scripts: one word and its exit code, or why not and a code that no state has.
 async fn local_state(module: ModuleName) -> ExitCode {
-    let state = ask(Some(module.clone()), Output::Text).await.and_then(|(me, modules)| {
+    let state = ask(Some(module.clone()), Output::Text).await.and_then(|Answer { me, modules, .. }| {
         let own = modules.iter().find(|status| Some(&status.node) == me.as_ref());
         let own = own.ok_or_else(|| CliError::Refused {
             message: format!("the module {module} is not configured on this node"),

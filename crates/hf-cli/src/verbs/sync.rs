@@ -42,7 +42,7 @@ pub(crate) async fn run(mut verb: Sync, output: Output) -> Result<ExitCode, CliE
     let mut before = None;
     let mut quiet = Instant::now();
     loop {
-        let (_, modules) = ask(Some(module.clone()), output).await?;
+        let modules = ask(Some(module.clone()), output).await?.modules;
         if std::mem::take(&mut verb.why) {
             explain(&modules)?;
         }

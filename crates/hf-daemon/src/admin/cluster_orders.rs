@@ -6,7 +6,7 @@ use crate::modules::{self, NameNews};
 use hf_config::check_cluster;
 use hf_host::Paths;
 use hf_host::cluster::{self, ClusterError, Identity, LookedUp, NewKey};
-use hf_types::ModuleState;
+use hf_types::{ModuleName, ModuleState};
 use hf_wire::bus::{ClusterKeySource, ClusterOrder, Reply};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -45,7 +45,7 @@ impl Admin {
     /// Answers that show states say in front that nothing protects what they rest on.
     pub(super) fn warned(&self, mut replies: Vec<Reply>) -> Vec<Reply> {
         if cluster::is_insecure(&self.paths) {
-            replies.insert(0, Reply::Progress { text: INSECURE.to_owned() });
+            replies.insert(0, Reply::Insecure { text: INSECURE.to_owned() });
         }
         replies
     }
@@ -115,7 +115,7 @@ impl Admin {
     async fn cluster_resolve(&self) -> Replies {
         let _one_at_a_time = self.changing.lock().await;
         let (paths, given) = (self.paths.clone(), self.given.clone());
-        let running = self.look().await?.running;
+        let running = self.running_here().await?;
         let runs = running.clone();
         let (found, news, loaded) = blocking(move || {
             let found = cluster::resolve(&paths)?;
@@ -199,6 +199,21 @@ impl Admin {
         let message = format!("{what} while modules run: {}", running.iter().map(list).collect::<Vec<_>>().join(", "));
         let hint: Vec<String> = running.keys().map(|module| format!("holdfast stop -m {module}")).collect();
         Err(Failure::hinted(message, &format!("stop each on both nodes, the secondary first: {}", hint.join("; "))))
+    }
+
+    /// The modules that run on this node; the hearts of stopped ones are waited for.
+    async fn running_here(&self) -> Result<Vec<ModuleName>, Failure> {
+        let end = tokio::time::Instant::now() + LEAVING;
+        loop {
+            let snapshot = self.look().await?;
+            let mut here = snapshot.status.modules.iter().filter(|status| status.node == snapshot.me);
+            let leaves =
+                here.any(|status| status.state == ModuleState::Stop && snapshot.running.contains(&status.module));
+            if !leaves || tokio::time::Instant::now() >= end {
+                return Ok(snapshot.running);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Modules with the nodes where they run; and whether all of these have stopped already, with hearts that are about to leave.

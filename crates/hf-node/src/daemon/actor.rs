@@ -33,6 +33,8 @@ pub struct DaemonActor {
     pub(super) shutting_down: bool,
     pub(super) closing: Option<Closing>,
     pub(super) published: DaemonStatus,
+    /// What was told of nodes whose last frame could not be read.
+    pub(super) unread: BTreeMap<NodeName, String>,
 }
 
 /// A command that waits for a stable state.
@@ -59,6 +61,7 @@ impl DaemonActor {
             shutting_down: false,
             closing: None,
             published: DaemonStatus::default(),
+            unread: BTreeMap::new(),
         };
         actor.reconfigure(config);
         actor
@@ -83,6 +86,23 @@ impl DaemonActor {
         pulse.into_iter().chain(silence).chain(fencing).min()
     }
 
+    /// What can't be read is as if it had been lost, which isn't to happen without a word; one word for each node is enough.
+    fn read_frame(&mut self, from: &NodeName, body: &[u8], effects: &mut Vec<DaemonEffect>) -> Option<Membership> {
+        let error = match Membership::decode(body) {
+            Ok(frame) => {
+                self.unread.remove(from);
+                return Some(frame);
+            }
+            Err(error) => error,
+        };
+        let text = format!("What the daemon of {from} says can't be read: {error}. For this node it is silent");
+        if self.unread.get(from) != Some(&text) {
+            effects.push(DaemonEffect::Log { module: None, event: Event::Text(text.clone()) });
+            self.unread.insert(from.clone(), text);
+        }
+        None
+    }
+
     /// Modules and nodes, as [`DaemonEffect::Publish`] says them at every change.
     pub fn status(&self) -> DaemonStatus {
         DaemonStatus { modules: self.module_statuses(), nodes: self.node_statuses() }
@@ -104,8 +124,7 @@ impl DaemonActor {
                 self.pulse(now, effects);
             }
             DaemonInput::Membership { from, lan, body } => {
-                // A frame that can't be read comes from a version that is too new, or is damaged: as if it had been lost.
-                if let Ok(frame) = Membership::decode(&body)
+                if let Some(frame) = self.read_frame(&from, &body, effects)
                     && let Some(heard) = self.nodes.receive(now, &from, &lan, frame)
                     && (heard.newest || heard.appeared)
                 {

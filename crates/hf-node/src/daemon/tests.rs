@@ -103,6 +103,35 @@ fn a_start_spawns_a_heart_and_is_answered_by_its_first_word() {
 }
 
 #[test]
+fn another_wire_version_is_named_once_until_it_is_understood() {
+    let mut node = Node::started();
+    let from: NodeName = "n2".parse().unwrap();
+    let good = Membership {
+        incarnation: Incarnation(7),
+        counter: 1,
+        signature: "s".to_owned(),
+        applied_us: 0,
+        locked: false,
+        modules: Vec::new(),
+    };
+    // Field 1, the version, is 2.
+    let mut hear = |body: Vec<u8>| -> Vec<String> {
+        let effects = node.input(DaemonInput::Membership { from: from.clone(), lan: "default".parse().unwrap(), body });
+        let texts = effects.iter().filter_map(|effect| match effect {
+            DaemonEffect::Log { module: None, event } => Some(event.to_string()),
+            _ => None,
+        });
+        texts.collect()
+    };
+    let said = hear(vec![8, 2]);
+    assert!(said.len() == 1 && said[0].contains("n2") && said[0].contains("version 2"), "{said:?}");
+    assert!(said[0].contains("install the same version of Holdfast"), "{said:?}");
+    assert_eq!(hear(vec![8, 2]), Vec::<String>::new(), "told once");
+    assert_eq!(hear(good.encode()), Vec::<String>::new());
+    assert_eq!(hear(vec![8, 2]).len(), 1, "told again after it was understood");
+}
+
+#[test]
 fn a_heart_that_never_speaks_is_an_error_and_is_not_started_again() {
     let mut node = Node::started();
     node.control(1, Command::Start);

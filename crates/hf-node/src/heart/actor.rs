@@ -65,6 +65,8 @@ pub struct HeartActor {
     pub(super) random_asked: bool,
     /// What the other copy's rfs said over the link.
     pub(super) peer_outdated: Option<GenerationId>,
+    /// Why the last heartbeat could not be read; it was told.
+    pub(super) dropped: Option<String>,
     pub(super) asking: Option<Outdating>,
     /// Since when this copy should have written that it is outdated.
     pub(super) consenting: Option<Instant>,
@@ -159,6 +161,7 @@ impl HeartActor {
             random: None,
             random_asked: false,
             peer_outdated: None,
+            dropped: None,
             asking: None,
             consenting: None,
             promised: None,

@@ -2,7 +2,7 @@ use super::actor::{HeartActor, Out, log};
 use hf_membership::LaneStatus;
 use hf_types::{Colour, Event, ModuleState, ResourceValue, Standing};
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon};
-use hf_wire::heartbeat::{Heartbeat, Outdating, SwapPhase};
+use hf_wire::heartbeat::{BadFrame, Heartbeat, Outdating, SwapPhase};
 
 use super::HeartEffect;
 
@@ -20,14 +20,21 @@ pub(super) enum PeerNow {
 }
 
 impl HeartActor {
+    /// What can't be read is as if nothing had been heard, which isn't to happen without a word; one word is enough.
+    fn drop_heartbeat(&mut self, error: &BadFrame, out: &mut Out) {
+        let text = format!("The heartbeats of the other node can't be read: {error}. For this node it is silent");
+        if self.dropped.as_ref() != Some(&text) {
+            log(out, Event::Text(text.clone()));
+            self.dropped = Some(text);
+        }
+    }
+
     pub(super) fn on_heartbeat(&mut self, lane: usize, body: &[u8], out: &mut Out) {
         let heartbeat = match Heartbeat::decode(body) {
             Ok(heartbeat) => heartbeat,
-            Err(error) => {
-                log(out, Event::Text(format!("A heartbeat was dropped: {error}")));
-                return;
-            }
+            Err(error) => return self.drop_heartbeat(&error, out),
         };
+        self.dropped = None;
         let Some(receipt) = self.pair.receive(self.now, lane, &heartbeat) else {
             return;
         };

@@ -82,6 +82,9 @@ fn wait(node: &Node, wanted: impl Fn(&EngineEvent) -> bool) -> Result<(), Failur
         if wanted(&event) {
             return Ok(());
         }
+        if let EngineEvent::SyncFailed { .. } | EngineEvent::Fault(_) | EngineEvent::LinkDown { .. } = event {
+            return Err(format!("{event:?}").into());
+        }
     }
 }
 

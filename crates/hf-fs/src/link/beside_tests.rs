@@ -120,3 +120,19 @@ fn a_connection_beside_another_one_than_the_present_is_shown_out() {
     assert_eq!((primary.link.out.beside(), secondary.link.beside.count()), (SIDES, SIDES));
     assert_eq!(secondary.link.statistics.connections.load(Ordering::Relaxed), 1, "nothing broke");
 }
+
+/// Who comes first is served, and whoever is told of it afterwards doesn't take it for the one before.
+#[test]
+fn a_connection_that_is_served_already_is_not_ended_by_its_own_arrival() {
+    let node = Node::new(options(free_address(), free_address(), true), 1, RING);
+    let listener = std::net::TcpListener::bind(free_address()).unwrap();
+    let socket = Arc::new(std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    let _other_end = listener.accept().unwrap();
+    node.link.out.open((socket.clone(), 2), None, || None);
+    node.link.out.shutdown_before(2);
+    assert!(!node.link.out.is_shut());
+    node.link.out.shutdown_before(3);
+    assert!(node.link.out.is_shut());
+    node.link.out.open((socket, 0), None, || None);
+    assert!(!node.link.out.is_shut());
+}

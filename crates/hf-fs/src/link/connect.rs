@@ -65,12 +65,14 @@ struct Begun {
     bytes: Incoming,
     /// What the other end said, if it was read already.
     hello: Option<Hello>,
+    /// Which one it is of those that came; 0: this end made it.
+    number: u64,
 }
 
 impl Begun {
     fn new(stream: TcpStream, protection: Option<Protection>) -> Begun {
         let (seal, open) = protection.map(|both| (both.seal, both.open)).unzip();
-        Begun { stream, seal, bytes: Incoming::new(open), hello: None }
+        Begun { stream, seal, bytes: Incoming::new(open), hello: None, number: 0 }
     }
 }
 
@@ -231,10 +233,12 @@ impl Link {
             list.proving.retain(|other| !Arc::ptr_eq(other, &stream));
             match first {
                 Ok((seal, bytes, Ok(First::Hello(hello)))) => {
-                    list.proven =
-                        Arc::into_inner(stream).map(|stream| Begun { stream, seal, bytes, hello: Some(hello) });
+                    let number = link.arrived.fetch_add(1, Ordering::SeqCst) + 1;
+                    let begun = |stream| Begun { stream, seal, bytes, hello: Some(hello), number };
+                    list.proven = Arc::into_inner(stream).map(begun);
                     drop(list);
-                    link.out.shutdown();
+                    // Not this one, which may be served by now.
+                    link.out.shutdown_before(number);
                 }
                 Ok((_, bytes, Ok(First::Beside(token)))) => {
                     drop(list);
@@ -258,7 +262,7 @@ impl Link {
     /// A connection from hello to its end. One that was made for another wish than there is now is none: the roles were turned round in
     /// between, and what was agreed on it before would be about the other direction.
     fn serve(self: &Arc<Link>, begun: Begun, made_for: Wanted) {
-        let Begun { stream, mut seal, mut bytes, hello } = begun;
+        let Begun { stream, mut seal, mut bytes, hello, number } = begun;
         let stream = Arc::new(stream);
         // Only the end that listens lets others beside it.
         let token = if made_for == Wanted::Listen { random().unwrap_or_default() } else { 0 };
@@ -279,9 +283,13 @@ impl Link {
                 return;
             }
             self.cut.store(false, Ordering::SeqCst);
-            self.out.open(stream.clone(), seal.map(Sealing::new), || self.resume_at(&peer))
+            self.out.open((stream.clone(), number), seal.map(Sealing::new), || self.resume_at(&peer))
         };
         self.resumable.store(resume.is_some(), Ordering::SeqCst);
+        if number != 0 && self.arrived.load(Ordering::SeqCst) != number {
+            // A newer one came before this one could be ended.
+            self.out.shutdown();
+        }
         if resume.is_some() && peer.applied_stream == self.ring.stream() {
             self.acks.advance(peer.applied, 0);
         }

@@ -198,6 +198,8 @@ pub struct Link {
     progress_ms: AtomicU64,
     began: Instant,
     exit: AtomicBool,
+    /// How many connections came and proved themselves.
+    arrived: AtomicU64,
     /// The other node can go on with our stream on this connection.
     resumable: AtomicBool,
     peer_common: Mutex<Option<Common>>,
@@ -255,6 +257,7 @@ impl Link {
             progress_ms: AtomicU64::new(0),
             began: Instant::now(),
             exit: AtomicBool::new(false),
+            arrived: AtomicU64::new(0),
             resumable: AtomicBool::new(false),
             peer_common: Mutex::default(),
             disk_failed: AtomicBool::new(false),

@@ -42,6 +42,8 @@ pub struct Out {
 #[derive(Default)]
 struct State {
     socket: Option<Arc<TcpStream>>,
+    /// Which one it is of those that came; 0: this end made it.
+    number: u64,
     /// None: nothing is sealed.
     sealing: Option<Sealing>,
     /// The other node goes on with this stream: send it.
@@ -81,7 +83,7 @@ impl Out {
     /// under the lock under which streams begin ([`Out::restart`]), so that none begins between the answer and the connection. Returns it.
     pub(super) fn open(
         &self,
-        socket: Arc<TcpStream>,
+        (socket, number): (Arc<TcpStream>, u64),
         sealing: Option<Sealing>,
         resume: impl FnOnce() -> Option<u64>,
     ) -> Option<u64> {
@@ -91,7 +93,7 @@ impl Out {
         let streaming = resume.is_some();
         state.end_beside();
         self.shut.store(false, Ordering::SeqCst);
-        *state = State { socket: Some(socket), sealing, streaming, sent: at, commit: at, ..State::default() };
+        *state = State { socket: Some(socket), number, sealing, streaming, sent: at, commit: at, ..State::default() };
         resume
     }
 
@@ -133,8 +135,20 @@ impl Out {
 
     /// Ends the connection; its receiver notices and calls [`Out::close`].
     pub fn shutdown(&self) {
+        self.end(&self.lock());
+    }
+
+    /// The same, if it came before this one.
+    pub(super) fn shutdown_before(&self, number: u64) {
+        let state = self.lock();
+        if state.number < number {
+            self.end(&state);
+        }
+    }
+
+    fn end(&self, state: &State) {
         self.shut.store(true, Ordering::SeqCst);
-        if let Some(socket) = &self.lock().socket {
+        if let Some(socket) = &state.socket {
             // It may be closed by the other side already; either way it ends.
             let _ = socket.shutdown(std::net::Shutdown::Both);
         }

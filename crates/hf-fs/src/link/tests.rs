@@ -434,7 +434,7 @@ fn a_stream_that_begins_while_a_connection_is_made_begins_on_it() {
     let (mut other_end, _) = listener.accept().unwrap();
     other_end.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut turning = None;
-    node.link.out.open(socket, None, || {
+    node.link.out.open((socket, 0), None, || {
         let link = node.link.clone();
         let turn = move || link.set_gate(Mode::Wait, GateState::Open { epoch: 2 }, Some(Flow::InStep));
         let turn = turning.insert(std::thread::spawn(turn));

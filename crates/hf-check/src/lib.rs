@@ -7,15 +7,19 @@
 //! kept of each is bounded: one look, one thread aside.
 
 mod aside;
+mod module;
 mod names;
 mod ping;
 mod probe;
 mod runner;
+mod splitbrain;
 mod tcp;
 
 pub use aside::Aside;
+pub use module::ModuleProbe;
 pub use names::Names;
 pub use ping::PingProbe;
 pub use probe::{Found, Look, Pace, Probe};
 pub use runner::{Report, Runner};
+pub use splitbrain::SplitbrainProbe;
 pub use tcp::TcpProbe;

@@ -35,7 +35,7 @@ impl PingProbe {
         PingProbe { names: Names::new(target), interval, timeout }
     }
 
-    async fn ask(&mut self) -> Found {
+    pub(crate) async fn ask(&mut self) -> Found {
         let addresses = match self.names.addresses(self.timeout / 2).await {
             Ok(addresses) => addresses,
             Err(why) => return Found::down(why),

@@ -15,22 +15,24 @@ pub struct Found {
     pub value: ResourceValue,
     /// Why it isn't up, for the log: a part of a sentence, such as "10.0.0.1:80 refuses connections". Empty if it is up.
     pub why: String,
+    /// What was seen, where another thing is another text: the run of another module's application. Empty for most.
+    pub seen: String,
 }
 
 impl Found {
     /// It is as it should be.
     pub fn up() -> Found {
-        Found { value: ResourceValue::Up, why: String::new() }
+        Found { value: ResourceValue::Up, why: String::new(), seen: String::new() }
     }
 
     /// It isn't.
     pub fn down(why: impl Into<String>) -> Found {
-        Found { value: ResourceValue::Down, why: why.into() }
+        Found { value: ResourceValue::Down, why: why.into(), seen: String::new() }
     }
 
     /// This machine could not look (no descriptors left, say): no reason to act.
     pub fn unknown(why: impl Into<String>) -> Found {
-        Found { value: ResourceValue::Unknown, why: why.into() }
+        Found { value: ResourceValue::Unknown, why: why.into(), seen: String::new() }
     }
 }
 

@@ -5,9 +5,9 @@ mod custom;
 use crate::event::{Event, Events};
 use crate::scripts::Scripts;
 use custom::Customs;
-use hf_check::{PingProbe, Probe, Report, Runner, TcpProbe};
+use hf_check::{Found, ModuleProbe, PingProbe, Probe, Report, Runner, SplitbrainProbe, TcpProbe};
 use hf_config::Checker;
-use hf_node::heart::HeartInput;
+use hf_node::heart::{HeartInput, WITNESS_EVERY, WITNESS_TIMEOUT};
 
 /// Carries out what the heart orders; what is found comes as [`HeartInput::Checked`].
 pub struct Checkers {
@@ -27,9 +27,11 @@ impl Checkers {
         let probe: Box<dyn Probe> = match checker {
             Checker::Tcp(check) => Box::new(TcpProbe::new(&check)),
             Checker::Ping(check) => Box::new(PingProbe::new(&check)),
+            Checker::Module(check) => Box::new(ModuleProbe::new(&check)),
+            Checker::Splitbrain(check) => Box::new(SplitbrainProbe::new(&check, WITNESS_EVERY, WITNESS_TIMEOUT)),
             Checker::Custom(check) => return self.customs.start(run, resource, check, scripts),
             // Refused by the configuration.
-            Checker::Intf(_) | Checker::Ip(_) | Checker::Module(_) | Checker::Splitbrain(_) => return,
+            Checker::Intf(_) | Checker::Ip(_) => return,
         };
         if let Some(runner) = self.runner() {
             runner.start(resource, run, probe);
@@ -47,7 +49,8 @@ impl Checkers {
         if self.runner.is_none() {
             let events = self.events.clone();
             let tell = move |Report { resource, run, found }: Report| {
-                let checked = HeartInput::Checked { resource, run, value: found.value, why: found.why };
+                let Found { value, why, seen } = found;
+                let checked = HeartInput::Checked { resource, run, value, why, seen };
                 // The loop only goes away with the whole process.
                 drop(events.send(Event::Input(checked)));
             };

@@ -185,6 +185,8 @@ pub const MESSAGES: &[Entry] = &[
         fr: "ce nœud ne peut rien envoyer à {1} ({2}) : regardez son propre réseau (« ip addr », « ip route »), ou son pare-feu si l'opération n'est pas permise" },
     Entry { en: "nothing at all comes from {1} on any network ({2}): it is switched off, 'holdfast daemon' doesn't run there, or the network or a firewall is in between. Try 'ping' with these addresses; if that works, look at the firewalls ('holdfast module getports -m {3}' lists the ports)",
         fr: "rien du tout ne vient de {1} sur aucun réseau ({2}) : il est éteint, « holdfast daemon » n'y tourne pas, ou le réseau ou un pare-feu est entre les deux. Essayez « ping » avec ces adresses ; si cela fonctionne, regardez les pare-feux (« holdfast module getports -m {3} » liste les ports)" },
+    Entry { en: "no heartbeat and no witness reaches this node: the other one may be primary. It goes on here when a heartbeat is heard; if the other node is gone, 'holdfast stop -m {1}', then 'holdfast prim -m {2}'",
+        fr: "ni heartbeat ni témoin ne parvient à ce nœud : l'autre est peut-être primaire. Il continue ici dès qu'un heartbeat est entendu ; si l'autre nœud n'existe plus, « holdfast stop -m {1} », puis « holdfast prim -m {2} »" },
     // Others.
     Entry { en: "{1} log lines of {2} before this one were lost",
         fr: "{1} lignes de journal de {2} avant celle-ci sont perdues" },

@@ -37,7 +37,8 @@ fn finds(lab: &mut Lab, node: usize, resource: &str, value: ResourceValue) {
 
 fn found(lab: &mut Lab, node: usize, resource: &str, run: u64, value: ResourceValue) {
     let why = if value == ResourceValue::Up { "" } else { "it is dead" };
-    lab.hear(node, HeartInput::Checked { resource: resource.to_owned(), run, value, why: why.to_owned() });
+    let (resource, why, seen) = (resource.to_owned(), why.to_owned(), String::new());
+    lab.hear(node, HeartInput::Checked { resource, run, value, why, seen });
     lab.run(10);
 }
 

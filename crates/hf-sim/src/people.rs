@@ -234,7 +234,7 @@ impl World {
         let down = self.nodes[node].down.contains(&resource);
         let value = if down { ResourceValue::Down } else { ResourceValue::Up };
         let why = if down { "a fault".to_owned() } else { String::new() };
-        let input = Input::Heart(HeartInput::Checked { resource, run, value, why });
+        let input = Input::Heart(HeartInput::Checked { resource, run, value, why, seen: String::new() });
         self.on_node(node, LOOK, OnNode::Input { pid, input });
     }
 

@@ -1,6 +1,6 @@
 //! The tags of `<check>`, `<errd>` and `<failover>` (reference 004, 13.9 to 13.18).
 
-use super::Standing::{NotYet, Served};
+use super::Standing::{NotYet, OnlyDefault, Served};
 use super::form::REQUIRED;
 use super::{Attribute, Form, Spec};
 
@@ -67,8 +67,8 @@ pub(crate) static CHECK: Spec = Spec {
         ("intf", NotYet("checking a network interface")),
         ("ip", NotYet("checking an address of this machine")),
         ("custom", NotYet("checkers of the module's own")),
-        ("module", NotYet("checking another module")),
-        ("splitbrain", NotYet("a witness against a split brain")),
+        ("module", Served),
+        ("splitbrain", Served),
     ],
 };
 
@@ -151,7 +151,8 @@ pub(crate) static MODULE_TO: Spec = Spec {
         Attribute::served("port", Form::number("port", 1, 65_535, 9_010)).dynamic(),
         interval(),
         timeout(),
-        Attribute::served("secure", Form::Switch(false)).dynamic(),
+        Attribute::new("secure", Form::Switch(false), OnlyDefault("asking by HTTPS, which no node answers yet"))
+            .dynamic(),
     ],
     children: &[],
 };

@@ -40,6 +40,14 @@ impl Plan {
         Plan::stopstart(from, first.chain(stops(ModuleState::Wait)).chain([Step::KillApplication]))
     }
 
+    /// Cut off from the other node and from every witness (reference 004, 13.17): as yielding, but this copy has all that was acknowledged
+    /// up to now, and perhaps nobody goes on from it, so its record stays. Then WAIT.
+    pub fn isolated(from: ModuleState) -> Plan {
+        let first = [Step::ClearVips, Step::AbortRfs].into_iter();
+        let steps = first.chain(stops(ModuleState::Wait)).chain([Step::KillApplication]);
+        Plan::of(Goal::Restarted, from, ModuleState::Wait, Action::Stopwait, steps)
+    }
+
     /// The primary's disk failed or hangs (guide P11). Whatever touches it may wait forever: first nothing is acknowledged any more and the
     /// other node hears so; only then the scripts, which lie on a disk, too.
     pub fn leave_disk(from: ModuleState) -> Plan {

@@ -1,11 +1,13 @@
 use super::advice::Advice;
 use super::checkers::Checkers;
 use super::loops::Loops;
+use super::others::Others;
 use super::reboot::Reboot;
 use super::resources::Resources;
 use super::rfs::Rfs;
 use super::rules::Rules;
 use super::scripts::Scripts;
+use super::splitbrain::Splitbrain;
 use super::vips::Vips;
 use super::{HeartConfig, HeartEffect, HeartInput};
 use hf_membership::{LaneConfig, Pair};
@@ -98,6 +100,8 @@ pub struct HeartActor {
     pub(super) advice: Advice,
     pub(super) rules: Rules,
     pub(super) checkers: Checkers,
+    pub(super) others: Others,
+    pub(super) splitbrain: Splitbrain,
     /// How often the application was started here.
     pub(super) runs: u64,
     /// The generation in which this heart was alone without the other copy's word for it.
@@ -183,6 +187,8 @@ impl HeartActor {
             advice: Advice::default(),
             rules: Rules::default(),
             checkers: Checkers::default(),
+            others: Others::default(),
+            splitbrain: Splitbrain::default(),
             runs: 0,
             alone_in: None,
             held: None,
@@ -241,7 +247,9 @@ impl HeartActor {
             HeartInput::VipLinkBack { address } => self.on_vip_link_back(address),
             HeartInput::VipConnections { address, count } => self.on_vip_connections(address, count, out),
             HeartInput::LanesSeen(sights) => self.on_lanes_seen(&sights, out),
-            HeartInput::Checked { resource, run, value, why } => self.on_checked(&resource, run, value, why, out),
+            HeartInput::Checked { resource, run, value, why, seen } => {
+                self.on_checked(&resource, run, value, why, seen, out);
+            }
             HeartInput::CheckerEnded { resource, run, outcome } => self.on_checker_ended(&resource, run, &outcome, out),
             HeartInput::Configured(config) => self.on_configured(*config, out),
             HeartInput::Random { value } => {
@@ -331,9 +339,11 @@ impl HeartActor {
         let mut changed = self.tend_rfs(out);
         changed |= self.advance(out);
         self.tend_checkers(out);
+        changed |= self.look_at_witnesses(out);
         changed |= self.decide_grant(out);
         changed |= self.consent(out);
         changed |= self.look_at_rules(out);
+        changed |= self.follow_others(out);
         if self.next_plan.is_none() {
             changed |= match self.state() {
                 ModuleState::Wait => self.in_wait(out),

@@ -135,7 +135,15 @@ impl HeartActor {
     }
 
     /// One look of a checker.
-    pub(super) fn on_checked(&mut self, resource: &str, run: u64, value: ResourceValue, why: String, out: &mut Out) {
+    pub(super) fn on_checked(
+        &mut self,
+        resource: &str,
+        run: u64,
+        value: ResourceValue,
+        why: String,
+        seen: String,
+        out: &mut Out,
+    ) {
         let now = self.now;
         let Some(life) = self.checkers.running.get_mut(resource).filter(|life| life.run == run) else {
             return;
@@ -146,6 +154,12 @@ impl HeartActor {
             return;
         }
         let setter = life.checker.setter();
+        if matches!(life.checker, Checker::Splitbrain(_)) {
+            self.splitbrain.looked = Some((now, value == ResourceValue::Up));
+        }
+        if !seen.is_empty() {
+            self.on_run_seen(resource, seen);
+        }
         let changed = self.resources.now.get(resource).is_none_or(|known| known.value != value);
         self.set_resource(resource, value, setter, changed, out);
         if changed && !why.is_empty() {

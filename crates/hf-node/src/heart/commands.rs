@@ -113,7 +113,8 @@ impl HeartActor {
             log(out, Event::Transition { to: "WAIT_TR".to_owned(), from: "SYSTEM".to_owned() });
         }
         self.staying = Some(by);
-        self.replace_plan(Plan::stopwait(self.state()), out);
+        let plan = if self.leaves_isolated() { Plan::isolated(self.state()) } else { Plan::stopwait(self.state()) };
+        self.replace_plan(plan, out);
     }
 
     fn on_swap(&mut self, by: &Caller, out: &mut Out) {

@@ -166,6 +166,8 @@ pub enum HeartInput {
         run: u64,
         value: ResourceValue,
         why: String,
+        /// What it saw, where another thing is another text: the run of another module's application. Empty if there is none.
+        seen: String,
     },
     /// The program of a custom checker ended by itself, or could not be started.
     CheckerEnded {

@@ -127,7 +127,7 @@ impl HeartActor {
             peer_promised: self.heard_peer().and_then(|peer| peer.promised),
             // A fence on a later permission than ours would mean that the other one had gone on alone.
             peer_fenced: fenced.is_some_and(|fenced| Some(fenced.heart) == heart && fenced.epoch <= copy.epoch),
-            silent: self.silent(),
+            silent: self.silent() && self.witness_allows(),
             listening: self.pair.listening(),
         }
     }

@@ -53,6 +53,7 @@ impl HeartActor {
         }
         if let Some(rule) = verdict.act
             && let Some(command) = command_of(&rule.action)
+            && !self.stays_to_take_over(rule, &watch)
         {
             consequences.push(Consequence::Command(command, rule.label.clone()));
         }
@@ -90,7 +91,7 @@ impl HeartActor {
         let settled = self.colour() == Colour::Green && self.plan.is_none();
         match action {
             RuleAction::Stop => !self.is_stopping(),
-            RuleAction::Wait => active && !self.is_stopping(),
+            RuleAction::Wait => active && !self.is_stopping() && !self.is_taking_role(),
             RuleAction::Stopstart => active && settled,
             RuleAction::Restart => state.runs_application() && self.why_refused(Command::Restart).is_none(),
             RuleAction::Swap => state == ModuleState::Prim && self.why_refused(Command::Swap).is_none(),

@@ -102,7 +102,7 @@ impl HeartActor {
         }
     }
 
-    fn has_part(&self, part: Part) -> bool {
+    pub(super) fn has_part(&self, part: Part) -> bool {
         self.config.scripts.contains(&part.start()) || self.config.scripts.contains(&part.stop())
     }
 

@@ -192,7 +192,8 @@ impl HeartActor {
         if fences(fenced, self.primary_peer, epoch) {
             return Some(FailoverReason::RemoteFenced);
         }
-        let silent = self.pair.silent(self.now, self.takeover_silence()) && !self.pair.listening();
+        let quiet = self.pair.silent(self.now, self.takeover_silence()) && !self.pair.listening();
+        let silent = quiet && self.witness_allows();
         silent.then_some(FailoverReason::NoHeartbeat)
     }
 

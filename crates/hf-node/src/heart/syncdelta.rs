@@ -16,7 +16,7 @@ impl HeartActor {
     /// The rule `rfs_forceuptodate`: every heartbeat is down, so is the other node's daemon, and the data is young enough.
     pub(super) fn relaxed(&mut self, out: &mut Out) -> Option<GrantReason> {
         let daemon_heard = self.daemon_peer.as_ref().is_some_and(|peer| peer.heard);
-        if self.peer_now() != PeerNow::Silent || daemon_heard {
+        if self.peer_now() != PeerNow::Silent || daemon_heard || !self.witness_allows() {
             return None;
         }
         let minutes = self.synced_minutes()?;

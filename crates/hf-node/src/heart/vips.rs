@@ -136,7 +136,10 @@ fn lifetime(config: &HeartConfig) -> Duration {
 impl HeartActor {
     /// How long every lane must be silent before the secondary takes over: the other node's addresses are gone then.
     pub(super) fn takeover_silence(&self) -> Duration {
-        self.vips.takeover_wait()
+        let longest = self.config.lanes.iter().map(|lane| lane.timeout).max().unwrap_or_default();
+        let margin = self.witness_margin();
+        let witness = if margin.is_zero() { Duration::ZERO } else { longest + margin };
+        self.vips.takeover_wait().max(witness)
     }
 
     /// When the LAN is to be asked who has the addresses, should the other node stay silent.

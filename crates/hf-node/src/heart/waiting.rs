@@ -111,6 +111,13 @@ impl HeartActor {
     /// Nobody answers. `for_sure`: for a full time-out, or the other node says that the module is stopped there.
     fn start_unasked(&mut self, for_sure: bool, out: &mut Out) -> bool {
         let settled = self.now.since(self.waiting_since) >= self.settle_time() && !self.pair.listening();
+        let unsure = self.rfs.copy.as_ref().map_or(!self.config.replicates, |_| self.may_resume());
+        if unsure && for_sure && settled && self.peer_now() == PeerNow::Silent {
+            let before = self.is_isolated();
+            if self.witness_holds(out) {
+                return self.keep_waiting(out) || before != self.is_isolated();
+            }
+        }
         match self.rfs.copy.as_ref().map(why_not_alone) {
             Some(None) if settled => self.become_primary(GrantReason::OutdatedConfirmed, out),
             None if for_sure && settled && !self.config.replicates => self.become_primary(GrantReason::NoData, out),

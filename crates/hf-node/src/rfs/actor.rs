@@ -1,5 +1,6 @@
 use super::change::Writes;
 use super::keep::Keeping;
+use super::patience::Patience;
 use super::{RfsConfig, RfsEffect, RfsInput};
 use hf_replica::engine::{EngineCommand, Gate, SyncCount};
 use hf_replica::grant::Grant;
@@ -77,6 +78,7 @@ pub struct RfsActor {
     pub(super) failed: Option<String>,
     pub(super) said: Option<Said>,
     pub(super) keeping: Keeping,
+    pub(super) patience: Patience,
     /// Primary: what the synchronisation that runs, or ran last, may leave unread.
     pub(super) step: Option<Step>,
     /// When this copy was in step last, and when that was noted durably.
@@ -223,6 +225,7 @@ impl RfsActor {
             failed: None,
             said: None,
             keeping: Keeping::No,
+            patience: Patience::default(),
             step: None,
             synced: None,
             noted: None,

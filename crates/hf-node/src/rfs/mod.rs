@@ -11,6 +11,7 @@ mod io;
 mod keep;
 mod orders;
 mod other;
+mod patience;
 mod plane;
 mod synced;
 

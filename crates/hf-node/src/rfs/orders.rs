@@ -158,11 +158,16 @@ impl RfsActor {
             return;
         }
         self.set_gate(Gate::Alone { epoch: self.epoch }, out);
-        if self.link != Link::Down {
+        let wait = self.patience.granted(epoch, self.now);
+        if self.link != Link::Down || !wait.is_zero() {
             // A link from before the permission: begin it anew, so that the other side's hello is a present one.
             self.turn_link(out);
         }
-        engine(out, EngineCommand::Connect);
+        if wait.is_zero() {
+            engine(out, EngineCommand::Connect);
+        } else {
+            self.retry_at = Some(self.now + wait);
+        }
     }
 
     pub(super) fn on_fence(&mut self, epoch: Epoch, out: &mut Out) {

@@ -90,6 +90,8 @@ pub struct Lab {
     pub prim_fails: bool,
     /// Nodes that stand still, with what waits for them.
     frozen: [bool; 2],
+    /// Nodes whose heart alone stands still.
+    heart_frozen: [bool; 2],
     waiting: Vec<Event>,
     /// A moment, and how much happened in it.
     busy: (u64, u32),
@@ -194,6 +196,7 @@ impl Lab {
             start_second_ms: 10,
             prim_fails: false,
             frozen: [false; 2],
+            heart_frozen: [false; 2],
             waiting: Vec::new(),
             busy: (0, 0),
             stranger: None,
@@ -344,6 +347,19 @@ impl Lab {
         self.run(ms);
     }
 
+    /// The heart of this node stands still, all else goes on.
+    pub fn freeze_heart(&mut self, node: usize) {
+        self.heart_frozen[node] = true;
+    }
+
+    pub fn thaw_heart(&mut self, node: usize, for_ms: u64) {
+        self.heart_frozen[node] = false;
+        self.tell_heart(node, 0, HeartInput::Stalled { for_ms });
+        for event in std::mem::take(&mut self.waiting) {
+            self.at(0, event);
+        }
+    }
+
     pub fn thaw(&mut self, node: usize, for_ms: u64) {
         self.frozen[node] = false;
         self.stall(node, for_ms);
@@ -385,9 +401,10 @@ impl Lab {
     // ---- time ------------------------------------------------------------------------------------------------------
 
     fn next(&self) -> Option<u64> {
-        let running = (0..2).filter(|node| !self.frozen[*node]).map(|node| &self.nodes[node]);
-        let timers = running.flat_map(|node| {
-            let heart = node.heart.as_ref().and_then(HeartActor::next_deadline);
+        let running =
+            (0..2).filter(|node| !self.frozen[*node]).map(|node| (&self.nodes[node], self.heart_frozen[node]));
+        let timers = running.flat_map(|(node, still)| {
+            let heart = node.heart.as_ref().filter(|_| !still).and_then(HeartActor::next_deadline);
             let rfs = node.rfs.as_ref().and_then(RfsActor::next_deadline);
             [heart, rfs].into_iter().flatten().map(|(at, _)| at.0)
         });
@@ -404,6 +421,7 @@ impl Lab {
                 event @ (Event::Heart(node, ..) | Event::Rfs(node, ..)) if self.frozen[node] => {
                     self.waiting.push(event)
                 }
+                event @ Event::Heart(node, ..) if self.heart_frozen[node] => self.waiting.push(event),
                 Event::Heart(node, life, input) if life == self.nodes[node].heart_life => self.heart(node, input),
                 Event::Rfs(node, life, input) if life == self.nodes[node].rfs_life => self.rfs(node, input),
                 Event::Heart(..) | Event::Rfs(..) => {}
@@ -412,7 +430,7 @@ impl Lab {
         }
         for node in (0..2).filter(|node| !self.frozen[*node]).collect::<Vec<_>>() {
             let due = |at: Option<(Instant, &str)>| at.is_some_and(|(at, _)| at.0 <= self.now);
-            if due(self.nodes[node].heart.as_ref().and_then(HeartActor::next_deadline)) {
+            if !self.heart_frozen[node] && due(self.nodes[node].heart.as_ref().and_then(HeartActor::next_deadline)) {
                 self.heart(node, HeartInput::Timer);
                 return;
             }

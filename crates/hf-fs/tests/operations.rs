@@ -102,6 +102,39 @@ fn extended_attributes_of_all_namespaces_and_access_control_lists_are_replicated
     pair.stop_and_compare();
 }
 
+/// What new entries get from a default list, of the root too, is what a local file system gives them: the list decides, not the mask.
+#[test]
+fn a_default_list_decides_instead_of_the_mask_in_the_root_too() {
+    let pair = in_step();
+    let nobody = u32::MAX;
+    let inherited = list(&[(1, 7, nobody), (2, 7, 1234), (4, 5, nobody), (16, 7, nobody), (32, 1, nobody)]);
+    let local = tempfile::tempdir().unwrap();
+    let make = |root: &Path| {
+        rustix::fs::setxattr(root, "system.posix_acl_default", &inherited, XattrFlags::empty()).unwrap();
+        let script =
+            "umask 077; echo x > file; mkdir -m 0770 some; mkdir dir; mkfifo fifo; echo x > dir/file; ln -s file link";
+        let done = std::process::Command::new("sh").args(["-c", script]).current_dir(root).status().unwrap();
+        assert!(done.success());
+        let of = |name: &str| {
+            let of_list = |list: &str| {
+                let mut value = [0; 200];
+                let len = rustix::fs::lgetxattr(root.join(name), list, &mut value).unwrap_or(0);
+                value[..len].to_vec()
+            };
+            let mode = fs::symlink_metadata(root.join(name)).unwrap().mode();
+            (
+                name.to_owned(),
+                format!("{mode:o}"),
+                of_list("system.posix_acl_access"),
+                of_list("system.posix_acl_default"),
+            )
+        };
+        ["file", "some", "dir", "fifo", "dir/file", "link"].map(of)
+    };
+    assert_eq!(make(&pair.primary.mount()), make(local.path()));
+    pair.stop_and_compare();
+}
+
 #[test]
 fn special_files_links_and_odd_times_are_replicated() {
     let pair = in_step();

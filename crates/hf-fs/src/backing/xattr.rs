@@ -69,7 +69,12 @@ impl Backing {
 
     /// Do new entries of this directory inherit an access control list?
     pub(super) fn has_default_acl(&self, dir: &Node) -> bool {
-        get(dir, ACL_DEFAULT, &mut Vec::new()).is_ok_and(|size| size > 0)
+        // An empty buffer would be answered with 0 whatever is there.
+        let size = match dir.is_path_only() {
+            true => rustix::fs::getxattr_query(magic_path(dir).as_c_str(), ACL_DEFAULT),
+            false => rustix::fs::fgetxattr_query(dir, ACL_DEFAULT),
+        };
+        size.is_ok_and(|size| size > 0)
     }
 }
 

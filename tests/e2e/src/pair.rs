@@ -8,7 +8,7 @@ pub const PGDATA: &str = "/var/lib/holdfast-pg/data";
 const ANSWER_S: u64 = 10;
 
 /// How the module of a pair is configured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub heartbeat_timeout_ms: u64,
     /// `async="none"` instead of the default `second`.

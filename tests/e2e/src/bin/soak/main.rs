@@ -6,7 +6,7 @@ mod table;
 
 use anyhow::Context;
 use clap::Parser;
-use e2e::scenarios::{ALL, BOTH, Scenario};
+use e2e::scenarios::{ALL, BOTH, HANGING, HANGING_SETTINGS, Scenario};
 use e2e::{Pair, Random, Settings, run, seed};
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ fn main() -> anyhow::Result<()> {
     let soak = Soak { journal: format!("{}.jsonl", args.table.trim_end_matches(".md")), table: args.table };
     let wanted = |scenario: &&Scenario| args.only.as_ref().is_none_or(|name| scenario.name.contains(name));
     match args.minutes {
-        Some(minutes) => soak.draw(&ALL.iter().chain(&BOTH).filter(wanted).collect::<Vec<_>>(), minutes)?,
+        Some(minutes) => soak.draw(&draws(wanted), minutes)?,
         None => soak.every(wanted, args.rounds)?,
     }
     soak.render()?;
@@ -44,6 +44,15 @@ fn main() -> anyhow::Result<()> {
     eprintln!("the table is in {}; {failed} of {} runs failed", soak.table, entries.len());
     anyhow::ensure!(failed == 0, "{failed} run(s) failed: see the table");
     Ok(())
+}
+
+/// What is drawn: each scenario with the settings that it needs.
+fn draws(wanted: impl Fn(&&Scenario) -> bool) -> Vec<(&'static Scenario, Settings)> {
+    let usual = ALL.iter().chain(&BOTH).map(|scenario| (scenario, Settings::default()));
+    // Both at once with async="none" too: then only what was durable on one of the two is promised.
+    let none = BOTH.iter().map(|scenario| (scenario, Settings { async_none: true, ..Settings::default() }));
+    let hanging = HANGING.iter().map(|scenario| (scenario, HANGING_SETTINGS));
+    usual.chain(none).chain(hanging).filter(|(scenario, _)| wanted(scenario)).collect()
 }
 
 struct Soak {
@@ -65,20 +74,22 @@ impl Soak {
         Ok(())
     }
 
-    /// One scenario after the other on the same pair, drawn at random, until the time is over.
-    fn draw(&self, scenarios: &[&Scenario], minutes: u64) -> anyhow::Result<()> {
+    /// One scenario after the other, drawn at random, until the time is over; on the same pair as long as that has the settings.
+    fn draw(&self, scenarios: &[(&Scenario, Settings)], minutes: u64) -> anyhow::Result<()> {
         let (began, first) = (Instant::now(), seed());
         eprintln!("the draws begin with seed {first}");
         let mut random = Random::new(first);
-        let mut pair = None;
+        anyhow::ensure!(!scenarios.is_empty(), "no scenario has such a name");
+        let mut pair: Option<Pair> = None;
         while began.elapsed() < Duration::from_secs(60 * minutes) {
-            let scenario = scenarios[(random.draw() % scenarios.len().max(1) as u64) as usize];
-            let on = match pair.take() {
+            let (scenario, settings) = scenarios[(random.draw() % scenarios.len() as u64) as usize];
+            let name = table::title(scenario.name, settings.async_none);
+            let on = match pair.take().filter(|pair| pair.settings == settings) {
                 Some(pair) => pair,
-                None => Pair::start(&lab_name(), Settings::default())?,
+                None => Pair::start(&lab_name(), settings)?,
             };
-            pair = self.once(on, scenario, scenario.name)?;
-            eprintln!("{} of {minutes} minutes: {}", began.elapsed().as_secs() / 60, scenario.name);
+            pair = self.once(on, scenario, &name)?;
+            eprintln!("{} of {minutes} minutes: {name}", began.elapsed().as_secs() / 60);
         }
         Ok(())
     }

@@ -536,7 +536,12 @@ fn failover_by_hand_and_by_rules() {
     small.said(APP, "node2", mark, &off).expect("5.7");
     small.holdfast("node1", &["start", "-m", APP]).expect("start");
     small.wait(APP, &[("node1", "PRIM", "green"), ("node2", "SECOND", "green")]).expect("5.7");
+    small.holdfast("node2", &["failover", "on", "-m", APP]).expect("failover on");
+    small.said(APP, "node1", 0, &["Resource usersetting.failover set to on"]).expect("told to the other node");
     // 5.7: an administrator decides for the other node.
+    let mark = small.mark(APP, "node2").expect("a log");
+    small.holdfast("node1", &["failover", "off", "-m", APP]).expect("failover off");
+    small.said(APP, "node2", mark, &["Resource usersetting.failover set to off"]).expect("told to the other node");
     small.holdfast("node1", &["stop", "-m", APP]).expect("stop");
     small.wait(APP, &[("node1", "STOP", "red"), ("node2", "WAIT", "red")]).expect("5.7");
     stop(&small, "node2");
@@ -544,9 +549,7 @@ fn failover_by_hand_and_by_rules() {
     small.wait(APP, &[("node2", "ALONE", "green")]).expect("5.7: stop, then prim");
     small.holdfast("node1", &["start", "-m", APP]).expect("start");
     small.wait(APP, &[("node2", "PRIM", "green"), ("node1", "SECOND", "green")]).expect("5.7");
-    let mark = small.mark(APP, "node1").expect("a log");
-    small.holdfast("node2", &["failover", "on", "-m", APP]).expect("failover on");
-    small.said(APP, "node1", mark, &["Resource usersetting.failover set to on"]).expect("told to the other node");
+    // What was said held until each node was stopped: now the configuration holds.
     small.lab.run("power-off", &["node2"]).expect("a power cut");
     small.wait(APP, &[("node1", "ALONE", "green")]).expect("automatic again");
 }

@@ -22,6 +22,39 @@ fn mirror() {
 }
 
 #[test]
+fn leader_and_follower() {
+    let leader = accepted("leader", include_str!("../../../packages/leader/conf/userconfig.xml"));
+    let variables = leader.user.expect("it has scripts").variables;
+    assert!(
+        variables.iter().any(|variable| (variable.name.as_str(), variable.value.as_str()) == ("FOLLOWERS", "follower"))
+    );
+    let follower = accepted("follower", include_str!("../../../packages/follower/conf/userconfig.xml"));
+    assert_eq!(follower.service.mode, hf_config::Mode::Light);
+}
+
+#[test]
+fn light() {
+    let config = accepted("light", include_str!("../../../packages/light/conf/userconfig.xml"));
+    assert!(config.heart.heartbeats.is_empty() && config.rfs.is_none() && config.vip.is_none());
+}
+
+/// The same file in all of them: a fault that is found in one is mended in the other.
+#[test]
+fn units_are_started_alike_in_every_package() {
+    let light = include_str!("../../../packages/light/bin/services");
+    assert_eq!(light, include_str!("../../../packages/mirror/bin/services"));
+    assert_eq!(light, include_str!("../../../packages/follower/bin/services"));
+    for text in [
+        include_str!("../../../packages/light/conf/userconfig.xml"),
+        include_str!("../../../packages/mirror/conf/userconfig.xml"),
+    ] {
+        let named = text.replacen("name=\"SERVICES\" value=\"\"", "name=\"SERVICES\" value=\"one two\"", 1);
+        let variables = accepted("services", &named).user.expect("it has scripts").variables;
+        assert!(variables.iter().any(|variable| variable.name == "SERVICES" && variable.value == "one two"));
+    }
+}
+
+#[test]
 fn vhost() {
     let config = accepted("vhost", include_str!("../../../packages/vhost/conf/userconfig.xml"));
     let [name] = &config.virtual_host_names[..] else { panic!("one name") };

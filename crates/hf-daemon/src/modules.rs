@@ -290,7 +290,7 @@ pub fn config(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> 
     names.keep(&fresh)?;
     make_dir(&fresh.join("bin"), 0o755)?;
     vhost::write_all(paths, &config.virtual_host_names, &fresh.join("bin"))?;
-    wrappers::write(&fresh, paths, module, config.user.as_ref())?;
+    wrappers::write(&fresh, paths, module, &config)?;
     // The module is stopped if this changes anything.
     keys::apply(paths, module)?;
     renameat_with(CWD, &fresh, CWD, &target, RenameFlags::EXCHANGE)

@@ -1,39 +1,56 @@
 //! `AM_start_wrapper` and `AM_stop_wrapper`: run the application outside its module, as its scripts run it.
 
-use hf_config::User;
+use hf_config::{ModuleConfig, User};
 use hf_host::files::{FileError, failed};
 use hf_host::{Paths, environment};
-use hf_types::ModuleName;
+use hf_types::{Mode, ModuleName, ModuleState};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Writes both into a module's applied directory, for a module with `<user>`. Beside `bin`, not into it: what was applied is
 /// compared with what is edited by its `conf` and `bin`.
-pub fn write(applied: &Path, paths: &Paths, module: &ModuleName, user: Option<&User>) -> Result<(), FileError> {
-    let Some(user) = user else { return Ok(()) };
-    for (verb, calls) in [("start", START), ("stop", STOP)] {
+pub fn write(applied: &Path, paths: &Paths, module: &ModuleName, config: &ModuleConfig) -> Result<(), FileError> {
+    let Some(user) = &config.user else { return Ok(()) };
+    for (verb, calls) in [("start", start(config.service.mode)), ("stop", stop(config.service.mode))] {
         let file = applied.join(format!("{module}_{verb}_wrapper"));
-        fs::write(&file, text(verb, calls, paths, module, user)).map_err(failed("write", &file))?;
+        fs::write(&file, text(verb, &calls, paths, module, user)).map_err(failed("write", &file))?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).map_err(failed("set the mode of", &file))?;
     }
     Ok(())
 }
 
-const START: &str = r#"for start in start_both start_prim; do
+/// The start scripts that a node calls which has no other one, and the state that they are told.
+fn start(mode: Mode) -> String {
+    let (scripts, state) = match mode {
+        Mode::Mirror => ("start_both start_prim", ModuleState::Alone),
+        Mode::Light => ("start_both", ModuleState::Up),
+    };
+    format!(
+        r#"for start in {scripts}; do
     if [ -x "$SAFEUSERBIN/$start" ]; then
-        "$SAFEUSERBIN/$start" STOP ALONE start || result=$?
+        "$SAFEUSERBIN/$start" STOP {state} start || result=$?
     fi
 done
-"#;
+"#
+    )
+}
 
-const STOP: &str = r#"for stop in stop_prim stop_both; do
+fn stop(mode: Mode) -> String {
+    let (scripts, state) = match mode {
+        Mode::Mirror => ("stop_prim stop_both", ModuleState::Alone),
+        Mode::Light => ("stop_both", ModuleState::Up),
+    };
+    format!(
+        r#"for stop in {scripts}; do
     if [ -x "$SAFEUSERBIN/$stop" ]; then
-        "$SAFEUSERBIN/$stop" ALONE STOP stop || result=$?
-        "$SAFEUSERBIN/$stop" force ALONE STOP stop
+        "$SAFEUSERBIN/$stop" {state} STOP stop || result=$?
+        "$SAFEUSERBIN/$stop" force {state} STOP stop
     fi
 done
-"#;
+"#
+    )
+}
 
 fn text(verb: &str, calls: &str, paths: &Paths, module: &ModuleName, user: &User) -> String {
     let exports: String = environment::of_scripts(paths, module, Some(user))
@@ -84,9 +101,9 @@ mod tests {
             fs::set_permissions(bin.join(script), fs::Permissions::from_mode(0o755)).unwrap();
         }
         let word = Variable { name: "WORD".to_owned(), value: "it's $HOME; `id`".to_owned() };
-        let user = User { variables: vec![word], ..user() };
+        let user = User { variables: vec![word], ..config("mirror").user.unwrap() };
         let applied = paths.applied(&module);
-        write(&applied, &paths, &module, Some(&user)).unwrap();
+        write(&applied, &paths, &module, &ModuleConfig { user: Some(user), ..config("mirror") }).unwrap();
         let run = |name: &str| Command::new(applied.join(name)).status().unwrap().code();
         assert_eq!((run("pg_start_wrapper"), run("pg_stop_wrapper")), (Some(3), Some(3)));
         let expected = "start_prim STOP ALONE start pg [it's $HOME; `id`]\n\
@@ -100,9 +117,16 @@ mod tests {
         assert_eq!(fs::read_to_string(&said).unwrap(), expected);
     }
 
-    fn user() -> User {
-        let text = r#"<safe><service mode="mirror"><heart><heartbeat name="default"/></heart><user/></service></safe>"#;
-        let module = hf_config::parse_module(text, "userconfig.xml", "pg", None, &|_| None).unwrap();
-        module.user.unwrap()
+    #[test]
+    fn a_light_module_is_up_and_has_no_primary() {
+        assert!(start(Mode::Light).contains("for start in start_both; do"));
+        assert!(start(Mode::Light).contains("STOP UP start") && stop(Mode::Light).contains("force UP STOP stop"));
+    }
+
+    fn config(mode: &str) -> ModuleConfig {
+        let text = format!(
+            r#"<safe><service mode="{mode}"><heart><heartbeat name="default"/></heart><user/></service></safe>"#
+        );
+        hf_config::parse_module(&text, "userconfig.xml", "pg", None, &|_| None).unwrap()
     }
 }

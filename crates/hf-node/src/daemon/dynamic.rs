@@ -35,14 +35,23 @@ pub fn judge(module: &ModuleName, place: Option<(ModuleState, Colour)>, proposal
             "the module {module} runs here ({state}), and some of what changed needs a stop: {}",
             blocking.join("; ")
         );
-        let hint = format!(
-            "take that out, or stop the module on both nodes, the secondary first: holdfast stop -m {module}; then here and there: \
-             holdfast config -m {module}; holdfast start -m {module}"
-        );
+        let hint = match state {
+            ModuleState::Up => format!(
+                "take that out, or: holdfast stop -m {module}; holdfast config -m {module}; holdfast start -m {module}"
+            ),
+            _ => format!(
+                "take that out, or stop the module on both nodes, the secondary first: holdfast stop -m {module}; then here and there: \
+                 holdfast config -m {module}; holdfast start -m {module}"
+            ),
+        };
         return Verdict::Refused { message, hint };
     }
     match (state, colour) {
-        (ModuleState::Alone, Colour::Green) | (ModuleState::Wait, Colour::Red) => Verdict::Now,
+        (ModuleState::Alone | ModuleState::Up, Colour::Green) | (ModuleState::Wait, Colour::Red) => Verdict::Now,
+        (ModuleState::Up, _) => Verdict::Refused {
+            message: format!("the module {module} is UP ({colour}) here: its scripts run"),
+            hint: format!("once it is green (holdfast waitstate -m {module} UP): holdfast config -m {module}"),
+        },
         _ => Verdict::Refused {
             message: format!(
                 "the module {module} is {state} ({colour}) here: while it runs, a configuration is applied only where it is ALONE (green) or \

@@ -359,7 +359,11 @@ impl HeartActor {
                 let follows = peer.state == ModuleState::Second && !peer.stopping && peer.in_step;
                 (follows && self.rfs.alone.is_none() && self.config.failover).then_some(copy.generation)
             }
-            ModuleState::Second => (self.rfs.in_step && self.config.failover).then_some(copy.generation),
+            ModuleState::Second => {
+                // The primary goes on at once, also where it may not hand over.
+                let goes_on = self.config.failover || (peer.state.is_primary() && !peer.stopping);
+                (self.rfs.in_step && goes_on).then_some(copy.generation)
+            }
             ModuleState::Wait | ModuleState::Stop | ModuleState::Up | ModuleState::Unknown => None,
         }
     }

@@ -86,6 +86,7 @@ pub struct Lab {
     /// Only the heartbeats.
     pub beats: bool,
     pub start_prim_ms: u64,
+    pub start_both_ms: u64,
     pub start_second_ms: u64,
     pub prim_fails: bool,
     /// Nodes that stand still, with what waits for them.
@@ -193,6 +194,7 @@ impl Lab {
             net: true,
             beats: true,
             start_prim_ms: 100,
+            start_both_ms: 10,
             start_second_ms: 10,
             prim_fails: false,
             frozen: [false; 2],
@@ -484,6 +486,7 @@ impl Lab {
                 let ms = match script {
                     Script::StartPrim => self.start_prim_ms,
                     Script::StartSecond => self.start_second_ms,
+                    Script::StartBoth => self.start_both_ms,
                     _ => 10,
                 };
                 let code = i32::from(self.prim_fails && matches!(script, Script::StartPrim | Script::StartBoth));

@@ -184,7 +184,9 @@ impl Stage for FuseStage {
                 front.invalidate(op);
             }
         }));
-        self.watch = Some(Watch::start(self.places.iter().map(|place| place.backing.clone()).collect()));
+        let watch = Watch::start(self.places.iter().map(|place| place.backing.clone()).collect());
+        link.on_synchronisation(watch.asker());
+        self.watch = Some(watch);
         Ok(Arc::new(Fronts(fronts)))
     }
 

@@ -211,6 +211,7 @@ pub struct Link {
     /// Operations that met the local disk's failure while the other copy is good (P11): dropped, they are answered EIO.
     failed: Mutex<Vec<Completion>>,
     applied: OnceLock<Applied>,
+    synchronises: OnceLock<Box<dyn Fn() + Send + Sync>>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
 }
 
@@ -265,6 +266,7 @@ impl Link {
             cut: AtomicBool::new(false),
             failed: Mutex::default(),
             applied: OnceLock::new(),
+            synchronises: OnceLock::new(),
             threads: Mutex::default(),
         });
         if link.flow() != Flow::Following {
@@ -344,6 +346,18 @@ impl Link {
         let _ = self.applied.set(applied);
     }
 
+    /// Who is told that a synchronisation begins, on either end; once. Must not block.
+    pub fn on_synchronisation(&self, told: impl Fn() + Send + Sync + 'static) {
+        // As above.
+        let _ = self.synchronises.set(Box::new(told));
+    }
+
+    pub(crate) fn synchronisation_begins(&self) {
+        if let Some(told) = self.synchronises.get() {
+            told();
+        }
+    }
+
     /// What becomes of operations.
     pub fn flow(&self) -> Flow {
         match self.ring.counters().flow.load(Ordering::SeqCst) {
@@ -399,6 +413,7 @@ impl Link {
 
     /// A stream that begins with a synchronisation: on top of what both have `in_common`, or of nothing.
     pub(crate) fn begin_stream(&self, stream: u64, in_common: Option<u64>) {
+        self.synchronisation_begins();
         self.bound.close();
         self.replies.clear();
         let common = self.common().filter(|common| in_common == Some(common.stream));

@@ -249,6 +249,9 @@ impl Link {
             counter.store(seq, Ordering::SeqCst);
         }
         incoming.broken = false;
+        if with_sync {
+            self.synchronisation_begins();
+        }
         incoming.mirror = match with_sync {
             true => Some(Mirror::begin(&self.dirs).map_err(|error| self.cannot_mirror(&error))?),
             false => None,

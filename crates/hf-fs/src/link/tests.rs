@@ -451,6 +451,21 @@ fn a_stream_that_begins_while_a_connection_is_made_begins_on_it() {
     node.link.out.shutdown();
 }
 
+#[test]
+fn both_ends_are_told_that_a_synchronisation_begins() {
+    let (primary, secondary) = pair(true, RING);
+    let told = Arc::new(AtomicU64::new(0));
+    for node in [&primary, &secondary] {
+        let told = told.clone();
+        node.link.on_synchronisation(move || {
+            told.fetch_add(1, Ordering::SeqCst);
+        });
+    }
+    primary.synchronise();
+    assert_equal(&primary, &secondary);
+    assert_eq!(told.load(Ordering::SeqCst), 2);
+}
+
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(60);
     while !done() {

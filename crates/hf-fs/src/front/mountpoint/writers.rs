@@ -41,37 +41,52 @@ fn is_writable(info: &Path) -> bool {
     flags.is_some_and(|flags| flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_RDONLY)
 }
 
-/// Looks every half a minute and names in the log whoever is found, once each. Ends when dropped.
+/// Looks every half a minute and names in the log whoever is found, once each; at a synchronisation everybody again. Ends when dropped.
 pub struct Watch {
-    _end: Sender<()>,
+    asks: Sender<()>,
 }
 
 impl Watch {
     /// Over these backing directories. Without a thread nobody is named: then nothing else is missing.
     pub fn start(dirs: Vec<PathBuf>) -> Watch {
-        let (end, ended) = channel();
-        let mut told = BTreeSet::new();
+        Watch::telling(dirs, tell)
+    }
+
+    fn telling(dirs: Vec<PathBuf>, tell: impl Fn(&Holder) + Send + 'static) -> Watch {
+        let (asks, asked) = channel();
         let look = move || {
-            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(EVERY) {
-                dirs.iter().flat_map(|dir| writers_below(dir)).for_each(|holder| tell(&holder, &mut told));
+            let mut told = BTreeSet::new();
+            loop {
+                match asked.recv_timeout(EVERY) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    Ok(()) => told.clear(),
+                }
+                let found = dirs.iter().flat_map(|dir| writers_below(dir));
+                found.filter(|holder| told.insert((holder.pid, holder.path.clone()))).for_each(|holder| tell(&holder));
             }
         };
         if let Err(error) = std::thread::Builder::new().name("writers".into()).spawn(look) {
             tracing::warn!(%error, "nobody looks who writes below the replicated directories past their mounts");
         }
-        Watch { _end: end }
+        Watch { asks }
+    }
+
+    /// The copies are about to be compared: who writes past the mount makes them differ again.
+    pub fn asker(&self) -> impl Fn() + Send + Sync + 'static {
+        let asks = std::sync::Mutex::new(self.asks.clone());
+        // The thread lives as long as somebody can ask; without one nobody is named.
+        move || drop(asks.lock().map(|asks| asks.send(())))
     }
 }
 
-fn tell(holder: &Holder, told: &mut BTreeSet<(u32, PathBuf)>) {
-    if told.insert((holder.pid, holder.path.clone())) {
-        tracing::warn!(
-            "{} (process {}) has {} open for writing, past the replicated directory: what it writes is on this server only. Stop it, then compare the copies (rfsverify)",
-            holder.command,
-            holder.pid,
-            holder.path.display()
-        );
-    }
+fn tell(holder: &Holder) {
+    tracing::warn!(
+        "{} (process {}) has {} open for writing, past the replicated directory: what it writes is on this server only. Stop it, then compare the copies (rfsverify)",
+        holder.command,
+        holder.pid,
+        holder.path.display()
+    );
 }
 
 #[cfg(test)]
@@ -99,11 +114,25 @@ mod tests {
     }
 
     #[test]
-    fn each_is_named_once() {
-        let holder = Holder { pid: 7, command: "dd".into(), path: "/a/b".into() };
-        let mut told = BTreeSet::new();
-        tell(&holder, &mut told);
-        tell(&holder, &mut told);
-        assert_eq!(told.len(), 1);
+    fn each_is_named_once_and_again_when_copies_are_compared() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap();
+        let output = fs::File::create(path.join("written")).unwrap();
+        let mut writer = Command::new("sleep").arg("300").stdout(output).spawn().unwrap();
+        let (sender, named) = channel();
+        let dirs = vec![path.clone(), path];
+        let watch = Watch::telling(dirs, move |holder| sender.send(holder.pid).unwrap_or_default());
+        let ask = watch.asker();
+        let found: Vec<_> = (0..2)
+            .map(|_| {
+                ask();
+                let first = named.recv_timeout(Duration::from_secs(60));
+                // Below both directories, and named for one.
+                (first, named.recv_timeout(Duration::from_millis(200)).is_err())
+            })
+            .collect();
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        assert_eq!(found, [(Ok(writer.id()), true), (Ok(writer.id()), true)]);
     }
 }

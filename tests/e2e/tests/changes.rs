@@ -48,6 +48,7 @@ fn a_pair_goes_on_while_things_change() {
 fn follow() -> anyhow::Result<()> {
     let small = Small::pair("e2e-changes", "")?;
     a_key_is_handed_over(&small).context("another key")?;
+    a_module_has_a_key_of_its_own(&small).context("a module's key")?;
     copied_files_are_judged(&small).context("files that were copied")?;
     a_stall_takes_nothing_over(&small).context("a stall")?;
     a_configuration_is_applied(&small).context("config while the module runs")?;
@@ -78,6 +79,56 @@ fn a_key_is_handed_over(small: &Small) -> anyhow::Result<()> {
     nobody_fell_silent(small, marks)?;
     small.lab.run("kill", &["node1", "rfs", "--module", APP])?;
     small.wait(APP, &IN_STEP).context("rfs connects anew with the new key")
+}
+
+/// Reference 004, 9.6 and 10.5; and what is looked at when a stopped module is configured.
+fn a_module_has_a_key_of_its_own(small: &Small) -> anyhow::Result<()> {
+    let stop = || -> anyhow::Result<()> {
+        for node in ["node2", "node1"] {
+            small.holdfast(node, &["stop", "-m", APP])?;
+            small.holdfast(node, &["waitstop", "-m", APP])?;
+        }
+        Ok(())
+    };
+    let start = |node| small.holdfast(node, &["start", "-m", APP]);
+    let told = said(small, "node1", &format!("module genkey -m {APP}"))?;
+    ensure!(told.contains("private/module_keys/app.key"), "{told}");
+    let why = refused(small, "node1", &["config", "-m", APP])?;
+    ensure!(why.contains("the module's own key is another one"), "{why}");
+    stop()?;
+    owners_are_compared(small)?;
+    // One node with the key, one without: neither believes the other.
+    start("node2")?;
+    start("node1")?;
+    let mark = small.mark(APP, "node1")?;
+    until("the seal is refused", || {
+        Ok(small.log(APP, "node1")?.iter().skip(mark).any(|line| line.contains("with a bad seal")))
+    })?;
+    ensure!(small.state(APP, "node2").is_none_or(|(state, _)| state != "SECOND"), "it was heard");
+    stop()?;
+    let key = small.sh("node1", "cat $SAFE/private/module_keys/app.key")?;
+    let copy =
+        format!("umask 077 && cd $SAFE/private && mkdir -p module_keys && echo {} > module_keys/app.key", key.trim());
+    small.sh("node2", &copy)?;
+    small.holdfast("node2", &["config", "-m", APP])?;
+    start("node1")?;
+    small.wait(APP, &[("node1", "ALONE", "green")])?;
+    start("node2")?;
+    small.wait(APP, &IN_STEP)
+}
+
+/// A number that is another user's on the other node; a file with a name outside.
+fn owners_are_compared(small: &Small) -> anyhow::Result<()> {
+    for (node, name) in [("node1", "hfone"), ("node2", "hftwo")] {
+        small.sh(node, &format!("echo '{name}:x:47110:47110::/:/bin/sh' >> /etc/passwd"))?;
+    }
+    small.sh("node1", "touch /data/app/owned && chown 47110 /data/app/owned && ln /data/app/owned /data/outside")?;
+    let why = refused(small, "node1", &["config", "-m", APP])?;
+    ensure!(why.contains("hfone (47110), and on node2 47110 is hftwo"), "{why}");
+    small.sh("node2", "sed 's/^hftwo/hfone/' /etc/passwd > /tmp/passwd && cp /tmp/passwd /etc/passwd")?;
+    let told = said(small, "node1", &format!("config -m {APP}"))?;
+    ensure!(told.contains("owned (1 elsewhere)") && !told.contains("hftwo"), "{told}");
+    small.sh("node1", "rm /data/outside").map(drop)
 }
 
 fn nobody_fell_silent(small: &Small, marks: [usize; 2]) -> anyhow::Result<()> {

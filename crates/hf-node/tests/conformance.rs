@@ -69,7 +69,7 @@ fn nodes(options: &[&str]) -> Lab {
     let light = options.contains(&"light");
     Lab::with(|config| {
         config.scripts = Script::OF_STATES.into();
-        config.loops = LoopLimits { max: 3, interval: Duration::from_secs(3600), zero_us: 0 };
+        config.loops = LoopLimits { max: 3, interval: Duration::from_secs(3600), zero_us: 0, reboot: false };
         if light {
             config.mode = Mode::Light;
             config.peer = None;

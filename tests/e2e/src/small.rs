@@ -29,6 +29,10 @@ pub struct Module {
     pub rules: &'static str,
     /// Attributes of `<rfs>`.
     pub rfs: &'static str,
+    /// The whole userconfig.xml instead of the usual one.
+    pub config: &'static str,
+    /// Shell commands on each node before the module is installed.
+    pub before: &'static str,
     /// `addr` is a name, `AM-vip`, which the hosts files have.
     pub named: bool,
 }
@@ -44,12 +48,17 @@ impl Module {
             lans: ["default", "repli"],
             rules: "",
             rfs: "",
+            config: "",
+            before: "",
             named: false,
         }
     }
 
     fn userconfig(&self) -> String {
         let Module { name, vip, service, lans: [first, flow], rules, rfs, named, .. } = self;
+        if !self.config.is_empty() {
+            return self.config.to_owned();
+        }
         let addr = if *named { format!("{name}-vip") } else { (*vip).to_owned() };
         let first = if first == flow { String::new() } else { format!(r#"<heartbeat name="{first}"/>"#) };
         format!(
@@ -66,10 +75,11 @@ impl Module {
 
     /// Installs and configures it on one node; `prestart` and the like note in the user log that they ran.
     fn installer(&self) -> String {
-        let (name, userconfig) = (self.name, self.userconfig());
+        let (name, userconfig, before) = (self.name, self.userconfig(), self.before);
         let hosts = if self.named { format!("echo '{} {name}-vip' >> /etc/hosts; ", self.vip) } else { String::new() };
         format!(
-            "set -e; umask 022; {hosts}mkdir -p /data/{name} /var/small/{name}/conf /var/small/{name}/bin
+            "set -e; umask 022; {hosts}{before}
+             mkdir -p /data/{name} /var/small/{name}/conf /var/small/{name}/bin
              cat > /var/small/{name}/conf/userconfig.xml <<'END'\n{userconfig}\nEND
              cd /var/small/{name}/bin
              printf '#!/bin/sh\\necho start_prim \"$@\"; date +%%s%%N >> /data/{name}/starts; touch /run/{name}.runs\\n' > start_prim

@@ -136,6 +136,11 @@ pub enum Id {
 }
 
 impl Reference {
+    /// `*` and `?`.
+    pub fn is_wild(&self) -> bool {
+        matches!(self.id, Id::All | Id::Any)
+    }
+
     /// Class and id, without the side; none for `*` and `?`.
     pub fn name(&self) -> Option<String> {
         match &self.id {

@@ -57,7 +57,7 @@ pub fn truth(condition: &Condition, facts: &dyn Facts, leave_out: &dyn Fn(&str) 
 
 fn compared(compare: &Compare, facts: &dyn Facts, leave_out: &dyn Fn(&str) -> bool) -> Truth {
     let (wild, other) = match (&compare.left, &compare.right) {
-        (Operand::Resource(reference), other) | (other, Operand::Resource(reference)) if reference.name().is_none() => {
+        (Operand::Resource(reference), other) | (other, Operand::Resource(reference)) if reference.is_wild() => {
             (reference, other)
         }
         (left, right) => return one(&value(left, facts), &value(right, facts), compare.equal),

@@ -28,6 +28,8 @@ pub struct Verdict<'r> {
     pub assign: Vec<(&'r Rule, &'r str, Word)>,
     /// When a rule that holds will have held for its `handle_time`.
     pub next: Option<Instant>,
+    /// A rule is worth something else than before.
+    pub changed: bool,
 }
 
 impl Watch {
@@ -40,12 +42,14 @@ impl Watch {
         facts: &dyn Facts,
         can: &dyn Fn(&Action) -> bool,
     ) -> Verdict<'r> {
-        let mut verdict = Verdict { wait: None, wakeup: None, act: None, assign: Vec::new(), next: None };
+        let mut verdict =
+            Verdict { wait: None, wakeup: None, act: None, assign: Vec::new(), next: None, changed: false };
         let mut strongest: Option<(u8, Instant, &Rule)> = None;
-        self.forget_others(rules);
+        let mut known = 0;
         for (origin, rule) in rules.iter() {
             let worth = truth(&rule.condition, facts, &|name| rules.passes_over(origin, name));
-            self.worth.insert(rule.label.clone(), worth);
+            known += 1;
+            verdict.changed |= self.note(&rule.label, worth);
             if worth != Truth::True {
                 self.since.remove(&rule.label);
                 continue;
@@ -59,7 +63,7 @@ impl Watch {
                 self.since.remove(&rule.label);
                 continue;
             }
-            let since = *self.since.entry(rule.label.clone()).or_insert(now);
+            let since = self.since_when(&rule.label, now);
             let due = since + rules.handle_time(rule);
             if due > now {
                 verdict.next = Some(verdict.next.map_or(due, |next| next.min(due)));
@@ -74,10 +78,28 @@ impl Watch {
                 _ => {}
             }
         }
+        if self.worth.len() > known {
+            self.forget_others(rules);
+        }
         // A stronger action that is on its way is waited for, its handle_time at most: a cable that was unplugged shall not
         // look like an application to be restarted, only because that was noticed first.
         verdict.act = strongest.filter(|(_, due, _)| *due <= now).map(|(.., rule)| rule);
         verdict
+    }
+
+    /// Asked for every rule after every input: nothing is made where nothing is new.
+    fn note(&mut self, label: &str, worth: Truth) -> bool {
+        match self.worth.get_mut(label) {
+            Some(known) => std::mem::replace(known, worth) != worth,
+            None => self.worth.insert(label.to_owned(), worth).is_none(),
+        }
+    }
+
+    fn since_when(&mut self, label: &str, now: Instant) -> Instant {
+        match self.since.get(label) {
+            Some(since) => *since,
+            None => *self.since.entry(label.to_owned()).or_insert(now),
+        }
     }
 
     /// Something was done about it: every rule's time begins anew.

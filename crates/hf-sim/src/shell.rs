@@ -25,9 +25,7 @@ struct Order {
 
 impl World {
     pub(crate) fn heart_effect(&mut self, node: usize, effect: HeartEffect) {
-        if let Some(text) = show::heart_effect(&effect) {
-            self.note(Some(node), || text);
-        }
+        self.note_if(Some(node), || show::heart_effect(&effect));
         match effect {
             HeartEffect::SendHeartbeat { lane, body } => self.send_heartbeat(node, lane, body),
             HeartEffect::ToDaemon(message) => self.heart_says(node, message),
@@ -185,9 +183,7 @@ impl World {
     }
 
     pub(crate) fn daemon_effect(&mut self, node: usize, effect: DaemonEffect) {
-        if let Some(text) = show::daemon_effect(&effect) {
-            self.note(Some(node), || text);
-        }
+        self.note_if(Some(node), || show::daemon_effect(&effect));
         match effect {
             DaemonEffect::SendMembership { lan, body, .. } => self.send_membership(node, lan, body),
             DaemonEffect::SpawnHeart { first, by, .. } => {

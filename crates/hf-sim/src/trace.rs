@@ -28,6 +28,10 @@ impl Trace {
         Trace { on, all, lines: VecDeque::new() }
     }
 
+    pub fn is_on(&self) -> bool {
+        self.on
+    }
+
     /// Notes what `text` gives; it is not called when the trace is off.
     pub fn note(&mut self, at: Time, node: Option<usize>, text: impl FnOnce() -> String) {
         if !self.on {

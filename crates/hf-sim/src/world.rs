@@ -148,6 +148,13 @@ impl World {
         self.on_node(node, delay, OnNode::Input { pid, input });
     }
 
+    /// Notes something for the history, if it is worth a word.
+    pub fn note_if(&mut self, node: Option<usize>, text: impl FnOnce() -> Option<String>) {
+        if let Some(text) = self.trace.is_on().then(text).flatten() {
+            self.note(node, || text);
+        }
+    }
+
     /// Notes something for the history.
     pub fn note(&mut self, node: Option<usize>, text: impl FnOnce() -> String) {
         self.trace.note(self.now, node, text);

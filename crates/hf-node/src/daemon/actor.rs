@@ -460,8 +460,9 @@ impl DaemonActor {
             effects.extend(result.map(|result| DaemonEffect::Answer { ticket: waiting.ticket, result }));
             !over
         });
-        let status = self.status();
-        if status != self.published {
+        debug_assert_eq!(self.is_published(), self.status() == self.published, "one says otherwise than the other");
+        if !self.is_published() {
+            let status = self.status();
             effects.push(DaemonEffect::Publish { modules: status.modules.clone(), nodes: status.nodes.clone() });
             self.published = status;
         }

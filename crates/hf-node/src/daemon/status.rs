@@ -1,6 +1,7 @@
 //! What a daemon can tell of modules and nodes.
 
 use super::actor::DaemonActor;
+use super::supervised::Supervised;
 use hf_types::{Colour, ModuleName, ModuleState, NodeName};
 use hf_wire::bus::{ClusterModule, ModuleStatus, NodeConfinfo};
 use hf_wire::membership::MemberModule;
@@ -14,9 +15,26 @@ pub struct DaemonStatus {
 }
 
 impl DaemonActor {
+    /// Whether what was published last is still so. Asked after every input: the modules' resources aren't copied for it.
+    pub(super) fn is_published(&self) -> bool {
+        let known = self.published.modules.iter();
+        let own = self.modules.iter().map(|(name, module)| Told::Own(name, module));
+        let others = self.others().map(Told::Other);
+        let same = known.zip(own.chain(others)).all(|(known, told)| match told {
+            Told::Own(name, module) => module.is_shown_by(&self.config.me, name, known),
+            Told::Other(status) => *known == status,
+        });
+        let all = self.modules.len() + self.others().count() == self.published.modules.len();
+        same && all && self.published.nodes == self.node_statuses()
+    }
+
     pub(super) fn module_statuses(&self) -> Vec<ModuleStatus> {
         let own = self.modules.iter().map(|(name, module)| module.as_status(&self.config.me, name));
-        let others = self.nodes.iter().flat_map(|(node, view)| {
+        own.chain(self.others()).collect()
+    }
+
+    fn others(&self) -> impl Iterator<Item = ModuleStatus> {
+        self.nodes.iter().flat_map(|(node, view)| {
             let modules = view.last().map(|last| last.modules.as_slice()).unwrap_or_default();
             modules.iter().map(move |member| {
                 let (state, colour) = if view.heard() {
@@ -26,8 +44,7 @@ impl DaemonActor {
                 };
                 status_of(node, &member.module, member.id, state, colour)
             })
-        });
-        own.chain(others).collect()
+        })
     }
 
     /// Which modules are configured on which node, and how (`cluster state`).
@@ -75,6 +92,12 @@ impl DaemonActor {
         all.sort_by_key(|info| self.config.nodes.iter().position(|node| *node == info.node));
         all
     }
+}
+
+/// Whom a line of the modules is about.
+enum Told<'a> {
+    Own(&'a ModuleName, &'a Supervised),
+    Other(ModuleStatus),
 }
 
 /// A module of which no more than state and colour is known.

@@ -18,6 +18,8 @@ const DEATHS_WITHIN: Duration = Duration::from_secs(120);
 /// An application whose mount is fenced can't write any more: what a stop needs to write would hang until the abort.
 const FENCED_NICE_STOP: Duration = Duration::from_secs(3);
 const FENCED_FORCE_STOP: Duration = Duration::from_secs(10);
+/// The resource that says whether the module is started at boot.
+const BOOT: &str = "usersetting.boot";
 
 /// One module on this node, as its daemon sees it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -138,10 +140,28 @@ impl Supervised {
         MemberModule { module: name.clone(), id: self.id(), colour: self.colour(), peer, signature, applied_s }
     }
 
+    /// Whether `status` is what [`Supervised::as_status`] gives.
+    pub fn is_shown_by(&self, me: &NodeName, name: &ModuleName, status: &ModuleStatus) -> bool {
+        let (Life::Running | Life::Fencing(_), Some(said)) = (&self.life, &self.status) else {
+            return *status == self.as_status(me, name);
+        };
+        let ModuleStatus { node, module, id, state, colour, resources, why, sync } = status;
+        let boot = |shown: &Resource| {
+            let value = self.installed.as_ref().map(|installed| installed.boot.as_str());
+            shown.name == BOOT && matches!(&shown.value, ResourceValue::Text(text) if Some(text.as_str()) == value)
+        };
+        let own = usize::from(self.installed.is_some());
+        (*id, *state, *colour) == (self.id(), self.state(), self.colour())
+            && (node, module, why, sync) == (me, &said.module, &said.why, &said.sync)
+            && resources.len() == own + said.resources.len()
+            && resources[..own].iter().all(boot)
+            && resources[own..] == said.resources
+    }
+
     pub fn as_status(&self, me: &NodeName, name: &ModuleName) -> ModuleStatus {
         let mut bare = status_of(me, name, self.id(), self.state(), self.colour());
         let boot = self.installed.as_ref().map(|installed| Resource {
-            name: "usersetting.boot".to_owned(),
+            name: BOOT.to_owned(),
             value: ResourceValue::Text(installed.boot.clone()),
             by: "safeadmin".to_owned(),
             at_us: 0,

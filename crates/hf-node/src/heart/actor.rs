@@ -403,7 +403,7 @@ impl HeartActor {
             state: self.state(),
             colour: self.colour(),
             resources: self.resources.now.values().cloned().collect(),
-            why: self.scripts.hangs().or_else(|| self.why_with_advice()),
+            why: self.why_so(),
             sync: self.sync.clone(),
         }
     }
@@ -415,12 +415,35 @@ impl HeartActor {
         }
     }
 
+    /// Whether the daemon was told all of this already. Asked after every input: nothing is built for it.
+    fn is_said(&self) -> bool {
+        let Some(HeartToDaemon::Status { incarnation, epoch, status }) = &self.said else {
+            return false;
+        };
+        let ModuleStatus { node, module, id: _, state, colour, resources, why, sync } = status;
+        (*incarnation, *epoch, *state, *colour) == (self.incarnation, self.epoch, self.state(), self.colour())
+            && (node, module, sync) == (&self.config.me, &self.config.module, &self.sync)
+            && resources.iter().eq(self.resources.now.values())
+            && *why == self.why_so()
+    }
+
+    fn why_so(&self) -> Option<String> {
+        self.scripts.hangs().or_else(|| self.why_with_advice())
+    }
+
+    fn say(&self) -> HeartToDaemon {
+        HeartToDaemon::Status { incarnation: self.incarnation, epoch: self.epoch, status: self.status() }
+    }
+
     pub(super) fn say_status(&mut self, out: &mut Out) {
-        let status = HeartToDaemon::Status { incarnation: self.incarnation, epoch: self.epoch, status: self.status() };
-        if self.said.as_ref() != Some(&status) {
-            self.said = Some(status.clone());
-            out.push(HeartEffect::ToDaemon(status));
+        let said = self.is_said();
+        debug_assert_eq!(said, self.said.as_ref() == Some(&self.say()), "one says otherwise than the other");
+        if said {
+            return;
         }
+        let status = self.say();
+        self.said = Some(status.clone());
+        out.push(HeartEffect::ToDaemon(status));
     }
 
     // ---- time ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 //! Virtual addresses beside others: who claims one too, links that come back, connections that are counted.
 
 use super::HeartEffect;
+use super::Vip;
 use super::actor::{HeartActor, Out, log};
 use super::vips::{Address, AddressState};
 use hf_types::{Event, Instant, ResourceValue};
@@ -97,29 +98,30 @@ impl HeartActor {
 
     /// `ip.<address>` of every address with `check="on"` (reference 004, 13.14), and no connections where it isn't.
     pub(super) fn publish_vips(&mut self, out: &mut Out) {
-        let addresses = self.vips.addresses.iter();
-        let seen: Vec<_> = addresses
-            .map(|address| {
-                let value = match address.state {
-                    AddressState::Set if address.claim.is_none() => ResourceValue::Up,
-                    AddressState::Set | AddressState::Failed => ResourceValue::Down,
-                    // On the way to either: what was, stays.
-                    AddressState::Setting => return (address.vip.clone(), None),
-                    AddressState::Absent | AddressState::Clearing => ResourceValue::Init,
-                };
-                (address.vip.clone(), Some(value))
-            })
-            .collect();
-        for (vip, value) in seen {
-            let Some(value) = value else { continue };
-            let absent = value == ResourceValue::Init;
-            if vip.check {
-                self.set_resource(&format!("ip.{}", vip.address), value, "heart", false, out);
+        for n in 0..self.vips.addresses.len() {
+            let address = &mut self.vips.addresses[n];
+            let value = match address.state {
+                AddressState::Set if address.claim.is_none() => ResourceValue::Up,
+                AddressState::Set | AddressState::Failed => ResourceValue::Down,
+                // On the way to either: what was, stays.
+                AddressState::Setting => continue,
+                AddressState::Absent | AddressState::Clearing => ResourceValue::Init,
+            };
+            let shown = Some((address.vip.check, address.vip.connections, value.clone()));
+            if std::mem::replace(&mut address.shown, shown.clone()) != shown {
+                let vip = address.vip.clone();
+                self.publish_vip(&vip, value, out);
             }
-            if vip.connections && absent {
-                let none = ResourceValue::Text("0".to_owned());
-                self.set_resource(&format!("connections.{}", vip.address), none, "heart", false, out);
-            }
+        }
+    }
+
+    fn publish_vip(&mut self, vip: &Vip, value: ResourceValue, out: &mut Out) {
+        let absent = value == ResourceValue::Init;
+        if vip.check {
+            self.set_resource(&format!("ip.{}", vip.address), value, "heart", false, out);
+        }
+        if vip.connections && absent {
+            self.set_shown(&format!("connections.{}", vip.address), 0, "heart", out);
         }
     }
 }

@@ -7,6 +7,7 @@ use hf_types::catalogue::{Class, Kind, Setter, entry};
 use hf_types::{Assignment, Event, History, Instant, Resource, ResourceName, ResourceValue};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt::{Display, Error, Write};
 use std::time::Duration;
 
 /// Of a measure at most one value in this time goes into the history.
@@ -29,6 +30,18 @@ impl HeartActor {
         if known.is_none_or(|known| known.value != value || known.by != by) {
             let resource = Resource { name: name.to_owned(), value, by: by.to_owned(), at_us: 0 };
             self.assign(resource, History::Changes, loud, out);
+        }
+    }
+
+    /// Sets a resource of ours to a text, which is made only where it differs.
+    pub(super) fn set_shown(&mut self, name: &str, shown: impl Display, by: &str, out: &mut Out) {
+        let known = self.resources.now.get(name);
+        let same = known.is_some_and(|known| match &known.value {
+            ResourceValue::Text(text) => known.by == by && reads(text, &shown),
+            _ => false,
+        });
+        if !same {
+            self.set_resource(name, ResourceValue::Text(shown.to_string()), by, false, out);
         }
     }
 
@@ -114,16 +127,13 @@ impl HeartActor {
     }
 
     fn publish_pair(&mut self, out: &mut Out) {
-        let remote = Place::of(self.remote.0, self.remote.1);
-        self.set_resource("state.remote", ResourceValue::Text(remote.to_string()), "heart", false, out);
-        let failover = if self.config.failover { "on" } else { "off" };
-        self.set_resource("usersetting.failover", ResourceValue::Text(failover.to_owned()), "heart", false, out);
+        self.set_shown("state.remote", Place::of(self.remote.0, self.remote.1), "heart", out);
+        self.set_shown("usersetting.failover", if self.config.failover { "on" } else { "off" }, "heart", out);
     }
 
     /// What follows from where the module is.
     pub(super) fn publish_resources(&mut self, out: &mut Out) {
-        let place = self.door.place();
-        self.set_resource("state.local", ResourceValue::Text(place.to_string()), "heart", false, out);
+        self.set_shown("state.local", self.door.place(), "heart", out);
         if self.config.mode.has_pair() {
             self.publish_pair(out);
         }
@@ -136,5 +146,32 @@ impl HeartActor {
             self.set_resource("proc.rfs", alive, "heart", false, out);
             self.publish_rfs(out);
         }
+    }
+}
+
+/// What of a text was not read yet.
+struct Rest<'t>(&'t str);
+
+impl Write for Rest<'_> {
+    fn write_str(&mut self, part: &str) -> std::fmt::Result {
+        self.0 = self.0.strip_prefix(part).ok_or(Error)?;
+        Ok(())
+    }
+}
+
+/// Whether `shown` reads like `text`.
+fn reads(text: &str, shown: &impl Display) -> bool {
+    let mut rest = Rest(text);
+    write!(rest, "{shown}").is_ok() && rest.0.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reads;
+
+    #[test]
+    fn a_text_reads_like_what_it_was_made_of_and_like_nothing_else() {
+        assert!(reads("12", &12) && reads("", &""));
+        assert!(!reads("12", &1) && !reads("12", &123) && !reads("12", &13) && !reads("", &0));
     }
 }

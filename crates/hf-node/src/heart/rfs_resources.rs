@@ -10,8 +10,7 @@ impl HeartActor {
         self.set_resource("rfs.uptodate", value, "rfs", false, out);
         self.publish_synced(out);
         if let Some(copy) = &self.rfs.copy {
-            let text = ResourceValue::Text(copy.generation.to_string());
-            self.set_resource("rfs.generation", text, "rfs", false, out);
+            self.set_shown("rfs.generation", copy.generation, "rfs", out);
         }
         self.publish_disk(out);
         self.publish_degraded(out);
@@ -54,7 +53,7 @@ impl HeartActor {
     }
 
     fn set_text(&mut self, name: &str, text: &str, out: &mut Out) {
-        self.set_resource(name, ResourceValue::Text(text.to_owned()), "heart", false, out);
+        self.set_shown(name, text, "heart", out);
     }
 
     fn is_down(&self, name: &str) -> bool {

@@ -47,6 +47,7 @@ impl HeartActor {
         let verdict = watch.look(self.now, &self.config.rules, &facts, &|action| self.can_do(action));
         let label = |rule: &hf_rules::Rule| rule.label.clone();
         let (wait, wakeup, next) = (verdict.wait.map(label), verdict.wakeup.map(label), verdict.next);
+        let changed = verdict.changed;
         let mut consequences: Vec<Consequence> = Vec::new();
         for (rule, resource, word) in &verdict.assign {
             consequences.extend(self.assignment(&rule.label, resource, *word).map(Consequence::Assign));
@@ -58,7 +59,9 @@ impl HeartActor {
             consequences.push(Consequence::Command(command, rule.label.clone()));
         }
         self.rules = Rules { watch, wait, wakeup, held: self.rules.held.take(), next };
-        self.show_rules(out);
+        if changed {
+            self.show_rules(out);
+        }
         let mut done = false;
         for consequence in consequences {
             done |= self.carry_out(consequence, out);

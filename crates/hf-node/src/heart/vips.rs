@@ -1,7 +1,7 @@
 use super::actor::{HeartActor, Out, log};
 use super::claims::Claim;
 use super::{HeartConfig, HeartEffect, Vip};
-use hf_types::{Event, Instant};
+use hf_types::{Event, Instant, ResourceValue};
 use serde::Serialize;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -46,6 +46,8 @@ pub(super) struct Address {
     said: Option<String>,
     pub(super) claim: Option<Claim>,
     pub(super) next_count: Option<Instant>,
+    /// What its resources were made of last.
+    pub(super) shown: Option<(bool, bool, ResourceValue)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +72,7 @@ impl Vips {
             said: None,
             claim: None,
             next_count: None,
+            shown: None,
         };
         Vips {
             lifetime: lifetime(config),

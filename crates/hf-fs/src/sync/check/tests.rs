@@ -219,16 +219,22 @@ fn a_verification_that_can_not_be_true_is_refused_or_ends() {
 
 #[test]
 fn nobody_who_listens_ends_it() {
-    let (primary, secondary) = pair(true, RING);
+    let (a, b) = (free_address(), free_address());
+    let mut slow = options(a, b, true);
+    slow.check_bandwidth = Some(1 << 20);
+    let (primary, secondary) = (Node::new(slow, 1, RING), Node::new(options(b, a, true), 2, RING));
+    connect(&primary, &secondary);
     let hands = primary.hands();
-    for n in 0..300 {
-        hands.create(FileId::ROOT, &format!("file{n}")).unwrap();
-    }
+    // Reading it takes twice as long as is waited here.
+    let file = hands.create(FileId::ROOT, "long").unwrap();
+    hands.truncate(file, 2 * LIMIT.as_secs() << 20).unwrap();
+    hands.create(FileId::ROOT, "missing").unwrap();
     primary.synchronise();
     wait_until_equal(&primary, &secondary);
-    std::fs::remove_file(secondary.root.join("file7")).unwrap();
+    std::fs::remove_file(secondary.root.join("missing")).unwrap();
     let (report, reports) = channel();
     verify(&secondary.link, 5, report).unwrap();
+    reports.recv_timeout(LIMIT).expect("it goes on");
     drop(reports);
     let end = std::time::Instant::now() + LIMIT;
     while primary.link.checks.running.load(Ordering::SeqCst) {

@@ -81,6 +81,11 @@ fn start_and_stop() {
 
 /// 13.5.5.2: a name is looked up by `config` and on demand, for modules that don't run; both nodes show whether they found the same.
 fn a_name_moves(small: &Small) {
+    for node in BOTH {
+        // The heart of a stopped module leaves a moment later.
+        let gone = || small.sh(node, "test ! -e $SAFEVAR/run/app/heart.sock").is_ok();
+        wait_until("no heart", PATIENCE, gone).expect("the module is stopped");
+    }
     let moved = |node: &str, from: &str, to: &str| {
         let change =
             format!("sed 's/^{from} app-vip/{to} app-vip/' /etc/hosts > /run/hosts && cat /run/hosts > /etc/hosts");

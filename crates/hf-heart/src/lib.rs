@@ -8,6 +8,7 @@ mod boost;
 mod checkers;
 mod event;
 mod lanes;
+mod late;
 mod load;
 mod loops;
 mod replication;

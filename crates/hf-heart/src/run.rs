@@ -157,6 +157,7 @@ fn assemble(
         dirs,
         daemon: None,
         last_status: None,
+        untold: None,
         assigned: BTreeMap::new(),
         answers: BTreeMap::new(),
         next_ticket: OWN_TICKETS,

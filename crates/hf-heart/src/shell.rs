@@ -4,6 +4,7 @@ use crate::application::Application;
 use crate::checkers::Checkers;
 use crate::event::Event;
 use crate::lanes::{Lanes, Refused};
+use crate::late;
 use crate::loops::Keeper;
 use crate::replication::Replication;
 use crate::reread::Sources;
@@ -38,6 +39,8 @@ pub struct Shell {
     pub daemon: Option<(u64, Outbox)>,
     /// What a daemon that connects is told first.
     pub last_status: Option<HeartToDaemon>,
+    /// Last words that no daemon was there for.
+    pub untold: Option<HeartToDaemon>,
     /// When each resource took its value, microseconds since 1970 UTC.
     pub assigned: BTreeMap<String, i64>,
     pub answers: BTreeMap<Ticket, oneshot::Sender<Reply>>,
@@ -48,6 +51,8 @@ pub struct Shell {
     pub reported: Reported,
 }
 
+/// How long a heart that has last words waits for a daemon that is being started again.
+const DAEMON_WITHIN: Duration = Duration::from_secs(30);
 /// Refused datagrams are told at most this often.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
@@ -91,6 +96,11 @@ impl Shell {
             self.report_refused();
         }
         self.replication.end_keeper();
+        if let Some(message) = self.untold.take()
+            && !late::tell(&message, &mut events, DAEMON_WITHIN).await
+        {
+            tracing::warn!("no daemon came: the module stays stopped");
+        }
         self.last_words().await;
     }
 
@@ -256,10 +266,13 @@ impl Shell {
     }
 
     pub(crate) fn tell_daemon(&mut self, message: &HeartToDaemon) {
-        let Some((_, outbox)) = &self.daemon else { return };
-        if let Err(error) = outbox.send(message) {
+        let sent = self.daemon.as_ref().map(|(_, outbox)| outbox.send(message));
+        if let Some(Err(error)) = &sent {
             tracing::warn!(%error, "the daemon can't be told; it connects again");
             self.daemon = None;
+        }
+        if !matches!(sent, Some(Ok(()))) && late::matters(message) {
+            self.untold = Some(message.clone());
         }
     }
 

@@ -85,7 +85,10 @@ fn show_diagnostics(text: &str, json: &serde_json::Value, output: Output) -> Res
 /// The module whose heart answers this too, while there is no daemon.
 fn module_of(request: &Request) -> Option<&ModuleName> {
     match request {
-        Request::Control { module, .. } | Request::Set { module, .. } | Request::Print { module, .. } => Some(module),
+        Request::Control { module, .. }
+        | Request::Set { module, .. }
+        | Request::Errd { module, .. }
+        | Request::Print { module, .. } => Some(module),
         _ => None,
     }
 }

@@ -12,8 +12,6 @@ use crate::print;
 /// Verbs of the reference (004, chapter 9 and 13) that are not served yet.
 const NOT_YET: &[&str] = &[
     "confinfo",
-    "errd",
-    "kill",
     "resource",
     "rfssync",
     "safeagent",
@@ -33,6 +31,7 @@ const NOT_YET: &[&str] = &[
 
 /// The arguments with `-v AM` as `-m AM`. Where `-m` names the module, `-v` asks for details.
 pub(crate) fn translated(args: Vec<OsString>) -> Vec<OsString> {
+    let args = if args.get(1).is_some_and(|verb| verb == "kill") { long_options(args) } else { args };
     // Of `set`, -v is the value.
     let has = |start: &str| args.iter().any(|arg| arg.as_encoded_bytes().starts_with(start.as_bytes()));
     if has("-m") || args.get(1).is_some_and(|verb| verb == "set") {
@@ -43,6 +42,17 @@ pub(crate) fn translated(args: Vec<OsString>) -> Vec<OsString> {
         if arg == "-v" && names_module(args.get(at + 1)) { OsString::from("-m") } else { arg.clone() }
     };
     args.iter().enumerate().map(translate).collect()
+}
+
+/// `kill -name=vi -level=9` as this version's parser reads it.
+fn long_options(args: Vec<OsString>) -> Vec<OsString> {
+    let long = |arg: OsString| match arg.to_str() {
+        Some(text) if ["-name", "-argregex", "-level"].iter().any(|option| text.split('=').next() == Some(option)) => {
+            OsString::from(format!("-{text}"))
+        }
+        _ => arg,
+    };
+    args.into_iter().map(long).collect()
 }
 
 /// Prints what the parser says, or that this is not served yet. `state -lq` has exit codes of its own, of which 2 is ALONE.
@@ -99,6 +109,14 @@ mod tests {
         for line in ["holdfast state -m pg -l", "holdfast log -lq -m pg", "holdfast state --quiet-all -l"] {
             assert!(!asks_for_a_code(&words(line)), "{line}");
         }
+    }
+
+    #[test]
+    fn kill_has_the_references_options() {
+        let (called, meant) =
+            ("holdfast kill -name=vi -argregex=-x -level=9", "holdfast kill --name=vi --argregex=-x --level=9");
+        assert_eq!(translated(words(called)), words(meant));
+        assert_eq!(translated(words(meant)), words(meant));
     }
 
     #[test]

@@ -31,6 +31,11 @@ impl Paths {
         self.safevar.join("run").join(module.as_str()).join("heart.sock")
     }
 
+    /// What `errd list` wrote.
+    pub(crate) fn errd_list(&self, module: &ModuleName) -> PathBuf {
+        self.safevar.join("modules").join(module.as_str()).join("errdlist")
+    }
+
     /// An installed module as the administrator edits it.
     pub(crate) fn module(&self, module: &ModuleName) -> PathBuf {
         self.safe.join("modules").join(module.as_str())

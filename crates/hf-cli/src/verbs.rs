@@ -7,6 +7,8 @@ mod completion;
 mod config;
 mod control;
 mod date;
+mod errd;
+mod kill;
 mod level;
 mod log;
 mod logsave;
@@ -53,6 +55,8 @@ pub(crate) enum Verb {
     Waitstop(waitstart::Waitstop),
     State(state::State),
     Set(set::Set),
+    Errd(errd::Errd),
+    Kill(kill::Kill),
     Sync(sync::Sync),
     Rfsverify(rfs::Rfsverify),
     Rfsdiff(rfs::Rfsdiff),
@@ -84,6 +88,8 @@ pub(crate) async fn run(verb: Verb, output: Output, tree: clap::Command) -> Resu
         Verb::Control(verb) => control::run(verb, output).await,
         Verb::Waitstate(verb) => waitstate::run(verb, output).await,
         Verb::Set(verb) => set::run(verb, output).await,
+        Verb::Errd(verb) => errd::run(verb, output).await,
+        Verb::Kill(verb) => kill::run(&verb),
         Verb::Boot(verb) => boot::run(verb, output).await,
         Verb::Shutdown(verb) => shutdown::shutdown(verb, output).await,
         Verb::Reboot(verb) => shutdown::reboot(verb, output).await,

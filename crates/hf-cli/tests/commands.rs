@@ -313,7 +313,7 @@ fn boot_and_shutdown() {
 fn wrong_calls_are_answered_before_anything_is_asked() {
     for (args, expected) in [
         (&["stop"][..], "Error: which module? name it with -m AM, or set SAFEMODULE\n"),
-        (&["errd", "off", "-m", "pg"], "Error: errd isn't served yet\n"),
+        (&["errd", "off", "prim", "-m", "pg"], "Error: errd off is for all classes: prim is too much\n"),
         (&["-H", "*", "state"], "Error: -H isn't served yet\n"),
     ] {
         let output = without_daemon(args, &[]);

@@ -40,6 +40,14 @@ second fullsync -m pg
 forcestop -m pg
 errd suspend -m pg
 errd resume -m pg
+errd off -m pg
+errd on -m pg
+errd disable classname -m pg
+errd enable classname -m pg
+errd list -m pg
+kill -name=no_such_process -argregex=.*myfile.* -level=test
+kill -name=no_such_process -level=terminate
+kill -name=no_such_process -level=9
 checker off -m pg
 failover off -m pg
 level

@@ -256,7 +256,7 @@ pub struct SplitbrainCheck {
 /// `<errd>` (reference 004, 13.9).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Errd {
-    /// `polltimer`, bare numbers in seconds, default 30 s.
+    /// `polltimer`, bare numbers in seconds, default 30 s (1 s with `reaction="fast"`).
     pub poll_ms: u64,
     /// In the order of the file; no name twice.
     pub procs: Vec<Proc>,
@@ -271,7 +271,7 @@ pub struct Proc {
     pub service: bool,
     /// `nameregex`: a POSIX extended regular expression for whole command names.
     pub name_regex: Option<String>,
-    /// `argregex`: the same for the whole command line.
+    /// `argregex`: the same, to be found anywhere in the command line.
     pub arg_regex: Option<String>,
     /// `atleast`, default 1; none (`-1`): not looked at.
     pub at_least: Option<u32>,

@@ -30,6 +30,7 @@ mod module;
 mod render;
 mod spec;
 mod values;
+mod wanted;
 mod xml;
 
 pub use change::{Change, changes};
@@ -49,4 +50,5 @@ pub use model::{
 };
 pub use module::{Exclusions, FAILOVER_XML, Pattern, RFS_XML, check_module, check_module_on, parse_module};
 pub use spec::reference_page;
+pub use wanted::Wanted;
 pub use xml::MAX_TEXT_BYTES;

@@ -103,7 +103,7 @@ fn read<'d>(
     }
     let made = Made { heart: heart.as_ref(), rfs: rfs.as_ref(), vip: vip.as_ref() };
     let check = check::read(&service, name, settings.reaction, made.addresses(), context);
-    let errd = errd::read(&service, context);
+    let errd = errd::read(&service, settings.reaction, context);
     let known = made.resources(&check, errd.as_ref());
     let failover = failover::read(&service, settings.reaction, &check, known, text, context);
     let name = name.to_owned();

@@ -22,7 +22,7 @@ use hf_host::Paths;
 use hf_host::cluster::{self, ClusterError, Identity};
 use hf_host::files::with_causes;
 use hf_store::Store;
-use hf_types::{ModuleName, NodeName};
+use hf_types::{Caller, ErrdOrder, ModuleName, NodeName};
 use hf_wire::bus::{Reply, Request, Role};
 use std::sync::Arc;
 use std::time::Duration;
@@ -202,6 +202,7 @@ impl Admin {
             Request::Confcheck { module } => self.confcheck(module).await,
             Request::Control { module, command, by } => self.ask(Ask::Control { module, command, by }).await,
             Request::Set { module, assignment } => self.ask(Ask::Set { module, assignment }).await,
+            Request::Errd { module, order, by } => self.errd(module, order, by).await,
             Request::Shutdown => self.ask(Ask::Shutdown).await,
             Request::Boot { module, set } => self.boot(module, set).await,
             Request::Waitstart { module } => self.ask(Ask::Waitstart { module }).await,
@@ -237,6 +238,16 @@ impl Admin {
         }
         self.reload(loaded).await?;
         Ok(vec![Reply::Boot { modules }])
+    }
+
+    /// What holds over a stop is on the disk before anybody is told, also for a module that is stopped.
+    async fn errd(&self, module: ModuleName, order: ErrdOrder, by: Caller) -> Replies {
+        if let Some(off) = order.off() {
+            let (paths, module) = (self.paths.clone(), module.clone());
+            let kept = blocking(move || hf_host::module::keep_errd_off(&paths, &module, off)).await?;
+            kept.map_err(|error| Failure::new(with_causes(&error)))?;
+        }
+        self.ask(Ask::Errd { module, order, by }).await
     }
 
     async fn ask(&self, ask: Ask) -> Replies {
@@ -299,6 +310,7 @@ fn about(request: &Request) -> Option<&ModuleName> {
         | Request::Confcheck { module }
         | Request::Control { module, .. }
         | Request::Set { module, .. }
+        | Request::Errd { module, .. }
         | Request::Log { module, .. }
         | Request::LogFollow { module, .. }
         | Request::Print { module, .. }

@@ -2,7 +2,7 @@ use crate::modules::Configured;
 use hf_bus::Outbox;
 use hf_host::cluster::Member;
 use hf_node::daemon::{DaemonInput, DaemonStatus};
-use hf_types::{Assignment, Caller, Command, LanName, ModuleName, ModuleState, NodeName, Ticket};
+use hf_types::{Assignment, Caller, Command, ErrdOrder, LanName, ModuleName, ModuleState, NodeName, Ticket};
 use hf_wire::bus::{ClusterModule, HeartToDaemon};
 use hf_wire::inquiry::{Answer, Question};
 use tokio::sync::{mpsc, oneshot};
@@ -65,6 +65,11 @@ pub enum Ask {
         module: ModuleName,
         assignment: Assignment,
     },
+    Errd {
+        module: ModuleName,
+        order: ErrdOrder,
+        by: Caller,
+    },
     /// Its heart is to go by the configuration that is applied now.
     Reread {
         module: ModuleName,
@@ -76,6 +81,7 @@ impl Ask {
         match self {
             Ask::Control { module, command, by } => DaemonInput::Control { ticket, module, command, by },
             Ask::Set { module, assignment } => DaemonInput::Set { ticket, module, assignment },
+            Ask::Errd { module, order, by } => DaemonInput::Errd { ticket, module, order, by },
             Ask::Reread { module } => DaemonInput::Reread { ticket, module },
             Ask::Shutdown => DaemonInput::ShutdownModules { ticket },
             Ask::Waitstart { module } => DaemonInput::Waitstart { ticket, module },

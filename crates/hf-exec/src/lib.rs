@@ -12,6 +12,7 @@
 
 mod cgroup;
 mod child;
+mod monitor;
 mod pidfile;
 mod proc_scan;
 mod script;
@@ -21,6 +22,7 @@ mod userlog;
 mod watch;
 
 pub use cgroup::{CgroupError, Enclosure, ModuleCgroup, own_cgroup};
+pub use monitor::{Found, Monitor, Target};
 pub use pidfile::{Identity, Liveness, PidFile, PidFileError};
 pub use proc_scan::{Holder, comm_of, holders_below};
 pub use script::{HANG_AFTER, Ran, SCRIPT_PATH, ScriptSpec, TERM_GRACE, run, run_or_kill, run_watched};

@@ -48,13 +48,22 @@ fn entry(process: &procfs::process::Process) -> Option<ProcessEntry> {
 /// The kernel reads this from the process's own memory, so it can wait for a process that waits itself, say for a file system that
 /// hangs. That is why the reading is done on a thread, and given up after `limit` (none again).
 pub fn command_of(pid: i32, limit: Duration) -> Option<String> {
+    command_within(pid, limit).ok().flatten()
+}
+
+/// The answer did not come in time.
+#[derive(Debug)]
+pub(crate) struct Late;
+
+/// As [`command_of`], and whether there is none or it could not be read in time.
+pub(crate) fn command_within(pid: i32, limit: Duration) -> Result<Option<String>, Late> {
     let (answer, answered) = std::sync::mpsc::channel();
     let read = move || {
         // Nobody waits any more: then nobody is to be told.
         drop(answer.send(read_command(pid)));
     };
-    std::thread::Builder::new().name("cmdline".to_owned()).spawn(read).ok()?;
-    answered.recv_timeout(limit).ok().flatten()
+    std::thread::Builder::new().name("cmdline".to_owned()).spawn(read).map_err(|_| Late)?;
+    answered.recv_timeout(limit).map_err(|_| Late)
 }
 
 fn read_command(pid: i32) -> Option<String> {

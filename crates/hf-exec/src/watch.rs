@@ -75,6 +75,13 @@ impl ProcessWatch {
         }
     }
 
+    /// As [`ProcessWatch::signal`], by the number of one of the signals that programs are asked or made to do something by.
+    pub fn signal_number(&self, number: i32) -> io::Result<()> {
+        let known = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::KILL, Signal::USR1, Signal::USR2, Signal::TERM];
+        let signal = known.into_iter().find(|signal| signal.as_raw() == number);
+        self.signal(signal.ok_or(io::ErrorKind::InvalidInput)?)
+    }
+
     /// SIGKILL.
     pub fn kill(&self) -> io::Result<()> {
         self.signal(Signal::KILL)

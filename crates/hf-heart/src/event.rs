@@ -2,7 +2,7 @@ use crate::load::Loaded;
 use hf_bus::Outbox;
 use hf_net::NetEvent;
 use hf_node::heart::HeartInput;
-use hf_types::{Assignment, Caller, Command, Level, Ticket};
+use hf_types::{Assignment, Caller, Command, ErrdOrder, Level, Ticket};
 use hf_wire::bus::{DaemonToHeart, Reply, RfsToHeart};
 use std::net::IpAddr;
 use tokio::sync::{mpsc, oneshot};
@@ -58,6 +58,17 @@ pub enum Event {
     VipClaimed {
         address: IpAddr,
         by: String,
+    },
+    /// An `errd` command that came to the heart's own socket.
+    Errd {
+        order: ErrdOrder,
+        by: Caller,
+        answer: oneshot::Sender<Reply>,
+    },
+    /// What was done away from the loop, for whoever waits.
+    Answered {
+        ticket: Ticket,
+        result: Result<(), String>,
     },
     /// What was read of the disk again; the ticket of whoever waits for the answer.
     Loaded {

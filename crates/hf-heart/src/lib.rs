@@ -6,6 +6,7 @@
 mod application;
 mod boost;
 mod checkers;
+mod errd;
 mod event;
 mod lanes;
 mod late;

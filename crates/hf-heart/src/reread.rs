@@ -84,6 +84,7 @@ impl Shell {
         let told = self.lanes.change(lanes, &keys.ring, applied.config.heart.permanent_arp);
         told.into_iter().for_each(|text| self.log.write(&Log::Text(text)));
         self.scripts.configure(&self.sources.paths, &heart.module, applied.config.user.as_ref());
+        self.processes.configure(heart.errd.as_ref());
         self.replication.send(&HeartToRfs::Reread);
         if self.config != heart {
             self.config = heart.clone();

@@ -2,6 +2,7 @@
 
 use crate::application::Application;
 use crate::checkers::Checkers;
+use crate::errd::Processes;
 use crate::event::Event;
 use crate::lanes::{Lanes, Names};
 use crate::load::{LoadError, Loaded, load};
@@ -151,6 +152,8 @@ fn assemble(
         checkers: Checkers::new(events.clone()),
         scripts: Scripts::new(paths, module, config.user.as_ref(), application.clone(), events.clone()),
         application,
+        processes: Processes::open(paths, module, heart.errd.as_ref(), events.clone())
+            .map_err(io("watch processes"))?,
         vips: Vips::open(vips, tcp_reset, events.clone()).map_err(io("open the network"))?,
         replication: Replication::new(paths.clone(), module.clone(), member.me.clone(), events.clone()),
         loops: loops::Keeper::start(paths, module, events).map_err(io("start a thread"))?,

@@ -3,7 +3,7 @@
 use crate::application::Application;
 use crate::event::{Event, Events};
 use hf_config::{Logging, User};
-use hf_exec::{Ran, ScriptSpec, run_watched, truncate_userlog};
+use hf_exec::{Ran, ScriptSpec, run_or_kill, run_watched, truncate_userlog};
 use hf_host::{Paths, environment};
 use hf_node::heart::HeartInput;
 use hf_types::{ModuleName, RunId, Script, ScriptOutcome};
@@ -57,6 +57,21 @@ impl Scripts {
         self.environment = environment::of_scripts(paths, module, user);
         self.log_file = logged.then_some(log);
         self.log_limit_kb = user.map_or(2048, |user| user.userlog_kb);
+    }
+
+    /// The program of a `<proc>`: an absolute path, or one below the module's `bin`. Its time has no limit.
+    pub fn run_handler(&mut self, run: RunId, handler: &str) {
+        let (kill, killed) = oneshot::channel();
+        self.running.insert(run, kill);
+        let (path, env, log_file) = (self.bin.join(handler), self.environment.clone(), self.log_file.clone());
+        let (application, events) = (self.application.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let cgroup = Some(application.cgroup());
+            let spec = ScriptSpec { path, env, log_file, cgroup, ..ScriptSpec::default() };
+            let ran = run_or_kill(&spec, async { drop(killed.await) }).await;
+            // The loop only goes away with the whole process.
+            drop(events.send(Event::Input(HeartInput::HandlerEnded { run, outcome: ran.outcome })));
+        });
     }
 
     pub fn run(&mut self, run: RunId, script: Script, args: Vec<String>, timeout: Option<Duration>) {

@@ -2,6 +2,7 @@
 
 use crate::application::Application;
 use crate::checkers::Checkers;
+use crate::errd::Processes;
 use crate::event::Event;
 use crate::lanes::{Lanes, Refused};
 use crate::late;
@@ -30,6 +31,7 @@ pub struct Shell {
     pub log: ProcessLog,
     pub scripts: Scripts,
     pub application: Application,
+    pub processes: Processes,
     pub vips: Vips,
     pub checkers: Checkers,
     pub replication: Replication,
@@ -162,7 +164,7 @@ impl Shell {
     fn take(&mut self, event: Event) {
         match event {
             Event::Input(input) => {
-                if let HeartInput::ScriptEnded { run, .. } = &input {
+                if let HeartInput::ScriptEnded { run, .. } | HeartInput::HandlerEnded { run, .. } = &input {
                     self.scripts.ended(*run);
                 }
                 self.inputs.push_back(input);
@@ -200,6 +202,11 @@ impl Shell {
                 let ticket = self.ticket(answer);
                 self.inputs.push_back(HeartInput::Set { ticket, assignment });
             }
+            Event::Errd { order, by, answer } => {
+                let ticket = self.ticket(answer);
+                self.inputs.push_back(HeartInput::Errd { ticket, order, by });
+            }
+            Event::Answered { ticket, result } => self.answer(ticket, result),
             Event::VipProbed { address, question, found } => {
                 self.inputs.extend(self.vips.probed(address, question, found));
             }
@@ -238,6 +245,10 @@ impl Shell {
                 self.replication.kill(dirs);
             }
             HeartEffect::RunScript { run, script, args, timeout } => self.scripts.run(run, script, args, timeout),
+            HeartEffect::RunHandler { run, handler } => self.scripts.run_handler(run, &handler),
+            HeartEffect::LookAtProcesses { look, names } => self.processes.look(look, names),
+            HeartEffect::ListProcesses { ticket, lines } => self.processes.list(ticket, lines),
+            HeartEffect::KeepErrdOff { ticket, off } => self.processes.keep_off(ticket, off),
             HeartEffect::KillScript { run } => self.scripts.kill(run),
             HeartEffect::AskVip { address } => self.vips.ask_ahead(address),
             HeartEffect::SetVip { address, lifetime } => self.inputs.extend(self.vips.set(address, lifetime)),

@@ -100,6 +100,11 @@ async fn command(mut connection: Connection<UnixStream>, events: &Events) -> Res
             drop(events.send(Event::Set { assignment, answer }));
             answered.await.unwrap_or_else(|_| error("the module stopped before it answered"))
         }
+        Request::Errd { order, by, .. } => {
+            let (answer, answered) = oneshot::channel();
+            drop(events.send(Event::Errd { order, by, answer }));
+            answered.await.unwrap_or_else(|_| error("the module stopped before it answered"))
+        }
         Request::Print { level, by, text, .. } => {
             drop(events.send(Event::Print { level, by, text }));
             Reply::Done

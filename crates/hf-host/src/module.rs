@@ -2,7 +2,7 @@
 
 use crate::Paths;
 use crate::cluster::Member;
-use crate::files::{FileError, failed, names_in, read_if_there, remove_if_there, write_durably};
+use crate::files::{FileError, failed, make_dir, names_in, read_if_there, remove_if_there, write_durably};
 use hf_config::{Addresses, Cluster, Diagnostics, ModuleConfig, OnNode, check_module_on};
 use hf_seal::{ClusterKey, KeyError, KeyRing};
 use hf_types::ModuleName;
@@ -76,6 +76,24 @@ pub fn keep_names(applied: &Path, names: &Addresses) -> Result<(), FileError> {
 pub fn forget_names(applied: &Path) -> Result<(), FileError> {
     let file = applied.join(NAMES);
     remove_if_there(&file).map_err(failed("remove", &file))
+}
+
+/// Whether `errd off` was said, and no `errd on` since. A file that can't be looked at isn't there: watching is what is safe.
+pub fn errd_off(paths: &Paths, module: &ModuleName) -> bool {
+    paths.errd_off(module).exists()
+}
+
+/// Keeps, over a stop too, what `errd off` or `errd on` said.
+///
+/// # Errors
+/// When the file can't be written or removed; it is as it was.
+pub fn keep_errd_off(paths: &Paths, module: &ModuleName, off: bool) -> Result<(), FileError> {
+    let path = paths.errd_off(module);
+    if !off {
+        return remove_if_there(&path).map_err(failed("remove", &path));
+    }
+    make_dir(&paths.module_run(module), 0o750)?;
+    write_durably(&path, b"off\n", 0o644)
 }
 
 pub use hf_types::ports::{heart as heart_port, rfs as rfs_port};

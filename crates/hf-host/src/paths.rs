@@ -186,6 +186,16 @@ impl Paths {
         self.module_run(module).join("checker")
     }
 
+    /// Is there after `errd off`.
+    pub fn errd_off(&self, module: &ModuleName) -> PathBuf {
+        self.module_run(module).join("errd.off")
+    }
+
+    /// What `errd list` wrote.
+    pub fn errd_list(&self, module: &ModuleName) -> PathBuf {
+        self.user_var(module).join("errdlist")
+    }
+
     /// The module's cgroup, as the daemon that made it wrote it down.
     pub fn cgroup_note(&self, module: &ModuleName) -> PathBuf {
         self.module_run(module).join("cgroup")

@@ -2,8 +2,8 @@
 
 use hf_messages::{Language, MESSAGES, found, message};
 use hf_types::{
-    Caller, Colour, Command, Epoch, Event, FailoverReason, GrantReason, Hang, ModuleState, NotPrimary, RefusedAction,
-    ResourceValue, RfsFault, Script, ScriptOutcome,
+    Caller, Colour, Command, Epoch, ErrdOrder, Event, FailoverReason, GrantReason, Hang, ModuleState, NotPrimary,
+    ProcFault, RefusedAction, ResourceValue, RfsFault, Script, ScriptOutcome,
 };
 
 const WHERE: &str = "/data";
@@ -98,7 +98,15 @@ fn all() -> Vec<Event> {
         ScriptOutcome::Missing,
         ScriptOutcome::Refused(text()),
     ];
-    all.extend(outcomes.map(|outcome| Event::ScriptEnded(Script::StartPrim, outcome)));
+    all.extend(outcomes.clone().map(|outcome| Event::ScriptEnded(Script::StartPrim, outcome)));
+    all.extend(outcomes.map(|outcome| Event::HandlerEnded("restart_myappli".to_owned(), outcome)));
+    for fault in [ProcFault::AtLeast, ProcFault::AtMax] {
+        all.push(Event::ProcFault { fault, name: "postgres".to_owned() });
+    }
+    all.push(Event::HandlerCalled("restart_myappli".to_owned()));
+    all.push(Event::ErrdCalled { order: ErrdOrder::Suspend, by: Caller("root".to_owned()) });
+    all.push(Event::ErrdCalled { order: ErrdOrder::Enable("myappli".to_owned()), by: Caller("root".to_owned()) });
+    all.push(Event::ActionCalled { command: Command::Start, by: Caller::automatic() });
     let place = Some("do_wait".to_owned());
     for (state, waits_in) in [('R', None), ('T', None), ('D', place.clone()), ('D', None), ('S', place), ('S', None)] {
         let hang = Hang { pid: 4711, command: "pg_ctl stop (fast)".to_owned(), state, waits_in, elapsed_s: 60 };

@@ -159,6 +159,8 @@ impl Setup {
             told: vec!["ping.net".to_owned()],
             checkers: if self.checked { checkers() } else { Vec::new() },
             checking: true,
+            errd: None,
+            errd_off: false,
         }
     }
 

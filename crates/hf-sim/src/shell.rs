@@ -62,6 +62,10 @@ impl World {
             | HeartEffect::KeepChecking { .. }
             // Restarts aren't counted here.
             | HeartEffect::KeepLoops(_)
+            | HeartEffect::LookAtProcesses { .. }
+            | HeartEffect::RunHandler { .. }
+            | HeartEffect::ListProcesses { .. }
+            | HeartEffect::KeepErrdOff { .. }
             | HeartEffect::SetResource { .. } => {}
         }
     }

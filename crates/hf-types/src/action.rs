@@ -226,6 +226,11 @@ impl Caller {
     pub fn boot() -> Caller {
         Caller("boot".to_owned())
     }
+
+    /// Nobody: what begins after a stop that was part of a restart. "Action start called automatically" (reference 004, 4.4.1).
+    pub fn automatic() -> Caller {
+        Caller("automatic".to_owned())
+    }
 }
 
 impl fmt::Display for Caller {

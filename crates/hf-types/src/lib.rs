@@ -6,6 +6,7 @@
 mod action;
 pub mod catalogue;
 mod command_line;
+mod errd;
 mod ids;
 mod log;
 mod mode;
@@ -22,6 +23,7 @@ mod time;
 pub use action::{Action, Caller, Command};
 pub use catalogue::{BadResource, ResourceName};
 pub use command_line::CommandLine;
+pub use errd::{ErrdOrder, ProcCount, ProcFault};
 pub use ids::{BadName, Epoch, FileId, GenerationId, Incarnation, LanName, ModuleName, NodeName, RunId, Seq, Ticket};
 pub use log::{Event, Level, LogLine, one_line};
 pub use mode::Mode;

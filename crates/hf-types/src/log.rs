@@ -1,6 +1,6 @@
 use crate::{
-    Caller, Colour, Command, Epoch, FailoverReason, GrantReason, Hang, ModuleState, NotPrimary, RefusedAction,
-    ResourceValue, RfsFault, Script, ScriptOutcome,
+    Caller, Colour, Command, Epoch, ErrdOrder, FailoverReason, GrantReason, Hang, ModuleState, NotPrimary, ProcFault,
+    RefusedAction, ResourceValue, RfsFault, Script, ScriptOutcome,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -76,6 +76,19 @@ pub enum Event {
     ScriptHangs(Script, Hang),
     /// What a script prints can't be kept; it runs all the same.
     ScriptNotLogged(Script, String),
+    /// Too few or too many processes of a `<proc>` (reference 004, 4.4.1).
+    ProcFault {
+        fault: ProcFault,
+        name: String,
+    },
+    /// The program of a `<proc>` is called.
+    HandlerCalled(String),
+    /// It failed.
+    HandlerEnded(String, ScriptOutcome),
+    ErrdCalled {
+        order: ErrdOrder,
+        by: Caller,
+    },
     BeginOfSwap,
     EndOfStop,
     /// The reference 004, 7.11.
@@ -146,6 +159,9 @@ impl Event {
     pub fn level(&self) -> Level {
         match self {
             Event::ActionCalled { .. } => Level::U,
+            // Scripts say these at each start and stop.
+            Event::ErrdCalled { order: ErrdOrder::Enable(_) | ErrdOrder::Disable(_), .. } => Level::I,
+            Event::ErrdCalled { .. } => Level::U,
             Event::ScriptRun(_) | Event::ScriptForce(_) | Event::ScriptEnded(..) => Level::S,
             Event::Text(_) | Event::VirtualIpUnset(_) | Event::Stalled { .. } | Event::CheckerFound { .. } => Level::I,
             Event::RfsFault(_)
@@ -169,7 +185,14 @@ impl fmt::Display for Event {
             Event::ActionCalled { command, by } if *by == Caller::boot() => {
                 write!(f, "Action {command} called at boot time")
             }
+            Event::ActionCalled { command, by } if *by == Caller::automatic() => {
+                write!(f, "Action {command} called automatically")
+            }
             Event::ActionCalled { command, by } => write!(f, "Action {command} called by {by}"),
+            Event::ErrdCalled { order, by } => write!(f, "Action {order} called by {by}"),
+            Event::ProcFault { fault, name } => write!(f, "event {fault} on proc {name}"),
+            Event::HandlerCalled(handler) => write!(f, "Action {handler} called by errd"),
+            Event::HandlerEnded(handler, outcome) => write_outcome(f, "Handler", handler, outcome),
             Event::ActionRefused { command, why } => write!(f, "Action {command} refused: {why}"),
             Event::LocalState(state, colour) => write!(f, "Local state {state} {colour}"),
             Event::RemoteState(state, colour) => write!(f, "Remote state {state} {colour}"),
@@ -179,7 +202,7 @@ impl fmt::Display for Event {
             Event::ReasonOfFailover(reason) => write!(f, "Reason of failover: {reason}"),
             Event::ScriptRun(script) => write!(f, "Script {script}"),
             Event::ScriptForce(script) => write!(f, "Script {script} force"),
-            Event::ScriptEnded(script, outcome) => write_outcome(f, *script, outcome),
+            Event::ScriptEnded(script, outcome) => write_outcome(f, "Script", script, outcome),
             Event::ScriptHangs(script, hang) => write!(f, "Script {script} {hang}"),
             Event::ScriptNotLogged(script, why) => write!(f, "What script {script} prints is not kept: {why}"),
             Event::BeginOfSwap => f.write_str("Begin of Swap"),
@@ -232,14 +255,19 @@ impl fmt::Display for Event {
     }
 }
 
-fn write_outcome(f: &mut fmt::Formatter<'_>, script: Script, outcome: &ScriptOutcome) -> fmt::Result {
+fn write_outcome(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    name: impl fmt::Display,
+    outcome: &ScriptOutcome,
+) -> fmt::Result {
     match outcome {
-        ScriptOutcome::Exited(code) => write!(f, "Script {script} ended with exit code {code}"),
+        ScriptOutcome::Exited(code) => write!(f, "{what} {name} ended with exit code {code}"),
         ScriptOutcome::Signalled(signal) => {
-            write!(f, "Script {script} was ended by signal {signal}")
+            write!(f, "{what} {name} was ended by signal {signal}")
         }
-        ScriptOutcome::TimedOut => write!(f, "Script {script} ran into its time-out and was ended"),
-        ScriptOutcome::Missing => write!(f, "Script {script} is not there"),
-        ScriptOutcome::Refused(why) => write!(f, "Script {script} was not run: {why}"),
+        ScriptOutcome::TimedOut => write!(f, "{what} {name} ran into its time-out and was ended"),
+        ScriptOutcome::Missing => write!(f, "{what} {name} is not there"),
+        ScriptOutcome::Refused(why) => write!(f, "{what} {name} was not run: {why}"),
     }
 }

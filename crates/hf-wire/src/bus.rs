@@ -4,7 +4,7 @@
 //! `heart.sock`, because the heart is what must survive the daemon's death.
 
 use hf_types::{
-    Assignment, Caller, Colour, Command, CommandLine, Epoch, GrantReason, Incarnation, LogLine, ModuleName,
+    Assignment, Caller, Colour, Command, CommandLine, Epoch, ErrdOrder, GrantReason, Incarnation, LogLine, ModuleName,
     ModuleState, NodeName, Record, Resource, ResourceName, ResourceValue, RfsFault, Script, Ticket,
 };
 use serde::{Deserialize, Serialize};
@@ -115,6 +115,12 @@ pub enum Request {
     Set {
         module: ModuleName,
         assignment: Assignment,
+    },
+    /// `errd ...`.
+    Errd {
+        module: ModuleName,
+        order: ErrdOrder,
+        by: Caller,
     },
     /// State of one module, or of all; on this node and, as far as known, on the others.
     State {
@@ -335,6 +341,12 @@ pub enum DaemonToHeart {
     Set {
         ticket: Ticket,
         assignment: Assignment,
+    },
+    /// `errd ...`: answered by [`HeartToDaemon::Answer`].
+    Errd {
+        ticket: Ticket,
+        order: ErrdOrder,
+        by: Caller,
     },
     /// What the daemon of the other node says of this module there, or that it is not heard.
     Peer(PeerModule),

@@ -4,7 +4,7 @@
 mod boundcmd;
 mod errdpoll;
 mod gencron;
-mod processtree;
+pub(crate) mod processtree;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;

@@ -77,13 +77,47 @@ fn list_all(all: Vec<ProcessEntry>) -> Result<ExitCode, Failure> {
 
 /// Who is meant. Never this process nor who called it: the expression stands in their command lines, too.
 fn chosen(all: Vec<ProcessEntry>, name: &str, expression: Option<&Regex>) -> Vec<Shown> {
-    let own = callers(&all, std::process::id().cast_signed());
     let short = &name[..floor(name, NAME_MAX)];
-    let named = |process: &ProcessEntry| name == "all" || process.name == short;
+    let named = |of: &str| name == "all" || of == short;
+    fitting(all, named, |command| expression.is_none_or(|expression| expression.is_match(command)))
+}
+
+fn fitting(all: Vec<ProcessEntry>, name: impl Fn(&str) -> bool, fits: impl Fn(&str) -> bool) -> Vec<Shown> {
+    let own = callers(&all, std::process::id().cast_signed());
     let candidates =
-        all.into_iter().filter(|process| process.state != 'Z' && !own.contains(&process.pid) && named(process));
+        all.into_iter().filter(|process| process.state != 'Z' && !own.contains(&process.pid) && name(&process.name));
     let shown = candidates.map(|process| Shown { command: command(&process), process });
-    shown.filter(|shown| expression.is_none_or(|expression| expression.is_match(&shown.command))).collect()
+    shown.filter(|shown| fits(&shown.command)).collect()
+}
+
+/// What is done with processes that fit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum How {
+    Show,
+    /// As `processtree kill`.
+    Terminate,
+    /// Sent, and not waited for.
+    Signal(i32),
+}
+
+/// Shows the processes whose name and command fit, and ends them.
+///
+/// # Errors
+/// When one can't be watched or signalled, or doesn't end.
+pub(crate) fn end(name: impl Fn(&str) -> bool, command: impl Fn(&str) -> bool, how: How) -> Result<ExitCode, Failure> {
+    let chosen = fitting(processes(), name, command);
+    print::text(&tree(&chosen)).map_err(|error| Failure::Failed(error.to_string()))?;
+    match how {
+        How::Show => Ok(ExitCode::SUCCESS),
+        How::Terminate => kill(&chosen),
+        How::Signal(number) => {
+            for watch in watches(&chosen)? {
+                let what = format!("signal process {}", watch.identity().pid);
+                watch.signal_number(number).map_err(Failure::io(what))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }
 
 /// The largest boundary of a character that isn't beyond `at`.
@@ -127,19 +161,7 @@ fn line(shown: &Shown, depth: usize) -> String {
 
 /// Asks each to end, kills who is left after a while, and returns when they are gone.
 fn kill(chosen: &[Shown]) -> Result<ExitCode, Failure> {
-    let mut watches = Vec::new();
-    for shown in chosen {
-        // By its start time, too: the number may belong to another by now.
-        let identity = match Identity::of(shown.process.pid) {
-            Ok(identity) if identity.start_ticks == shown.process.started => identity,
-            _ => continue,
-        };
-        match ProcessWatch::open(identity) {
-            Ok(watch) => watches.push(watch),
-            Err(WatchError::Gone { .. }) => {}
-            Err(error) => return Err(Failure::Failed(error.to_string())),
-        }
-    }
+    let mut watches = watches(chosen)?;
     for watch in &watches {
         watch.terminate().map_err(Failure::io(format!("end process {}", watch.identity().pid)))?;
     }
@@ -153,6 +175,24 @@ fn kill(chosen: &[Shown]) -> Result<ExitCode, Failure> {
     }
     let left: Vec<String> = watches.iter().map(|watch| watch.identity().pid.to_string()).collect();
     Err(Failure::Failed(format!("still there, waiting in the kernel: {}", left.join(", "))))
+}
+
+/// A hold on each that still lives.
+fn watches(chosen: &[Shown]) -> Result<Vec<ProcessWatch>, Failure> {
+    let mut watches = Vec::new();
+    for shown in chosen {
+        // By its start time, too: the number may belong to another by now.
+        let identity = match Identity::of(shown.process.pid) {
+            Ok(identity) if identity.start_ticks == shown.process.started => identity,
+            _ => continue,
+        };
+        match ProcessWatch::open(identity) {
+            Ok(watch) => watches.push(watch),
+            Err(WatchError::Gone { .. }) => {}
+            Err(error) => return Err(Failure::Failed(error.to_string())),
+        }
+    }
+    Ok(watches)
 }
 
 /// Until all are gone, or the time is over; who is left stays in the list.

@@ -18,7 +18,7 @@ use crate::spec::{self, Form, Spec};
 /// More checkers than any real module has.
 const MAX_CHECKERS: usize = 200;
 /// With `reaction="fast"`, where the file says nothing else.
-const FAST_MS: u64 = 1_000;
+pub(super) const FAST_MS: u64 = 1_000;
 
 /// What the readers of single checkers need.
 struct Reader<'c, 't> {

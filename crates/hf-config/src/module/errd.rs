@@ -1,10 +1,10 @@
 //! `<errd>` (reference 004, 13.9).
 
-use crate::check_model::{Errd, Proc, ProcAction, SCRIPT_CLASSES};
+use crate::check_model::{Errd, Proc, ProcAction, Reaction, SCRIPT_CLASSES};
 use crate::context::Context;
 use crate::diagnostic::Code;
 use crate::element::{Element, Value};
-use crate::module::check::program;
+use crate::module::check::{FAST_MS, program};
 use crate::module::exclusion::compile;
 use crate::spec;
 use crate::values::is_name;
@@ -16,7 +16,7 @@ const MAX_NAME: usize = 63;
 const MAX_PROCS: usize = 200;
 const MAX_COUNT: u32 = 1_000_000;
 
-pub(super) fn read(service: &Element, context: &mut Context) -> Option<Errd> {
+pub(super) fn read(service: &Element, reaction: Reaction, context: &mut Context) -> Option<Errd> {
     let errd = service.only_child(&spec::ERRD, context)?;
     if !service.child_tags().any(|child| child.has_tag_name("user")) {
         let message =
@@ -35,11 +35,20 @@ pub(super) fn read(service: &Element, context: &mut Context) -> Option<Errd> {
     for tag in &children {
         procs.extend(proc(tag, &procs, context));
     }
-    Some(Errd { poll_ms: errd.duration("polltimer", context), procs })
+    let poll_ms = match reaction {
+        Reaction::Normal => errd.duration("polltimer", context),
+        Reaction::Fast => errd.duration_or("polltimer", FAST_MS, context),
+    };
+    Some(Errd { poll_ms, procs })
 }
 
 fn proc(tag: &Element, before: &[Proc], context: &mut Context) -> Option<Proc> {
     let service = tag.one_of("service", &[("yes", true), ("no", false)], context);
+    if let (true, Some(value)) = (service, tag.get("service")) {
+        let message = "watching systemd services isn't served yet".to_owned();
+        let help = Some("watch its process: name=\"...\" without service".to_owned());
+        context.sink.error(Code::NotYet, value.span.clone(), message, help);
+    }
     let name = name(tag, service, before, context);
     let (name_regex, arg_regex) = (pattern(tag, "nameregex", context), pattern(tag, "argregex", context));
     if let (true, Some(value)) = (service, tag.get("nameregex").or(tag.get("argregex"))) {

@@ -126,17 +126,22 @@ impl Exclusions {
     }
 }
 
-/// A POSIX extended regular expression for whole texts: a command's name, a command line.
+/// A POSIX extended regular expression for texts: a command's name, a command line.
 #[derive(Clone, Debug)]
 pub struct Pattern(Regex);
 
 impl Pattern {
-    /// Reads it. No validated configuration has one that is refused; the error says why.
+    /// Of a whole text. No validated configuration has one that is refused; the error says why.
     pub fn new(posix: &str) -> Result<Pattern, String> {
         compile(posix).map(Pattern)
     }
 
-    /// Whether the whole text matches.
+    /// As [`Pattern::new`], of what may stand anywhere in the text, as regexec finds it.
+    pub fn anywhere(posix: &str) -> Result<Pattern, String> {
+        build(posix, |translated| format!("(?s:{translated})")).map(Pattern)
+    }
+
+    /// Whether the text matches.
     pub fn matches(&self, text: &str) -> bool {
         self.0.is_match(text)
     }
@@ -144,10 +149,14 @@ impl Pattern {
 
 /// A POSIX extended regular expression for a whole text.
 pub(super) fn compile(posix: &str) -> Result<Regex, String> {
+    build(posix, |translated| format!(r"\A(?s:{translated})\z"))
+}
+
+fn build(posix: &str, place: impl Fn(String) -> String) -> Result<Regex, String> {
     if posix.is_empty() || posix.len() > MAX_PATTERN {
         return Err(format!("1 to {MAX_PATTERN} bytes"));
     }
-    let pattern = format!(r"\A(?s:{})\z", translate(posix)?);
+    let pattern = place(translate(posix)?);
     let built = RegexBuilder::new(&pattern).size_limit(MAX_COMPILED).nest_limit(MAX_NESTING).build();
     built.map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),

@@ -70,7 +70,7 @@ pub(crate) static SERVICE: Spec = Spec {
         ("user", Served),
         ("vhost", Served),
         ("farm", NotYet("farm modules")),
-        ("errd", NotYet("watching over the application's processes")),
+        ("errd", Served),
         ("check", Served),
         ("failover", Served),
     ],

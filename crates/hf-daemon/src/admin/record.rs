@@ -4,7 +4,7 @@ use super::Failure;
 use crate::credentials::Client;
 use hf_host::clock::wall_us;
 use hf_store::Store;
-use hf_types::{CommandLine, ModuleName};
+use hf_types::{CommandLine, ErrdOrder, ModuleName};
 use hf_wire::bus::{ClusterOrder, Reply, Request, RfsOrder};
 
 /// A command that is under way.
@@ -72,6 +72,8 @@ fn words(request: &Request) -> Option<(Option<&ModuleName>, String)> {
         Request::Set { module, assignment } => {
             (Some(module), format!("set -r {} -v {} -i {}", assignment.name, assignment.value, assignment.by))
         }
+        Request::Errd { order: ErrdOrder::List, .. } => return None,
+        Request::Errd { module, order, .. } => (Some(module), order.to_string()),
         Request::Shutdown => (None, "shutdown".to_owned()),
         Request::Boot { module, set: Some(on) } => {
             (module.as_ref(), format!("boot {}", if *on { "on" } else { "off" }))

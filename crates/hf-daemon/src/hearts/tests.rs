@@ -48,6 +48,7 @@ async fn beat(paths: &Paths, module: &ModuleName, arguments: &str) {
                 DaemonToHeart::Peer(_)
                 | DaemonToHeart::Node { .. }
                 | DaemonToHeart::Reread { .. }
+                | DaemonToHeart::Errd { .. }
                 | DaemonToHeart::Set { .. } => {}
             }
         }

@@ -1,4 +1,5 @@
 //! A directory that only root can write, for scripts to run from; and patience.
+#![allow(dead_code)] // each test file uses its own part
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

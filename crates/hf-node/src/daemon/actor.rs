@@ -5,8 +5,8 @@ use super::supervised::{Life, Supervised};
 use super::{DaemonConfig, DaemonEffect, DaemonInput, HeartExit};
 use hf_membership::Nodes;
 use hf_types::{
-    Assignment, Caller, Command, Epoch, Event, Incarnation, Instant, ModuleName, ModuleState, NodeName, RefusedAction,
-    ScriptOutcome, Ticket,
+    Assignment, Caller, Command, Epoch, ErrdOrder, Event, Incarnation, Instant, ModuleName, ModuleState, NodeName,
+    RefusedAction, ScriptOutcome, Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, OtherNode, PeerModule};
 use hf_wire::membership::{MemberModule, Membership};
@@ -140,6 +140,7 @@ impl DaemonActor {
                 self.control(now, ticket, &module, command, by, effects);
             }
             DaemonInput::Set { ticket, module, assignment } => self.set(ticket, &module, assignment, effects),
+            DaemonInput::Errd { ticket, module, order, by } => self.errd(ticket, &module, order, by, effects),
             DaemonInput::Reread { ticket, module } => self.reread(ticket, &module, effects),
             DaemonInput::Waitstate { ticket, module, state } => self.wait(ticket, module, Some(state), effects),
             DaemonInput::Waitstart { ticket, module } => self.wait(ticket, module, None, effects),
@@ -433,6 +434,30 @@ impl DaemonActor {
             Some(_) => format!("{name} is stopped on this node: it has no resources before 'holdfast start -m {name}'"),
         };
         effects.push(DaemonEffect::Answer { ticket, result: Err(refused) });
+    }
+
+    /// Processes are watched while the heart lives; what is said for later is on the disk already.
+    fn errd(
+        &mut self,
+        ticket: Ticket,
+        name: &ModuleName,
+        order: ErrdOrder,
+        by: Caller,
+        effects: &mut Vec<DaemonEffect>,
+    ) {
+        let result = match self.modules.get_mut(name) {
+            None => Err(unknown(name)),
+            Some(module) if module.life == Life::Running => {
+                module.asked.push(ticket);
+                let message = DaemonToHeart::Errd { ticket, order, by };
+                return effects.push(DaemonEffect::ToHeart { module: name.clone(), message });
+            }
+            Some(_) if order.is_kept() => Ok(()),
+            Some(_) => Err(format!(
+                "{name} is stopped on this node: nothing is watched before 'holdfast start -m {name}' ('errd off' keeps it so after the start)"
+            )),
+        };
+        effects.push(DaemonEffect::Answer { ticket, result });
     }
 
     /// A heart that isn't there reads at its start.

@@ -1,6 +1,6 @@
 use hf_types::{
-    Assignment, Caller, Command, Event, Incarnation, LanName, Mode, ModuleName, ModuleState, NodeName, RunId, Script,
-    ScriptOutcome, Ticket,
+    Assignment, Caller, Command, ErrdOrder, Event, Incarnation, LanName, Mode, ModuleName, ModuleState, NodeName,
+    RunId, Script, ScriptOutcome, Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, ModuleStatus, NodeConfinfo};
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,13 @@ pub enum DaemonInput {
         ticket: Ticket,
         module: ModuleName,
         assignment: Assignment,
+    },
+    /// `errd ...`.
+    Errd {
+        ticket: Ticket,
+        module: ModuleName,
+        order: ErrdOrder,
+        by: Caller,
     },
     /// `config` on a module that runs: its heart is to go by what is on the disk now.
     Reread {

@@ -1,5 +1,6 @@
 use super::advice::Advice;
 use super::checkers::Checkers;
+use super::errd::Errd;
 use super::loops::Loops;
 use super::others::Others;
 use super::reboot::Reboot;
@@ -106,6 +107,7 @@ pub struct HeartActor {
     pub(super) runs: u64,
     /// The generation in which this heart was alone without the other copy's word for it.
     pub(super) alone_in: Option<GenerationId>,
+    pub(super) errd: Errd,
     pub(super) held: Option<NotPrimary>,
     pub(super) hold_until: Option<Instant>,
     pub(super) was_primary: bool,
@@ -191,6 +193,7 @@ impl HeartActor {
             splitbrain: Splitbrain::default(),
             runs: 0,
             alone_in: None,
+            errd: Errd::default(),
             held: None,
             hold_until: None,
             was_primary: false,
@@ -234,6 +237,9 @@ impl HeartActor {
                 let result = self.on_set(assignment, out);
                 out.push(HeartEffect::Answer { ticket, result });
             }
+            HeartInput::Errd { ticket, order, by } => self.on_errd(ticket, order, by, out),
+            HeartInput::Processes { look, counts } => self.on_processes(look, &counts),
+            HeartInput::HandlerEnded { run, outcome } => self.on_handler_ended(run, &outcome, out),
             HeartInput::Rfs(message) => self.on_rfs(message, out),
             HeartInput::RfsGone => self.on_rfs_gone(out),
             HeartInput::ScriptEnded { run, script, outcome } => self.on_script_ended(run, script, outcome, out),
@@ -274,6 +280,7 @@ impl HeartActor {
         log(out, Event::ActionCalled { command: first, by: by.clone() });
         self.intent = if first.starts() { first } else { Command::Start };
         self.wish = wish_of(first);
+        self.begin_errd();
         self.begin_start(hf_types::Action::Start, out);
     }
 
@@ -344,6 +351,7 @@ impl HeartActor {
         changed |= self.consent(out);
         changed |= self.look_at_rules(out);
         changed |= self.follow_others(out);
+        changed |= self.tend_errd(out);
         if self.next_plan.is_none() {
             changed |= match self.state() {
                 ModuleState::Wait => self.in_wait(out),
@@ -508,6 +516,7 @@ impl HeartActor {
             (self.checkers.next_deadline(), "checker"),
             (self.loops.next_deadline(self.config.loops.interval), "age of the loop counter"),
             (self.reboot.and_then(Reboot::deadline), "reboot"),
+            (self.errd_due(), "look at processes"),
         ];
         // What lies behind was looked at: only a later moment can bring something new.
         let later = candidates.into_iter().filter_map(|(at, name)| at.filter(|at| *at > self.now).map(|at| (at, name)));

@@ -61,6 +61,9 @@ impl HeartConfig {
             told: told(config),
             checkers: config.check.checkers(),
             checking: true,
+            errd: config.errd.clone(),
+            // Known by who reads files.
+            errd_off: false,
             syncdelta_min: config.rfs.as_ref().and_then(|rfs| rfs.sync_delta_ms).unwrap_or(0) / 60_000,
         })
     }

@@ -39,9 +39,11 @@ impl HeartActor {
             .collect();
         self.pair.reconfigure(self.now, lanes);
         self.vips.configure(&next);
+        let errd = self.config.errd.clone();
         let checkers = std::mem::take(&mut self.config.checkers);
         // What was said with `failover on|off` and `checker on|off` holds.
         self.config = HeartConfig { failover: self.config.failover, checking: self.config.checking, ..next };
+        self.on_errd_configured(errd.as_ref(), out);
         self.checkers_changed(&checkers, out);
         self.rename_lanes(&before, out);
         log(out, Event::Text("The changed configuration is in use; the module goes on".to_owned()));

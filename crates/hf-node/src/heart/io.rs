@@ -2,8 +2,8 @@ use super::{KeptLoops, LaneSight, LoopLimits};
 use hf_config::Checker;
 use hf_rules::RuleSet;
 use hf_types::{
-    Assignment, Caller, Command, Event, Hang, History, Incarnation, LanName, Mode, ModuleName, NodeName, Resource,
-    ResourceValue, RunId, Script, ScriptOutcome, Ticket,
+    Assignment, Caller, Command, ErrdOrder, Event, Hang, History, Incarnation, LanName, Mode, ModuleName, NodeName,
+    ProcCount, Resource, ResourceValue, RunId, Script, ScriptOutcome, Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, HeartToRfs, RfsToHeart};
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,10 @@ pub struct HeartConfig {
     pub checkers: Vec<Checker>,
     /// `checker on`: they run.
     pub checking: bool,
+    /// `<errd>`.
+    pub errd: Option<hf_config::Errd>,
+    /// `errd off` was said, and no `errd on` since.
+    pub errd_off: bool,
 }
 
 /// One heartbeat (reference 004, 13.3).
@@ -108,6 +112,22 @@ pub enum HeartInput {
     Set {
         ticket: Ticket,
         assignment: Assignment,
+    },
+    /// An `errd` command that reached the heart's own socket.
+    Errd {
+        ticket: Ticket,
+        order: ErrdOrder,
+        by: Caller,
+    },
+    /// Answers `LookAtProcesses`; again, with the same number, each time one of them has ended.
+    Processes {
+        look: u64,
+        counts: Vec<ProcCount>,
+    },
+    /// Answers `RunHandler`.
+    HandlerEnded {
+        run: RunId,
+        outcome: ScriptOutcome,
     },
     Rfs(RfsToHeart),
     /// The process is gone, in good order or not: said also after `Stopped`, because another one may begin only then (the heart
@@ -218,6 +238,27 @@ pub enum HeartEffect {
         script: Script,
         args: Vec<String>,
         timeout: Option<Duration>,
+    },
+    /// Count the processes of these `<proc>`s, and tell at once when one of those that were found ends; answered by `Processes`. What an
+    /// earlier look found is let go of.
+    LookAtProcesses {
+        look: u64,
+        names: Vec<String>,
+    },
+    /// The program of a `<proc>`; answered by `HandlerEnded`, ended by `KillScript`.
+    RunHandler {
+        run: RunId,
+        handler: String,
+    },
+    /// `errd list`: each `<proc>`, and how it is. Written down with the numbers of the processes, then answered.
+    ListProcesses {
+        ticket: Ticket,
+        lines: Vec<(String, String)>,
+    },
+    /// Keep over a stop that nothing is watched, or that it is, and answer.
+    KeepErrdOff {
+        ticket: Ticket,
+        off: bool,
     },
     /// End a script that runs, with all that it started.
     KillScript {

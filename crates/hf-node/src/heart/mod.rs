@@ -2,7 +2,7 @@
 //!
 //! - [`HeartActor`] takes inputs and lets the rules look (`actor`), with what it knows of the other node (`peer`), of its
 //!   rfs (`rfs`), of scripts and addresses (`scripts`, `vips`); `resources` are what it tells people and rules of that.
-//! - The rules, one file a state: `waiting`, `primary`, `secondary`. `commands` takes what an administrator says, `loops` counts what detectors ask for, `reboot` is what one of them may become, `rules` looks at the module's failover rules, `steps`
+//! - The rules, one file a state: `waiting`, `primary`, `secondary`. `commands` takes what an administrator says, `loops` counts what detectors ask for, `errd` watches processes, `reboot` is what one of them may become, `rules` looks at the module's failover rules, `steps`
 //!   carries out the plans of `hf_module::mirror`, `configured` goes by another configuration, `advice` says why nothing is heard, `checkers` which checkers run,
 //!   `syncdelta` relaxes who may start.
 
@@ -13,6 +13,7 @@ mod claims;
 mod commands;
 mod config;
 mod configured;
+mod errd;
 mod failover;
 mod io;
 mod loops;

@@ -33,7 +33,7 @@ enum Course {
 }
 
 impl Scripts {
-    fn next_run(&mut self) -> RunId {
+    pub(super) fn next_run(&mut self) -> RunId {
         self.runs += 1;
         RunId(self.runs)
     }
@@ -55,6 +55,11 @@ impl Scripts {
     /// Everything begins anew: `prestart` stops what may be left.
     pub(super) fn forget_parts(&mut self) {
         self.parts.clear();
+    }
+
+    /// Whether this part runs by its start script.
+    pub(super) fn runs(&self, part: Part) -> bool {
+        self.parts.contains_key(&part)
     }
 
     /// Whether nothing runs by a start script.
@@ -114,7 +119,8 @@ impl HeartActor {
 
     fn run_script(&mut self, script: Script, force: bool, out: &mut Out) -> Option<Option<Instant>> {
         let plan = self.plan.as_ref()?;
-        let args = arguments(force, plan.from, plan.next, action_of(plan, script));
+        let mut args = arguments(force, plan.from, plan.next, action_of(plan, script));
+        args.extend(self.services_to_restart());
         let timeout = match script {
             _ if script.is_stop() && force => Some(self.config.force_stop_timeout),
             _ if script.is_stop() || script == Script::Poststop => Some(self.config.nice_stop_timeout),

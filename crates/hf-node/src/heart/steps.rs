@@ -5,7 +5,7 @@ use super::scripts::script_of;
 use hf_config::When;
 use hf_module::{Goal, Place, Plan, Step, automaton};
 use hf_replica::{Relation, compare};
-use hf_types::{Action, Colour, Event, GenerationId, Instant, ModuleState, Script, Standing};
+use hf_types::{Action, Caller, Colour, Event, GenerationId, Instant, ModuleState, Script, Standing};
 use hf_wire::bus::{HeartToDaemon, HeartToRfs, RfsRole};
 use hf_wire::heartbeat::{Former, SwapPhase};
 use std::time::Duration;
@@ -46,6 +46,13 @@ impl HeartActor {
             self.role_wanted = None;
             self.asking = None;
         }
+        if leaves || stops_something(&plan, &self.scripts) {
+            self.end_handlers(out);
+        }
+        if matches!(plan.goal, Goal::Stopped | Goal::Restarted | Goal::FallenBack) {
+            self.watch_application_no_more();
+        }
+        self.forget_services();
         self.abandon_script(out);
         self.plan = Some(plan);
         self.step = None;
@@ -103,6 +110,7 @@ impl HeartActor {
 
     fn enter_step(&mut self, step: Step, out: &mut Out) {
         self.end_checks_before(step, out);
+        self.disable_before(step);
         let forced = self.plan.as_ref().is_some_and(|plan| plan.forced);
         let limit = |usual: Duration| Some(self.now + if forced { usual.min(FORCED_LIMIT) } else { usual });
         let begun: Option<Option<Instant>> = match step {
@@ -274,7 +282,10 @@ impl HeartActor {
         };
         match plan.goal {
             // WAIT decides from here, once checkers that run from now on have looked.
-            Goal::Ready => self.begin_checks(Some(When::Pre)),
+            Goal::Ready => {
+                self.begin_checks(Some(When::Pre));
+                self.enable_pre();
+            }
             Goal::Running => {
                 self.swap = SwapPhase::None;
                 self.note_run(&plan, out);
@@ -284,6 +295,9 @@ impl HeartActor {
             Goal::Restarted => {
                 self.rfs.ordered = None;
                 self.intent = hf_types::Command::Start;
+                if plan.action == Action::Stopstart {
+                    log(out, Event::ActionCalled { command: hf_types::Command::Start, by: Caller::automatic() });
+                }
                 self.begin_start(plan.action, out);
                 if plan.action == Action::Stopwait {
                     // No prestart (reference 004, 13.18.4), and what checks from there on goes on.
@@ -459,6 +473,11 @@ impl HeartActor {
         out.push(HeartEffect::Exit);
         self.gone = true;
     }
+}
+
+/// Whether a plan stops something that runs by a start script.
+fn stops_something(plan: &Plan, scripts: &super::scripts::Scripts) -> bool {
+    plan.steps.iter().any(|step| matches!(step, Step::Stop(part) | Step::StopForce(part) if scripts.runs(*part)))
 }
 
 /// Whether a plan to this goal ends what the module does in its state.

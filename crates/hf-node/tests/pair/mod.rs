@@ -68,6 +68,14 @@ pub struct Node {
     pub mute: bool,
     /// Its daemon was asked to reboot the machine.
     pub rebooted: bool,
+    /// How many processes of each `<proc>` run, and the look that is told when they end.
+    pub processes: BTreeMap<String, u32>,
+    look: Option<(u64, Vec<String>)>,
+    /// Programs of a `<proc>` that run.
+    pub handlers: Vec<(hf_types::RunId, String)>,
+    /// What `errd off` left on the disk.
+    pub errd_off: bool,
+    pub listed: Vec<String>,
     /// What each synchronisation was begun with.
     pub wishes: Vec<hf_types::SyncWish>,
     pub epoch: hf_types::Epoch,
@@ -140,6 +148,8 @@ pub fn config(node: usize, timeout_ms: u64) -> HeartConfig {
         told: Vec::new(),
         checkers: Vec::new(),
         checking: true,
+        errd: None,
+        errd_off: false,
     }
 }
 
@@ -179,6 +189,11 @@ impl Lab {
                 full: false,
                 mute: false,
                 rebooted: false,
+                processes: BTreeMap::new(),
+                look: None,
+                handlers: Vec::new(),
+                errd_off: false,
+                listed: Vec::new(),
                 wishes: Vec::new(),
                 epoch: hf_types::Epoch(0),
                 incarnation: Incarnation(0),
@@ -208,6 +223,25 @@ impl Lab {
     /// What the node's kernel or network tells its heart.
     pub fn hear(&mut self, node: usize, input: HeartInput) {
         self.tell_heart(node, 0, input);
+    }
+
+    /// From now on so many processes of a `<proc>` run there; who watches them is told at once if some of them ended.
+    pub fn processes(&mut self, node: usize, name: &str, count: u32) {
+        let before = self.nodes[node].processes.insert(name.to_owned(), count);
+        if before.is_some_and(|before| before > count) {
+            self.tell_processes(node, 1);
+        }
+    }
+
+    fn tell_processes(&mut self, node: usize, ms: u64) {
+        let at = &self.nodes[node];
+        let Some((look, names)) = at.look.clone() else { return };
+        let count = |name: String| {
+            let count = at.processes.get(&name).copied().unwrap_or(0);
+            hf_types::ProcCount { name, count, unsure: 0 }
+        };
+        let counts = names.into_iter().map(count).collect();
+        self.tell_heart(node, ms, HeartInput::Processes { look, counts });
     }
 
     /// A random number that is never the same.
@@ -474,7 +508,20 @@ impl Lab {
                 self.nodes[node].ended = why;
             }
             HeartEffect::ToDaemon(HeartToDaemon::Answer { result, .. }) => self.nodes[node].answers.push(result),
-            HeartEffect::ToDaemon(_) | HeartEffect::Answer { .. } => {}
+            HeartEffect::ToDaemon(_) => {}
+            HeartEffect::Answer { result, .. } => self.nodes[node].answers.push(result),
+            HeartEffect::LookAtProcesses { look, names } => {
+                self.nodes[node].look = Some((look, names));
+                self.tell_processes(node, 2);
+            }
+            HeartEffect::RunHandler { run, handler } => self.nodes[node].handlers.push((run, handler)),
+            HeartEffect::ListProcesses { lines, .. } => {
+                self.nodes[node].listed = lines.into_iter().map(|(name, text)| format!("{name} {text}")).collect();
+            }
+            HeartEffect::KeepErrdOff { off, .. } => {
+                self.nodes[node].errd_off = off;
+                self.nodes[node].answers.push(Ok(()));
+            }
             HeartEffect::ToRfs(message) => self.tell_rfs(node, 0, RfsInput::Heart(message)),
             HeartEffect::SpawnRfs => self.spawn_rfs(node),
             HeartEffect::KillRfs { .. } => {

@@ -42,6 +42,7 @@ pub const LAYERS: &[(&str, Layer)] = &[
     ("hf-seal", Shell { core: &["hf-types"] }),
     ("hf-net", Shell { core: &["hf-types"] }),
     ("hf-exec", Shell { core: &["hf-types"] }),
+    ("hf-systemd", Shell { core: &["hf-types"] }),
     ("hf-store", Shell { core: &["hf-types"] }),
     ("hf-check", Shell { core: &["hf-types", "hf-config"] }),
     ("hf-package", Shell { core: &["hf-types"] }),

@@ -1,12 +1,14 @@
 //! The processes that are watched: what the actor asks for, hf-exec's thread counts.
 
 use crate::event::{Event, Events};
-use hf_config::{Errd, Wanted};
+use hf_config::{Errd, Proc, Wanted};
 use hf_exec::{Found, Monitor, Target};
 use hf_host::files::with_causes;
 use hf_host::{Paths, module};
 use hf_node::heart::HeartInput;
-use hf_types::{ModuleName, Ticket};
+use hf_systemd::{Service, Services};
+use hf_types::{ModuleName, ProcCount, Ticket};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io;
 
@@ -14,27 +16,44 @@ pub struct Processes {
     paths: Paths,
     module: ModuleName,
     monitor: Monitor,
+    /// Started when there is a service to be watched.
+    services: Option<Services>,
+    /// Those `<proc>`s that are services, by name.
+    of_systemd: BTreeSet<String>,
     events: Events,
 }
 
 impl Processes {
     /// Starts the thread that counts; nothing is looked at yet.
     pub fn open(paths: &Paths, module: &ModuleName, errd: Option<&Errd>, events: Events) -> io::Result<Processes> {
-        let told = events.clone();
-        // The loop only goes away with the whole process.
-        let tell = move |look, counts| drop(told.send(Event::Input(HeartInput::Processes { look, counts })));
-        let monitor = Monitor::start(tell)?;
-        let processes = Processes { paths: paths.clone(), module: module.clone(), monitor, events };
+        let monitor = Monitor::start(tell(&events))?;
+        let (paths, module, of_systemd) = (paths.clone(), module.clone(), BTreeSet::new());
+        let mut processes = Processes { paths, module, monitor, services: None, of_systemd, events };
         processes.configure(errd);
         Ok(processes)
     }
 
-    pub fn configure(&self, errd: Option<&Errd>) {
-        self.monitor.targets(errd.into_iter().flat_map(|errd| &errd.procs).filter_map(target).collect());
+    pub fn configure(&mut self, errd: Option<&Errd>) {
+        let (services, processes): (Vec<&Proc>, Vec<&Proc>) =
+            errd.into_iter().flat_map(|errd| &errd.procs).partition(|proc| proc.service);
+        self.monitor.targets(processes.into_iter().filter_map(target).collect());
+        self.of_systemd = services.into_iter().map(|proc| proc.name.clone()).collect();
     }
 
-    pub fn look(&self, look: u64, names: Vec<String>) {
-        self.monitor.look(look, names);
+    /// Each part answers for itself, with the same number.
+    pub fn look(&mut self, look: u64, names: Vec<String>) {
+        let (services, processes): (Vec<String>, Vec<String>) =
+            names.into_iter().partition(|name| self.of_systemd.contains(name));
+        self.monitor.look(look, processes);
+        if self.services.is_none() && !services.is_empty() {
+            match Services::start(tell(&self.events)) {
+                Ok(services) => self.services = Some(services),
+                Err(error) => tracing::error!(%error, "services can't be watched"),
+            }
+        }
+        if let Some(watched) = &self.services {
+            watched.look(look, services.into_iter().map(|name| Service { unit: name.clone(), name }).collect());
+        }
     }
 
     /// `errd list`: what the actor says of each, with its processes, into a file; then whoever waits is answered.
@@ -60,7 +79,13 @@ impl Processes {
     }
 }
 
-fn target(proc: &hf_config::Proc) -> Option<Target> {
+/// What counts comes back as an input; the loop only goes away with the whole process.
+fn tell(events: &Events) -> impl Fn(u64, Vec<ProcCount>) + Send + 'static {
+    let events = events.clone();
+    move |look, counts| drop(events.send(Event::Input(HeartInput::Processes { look, counts })))
+}
+
+fn target(proc: &Proc) -> Option<Target> {
     let (by_name, by_command) = match (Wanted::of(proc), Wanted::of(proc)) {
         (Ok(by_name), Ok(by_command)) => (by_name, by_command),
         (Err(why), _) | (_, Err(why)) => {

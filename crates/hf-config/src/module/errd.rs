@@ -44,11 +44,6 @@ pub(super) fn read(service: &Element, reaction: Reaction, context: &mut Context)
 
 fn proc(tag: &Element, before: &[Proc], context: &mut Context) -> Option<Proc> {
     let service = tag.one_of("service", &[("yes", true), ("no", false)], context);
-    if let (true, Some(value)) = (service, tag.get("service")) {
-        let message = "watching systemd services isn't served yet".to_owned();
-        let help = Some("watch its process: name=\"...\" without service".to_owned());
-        context.sink.error(Code::NotYet, value.span.clone(), message, help);
-    }
     let name = name(tag, service, before, context);
     let (name_regex, arg_regex) = (pattern(tag, "nameregex", context), pattern(tag, "argregex", context));
     if let (true, Some(value)) = (service, tag.get("nameregex").or(tag.get("argregex"))) {

@@ -9,8 +9,8 @@ use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use zbus::message::{Message, Type};
-use zbus::zvariant::{OwnedObjectPath, OwnedValue};
-use zbus::{Connection, MatchRule, MessageStream};
+
+use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant};
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
@@ -77,7 +77,7 @@ impl Bus {
             return Err(zbus::Error::InterfaceNotFound);
         };
         let call = connection.call_method(Some(SYSTEMD), path, Some(PROPERTIES), "Get", &(UNIT, "ActiveState"));
-        let value: OwnedValue = within(call).await?.body().deserialize()?;
+        let value: OwnedVariant = within(call).await?.body().deserialize()?;
         Ok(String::try_from(value)?)
     }
 
@@ -101,10 +101,10 @@ async fn listen(connection: &Connection, unit: &str, changed: Arc<Notify>) -> zb
     let path: OwnedObjectPath = loaded.body().deserialize()?;
     let rule = MatchRule::builder()
         .msg_type(Type::Signal)
-        .sender(SYSTEMD)?
-        .interface(PROPERTIES)?
-        .member("PropertiesChanged")?
-        .path(path.clone())?
+        .sender(SYSTEMD)
+        .interface(PROPERTIES)
+        .member("PropertiesChanged")
+        .path(path.clone())
         .build()?;
     let mut signals = within(MessageStream::for_match_rule(rule, connection, None)).await?;
     let listener = tokio::spawn(async move {

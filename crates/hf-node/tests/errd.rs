@@ -29,7 +29,7 @@ fn proc(name: &str, class: &str, action: ProcAction) -> Proc {
 fn lab(procs: Vec<Proc>) -> Lab {
     let mut lab = Lab::with(|config| {
         config.errd = Some(Errd { poll_ms: POLL_MS, procs: procs.clone() });
-        config.loops = LoopLimits { max: 3, interval: Duration::from_secs(86_400), zero_us: 0 };
+        config.loops = LoopLimits { max: 3, interval: Duration::from_secs(86_400), ..LoopLimits::OFF };
     });
     for node in 0..2 {
         procs.iter().for_each(|proc| lab.processes(node, &proc.name, 1));

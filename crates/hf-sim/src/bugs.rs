@@ -34,11 +34,13 @@ pub enum Bug {
     AlwaysUpToDate,
     /// A generation is drawn without naming its parent.
     HistoryForgotten,
+    /// The secondary confirms operations of the stream that it left out.
+    OperationSkipped,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 10] = [
+    pub const ALL: [Bug; 11] = [
         Bug::RecordLost,
         Bug::RecordEarly,
         Bug::FenceIgnored,
@@ -49,6 +51,7 @@ impl Bug {
         Bug::StallUnnoticed,
         Bug::AlwaysUpToDate,
         Bug::HistoryForgotten,
+        Bug::OperationSkipped,
     ];
 }
 

@@ -76,3 +76,8 @@ fn a_copy_that_always_says_it_is_up_to_date() {
 fn a_generation_without_parent() {
     caught(Bug::HistoryForgotten, &[Class::Power], &["generations_descend"]);
 }
+
+#[test]
+fn an_operation_that_is_confirmed_and_left_out() {
+    caught(Bug::OperationSkipped, &[Class::Power], &[LOST, "reaches_prim_second"]);
+}

@@ -3,7 +3,7 @@
 use hf_sim::clock::{MS, SEC};
 use hf_sim::faults::{Class, Fault, Kind};
 use hf_sim::run::timeout_of;
-use hf_sim::{Options, run};
+use hf_sim::{Options, explain, run};
 
 fn all_pass(seeds: std::ops::Range<u64>, options: &Options) {
     for seed in seeds {
@@ -61,6 +61,9 @@ fn a_seed_gives_the_same_run_again() {
     for seed in 50..53 {
         let once = run(seed, &options).map_err(|f| f.violation);
         assert_eq!(once, run(seed, &options).map_err(|f| f.violation));
+        let [first, second] = [(); 2].map(|()| explain(seed, &options, true).history);
+        assert!(first.lines().count() > 1_000, "seed {seed}: a whole history is longer");
+        assert!(first == second, "seed {seed}: two runs, two histories");
     }
 }
 

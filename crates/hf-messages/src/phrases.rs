@@ -76,6 +76,8 @@ pub const PHRASES: &[Entry] = &[
     Entry { en: "this is a {1} module: only mirror modules have a primary and a secondary",
         fr: "ceci est un module {1} : seuls les modules miroir ont un primaire et un secondaire" },
     // Faults of the replication.
+    Entry { en: "the replicated directory can't be mounted: {1}",
+        fr: "le répertoire répliqué ne peut pas être monté : {1}" },
     Entry { en: "local disk error: {1}",
         fr: "erreur du disque local : {1}" },
     Entry { en: "the other node's disk failed or is full: {1}",

@@ -84,6 +84,7 @@ fn all() -> Vec<Event> {
     all.extend(refusals.map(|why| Event::ActionRefused { command: Command::Swap, why }));
     let faults = [
         RfsFault::LocalDisk(text()),
+        RfsFault::NotMounted(text()),
         RfsFault::RemoteDisk(text()),
         RfsFault::Diverged(text()),
         RfsFault::Stalled,

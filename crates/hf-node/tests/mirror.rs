@@ -595,6 +595,23 @@ fn an_application_that_is_alone_gets_the_error_itself() {
     assert_eq!(lab.places()[0], "ALONE green");
 }
 
+/// `<tocheck>`, or a file system that isn't there: nothing was started, so nothing is left half started.
+#[test]
+fn a_primary_whose_directory_cannot_be_mounted_stops_and_says_why() {
+    let mut lab = Lab::new();
+    lab.nodes[0].no_mount = Some("mark (tocheck) is missing".to_owned());
+    lab.command(0, Command::Prim);
+    lab.until_logged(20_000, 0, "End of stop");
+    lab.until(20_000, ["STOP red", "STOP red"]);
+    assert!(!lab.nodes[0].scripts.iter().any(|script| script.starts_with("start_prim")), "{:?}", lab.nodes[0].scripts);
+    lab.run(5_000);
+    let why = lab.nodes[0].ended.clone().unwrap_or_default();
+    assert!(why.contains("mark (tocheck) is missing") && why.contains("'holdfast start -m mirror'"), "{why}");
+    lab.nodes[0].no_mount = None;
+    lab.command(0, Command::Prim);
+    lab.until(20_000, ["ALONE green", "STOP red"]);
+}
+
 /// Both nodes have the same Holdfast, or they say that they haven't.
 #[test]
 fn heartbeats_of_another_version_are_named_and_not_taken_for_silence_without_a_word() {

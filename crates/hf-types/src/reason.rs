@@ -95,6 +95,8 @@ pub enum RefusedAction {
 pub enum RfsFault {
     #[error("local disk error: {0}")]
     LocalDisk(String),
+    #[error("the replicated directory can't be mounted: {0}")]
+    NotMounted(String),
     #[error("the other node's disk failed or is full: {0}")]
     RemoteDisk(String),
     #[error("an operation gave a different answer on the other node: {0}")]

@@ -78,6 +78,7 @@ impl HeartActor {
         self.ask.as_ref().map(|(why, since)| match why {
             RfsFault::LinkDown => *since + patience,
             RfsFault::LocalDisk(_)
+            | RfsFault::NotMounted(_)
             | RfsFault::RemoteDisk(_)
             | RfsFault::Diverged(_)
             | RfsFault::Stalled

@@ -169,10 +169,23 @@ impl HeartActor {
     fn on_rfs_fault(&mut self, fault: RfsFault, out: &mut Out) {
         match fault {
             RfsFault::LocalDisk(why) => self.on_disk_fault(why, out),
+            RfsFault::NotMounted(why) => self.on_mount_fault(why, out),
             RfsFault::LinkDown => self.fail_step(Step::GiveRole),
             RfsFault::RemoteDisk(why) | RfsFault::Diverged(why) => self.why = Some(why),
             RfsFault::Stalled | RfsFault::Fenced(_) => {}
         }
+    }
+
+    /// A primary whose application didn't begin yet has nothing that it could begin on, and nobody would mount it later.
+    fn on_mount_fault(&mut self, why: String, out: &mut Out) {
+        if !self.step.is_some_and(|step| step.step == Step::TakeRole) {
+            return self.on_disk_fault(why, out);
+        }
+        let module = &self.config.module;
+        let text = format!("{why}. The module stops: put that right, then 'holdfast start -m {module}'");
+        log(out, Event::StaysStopped(text.clone()));
+        self.because = Some(text);
+        self.replace_plan(Plan::stop(self.state()), out);
     }
 
     /// guide P11: a disk that failed is not asked again.

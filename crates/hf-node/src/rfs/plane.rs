@@ -135,7 +135,7 @@ impl RfsActor {
             out.push(RfsEffect::Exit);
             return;
         }
-        let fault = RfsFault::LocalDisk(why);
+        let fault = RfsFault::NotMounted(why);
         out.push(RfsEffect::Log(Event::RfsFault(fault.clone())));
         to_heart(out, RfsToHeart::Fault(fault));
     }
@@ -274,7 +274,7 @@ impl RfsActor {
     pub(super) fn on_fault(&mut self, now: Instant, fault: RfsFault, out: &mut Out) {
         out.push(RfsEffect::Log(Event::RfsFault(fault.clone())));
         match &fault {
-            RfsFault::LocalDisk(_) => to_heart(out, RfsToHeart::Fault(fault)),
+            RfsFault::LocalDisk(_) | RfsFault::NotMounted(_) => to_heart(out, RfsToHeart::Fault(fault)),
             RfsFault::RemoteDisk(_) | RfsFault::Diverged(_) => {
                 to_heart(out, RfsToHeart::Fault(fault.clone()));
                 self.link_failed(now, fault, out);

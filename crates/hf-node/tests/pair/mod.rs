@@ -43,6 +43,8 @@ pub struct Node {
     pub kept: Vec<hf_types::GenerationId>,
     /// Why no copy can be put by.
     pub no_room: Option<String>,
+    /// Why its directory can't be mounted.
+    pub no_mount: Option<String>,
     boot: u64,
     pub log: Vec<String>,
     /// Scripts as they were called, and between them "check" or "uncheck" with a resource.
@@ -172,6 +174,7 @@ impl Lab {
                 disk: vec![Record::new(number as u64 + 1)],
                 kept: Vec::new(),
                 no_room: None,
+                no_mount: None,
                 boot: 1,
                 log: Vec::new(),
                 scripts: Vec::new(),
@@ -657,6 +660,10 @@ impl Lab {
     fn engine(&mut self, node: usize, command: EngineCommand) {
         let answer = |lab: &mut Lab, event| lab.tell_rfs(node, 1, RfsInput::Engine(event));
         match command {
+            EngineCommand::Mount if self.nodes[node].no_mount.is_some() => {
+                let why = self.nodes[node].no_mount.clone().unwrap_or_default();
+                answer(self, EngineEvent::MountFailed { why });
+            }
             EngineCommand::Mount => {
                 self.nodes[node].engine.mounted = true;
                 answer(self, EngineEvent::Mounted);

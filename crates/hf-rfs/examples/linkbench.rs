@@ -290,6 +290,10 @@ fn synchronised(primary: &Node, stream: u64) -> Result<f64, Failure> {
     let walk = sync::start(&primary.link, stream, SyncOptions { bandwidth: None, step: Step::content(Why::Asked) })?;
     wait(primary, |event| matches!(event, EngineEvent::SyncSent { .. }))?;
     walk.join().map_err(|_| "the synchronisation panicked")?;
+    // In step is who has received all of it.
+    primary.link.set_gate(Mode::Wait, open, Some(Flow::InStep));
+    let hands = Hands { backing: primary.backing.clone(), pipe: DirPipeline::new(primary.link.clone(), 0) };
+    hands.sync(FileId::ROOT, &mpsc::channel());
     Ok(began.elapsed().as_secs_f64())
 }
 
@@ -318,7 +322,6 @@ fn measure_connections(root: &Path) -> Result<(), Failure> {
             }
             let empty = synchronised(&primary, 77)?;
             let equal = synchronised(&primary, 78)?;
-            primary.link.set_gate(Mode::Wait, GateState::Open { epoch: 1 }, Some(Flow::InStep));
             let hands = Hands { backing: primary.backing.clone(), pipe: DirPipeline::new(primary.link.clone(), 0) };
             let written = sequential(&hands, hands.create("sequential")?);
             println!(

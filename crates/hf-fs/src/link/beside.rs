@@ -64,17 +64,15 @@ impl Sender {
         lock(&self.state).frames.front().map(|(from, _)| *from)
     }
 
-    /// Nothing is read or sent after this returned. True when something waited.
-    pub(super) fn end(&self) -> bool {
+    /// Nothing is read or sent after this returned.
+    pub(super) fn end(&self) {
         let mut state = lock(&self.state);
         state.over = true;
-        let waited = !state.frames.is_empty();
         state.frames.clear();
         drop(state);
         self.changed.notify_one();
         // It may be closed by the other side already; either way it ends.
         let _ = self.socket.shutdown(Shutdown::Both);
-        waited
     }
 
     /// The next bytes; none when it is over.
@@ -284,7 +282,7 @@ impl Link {
     }
 
     /// The frame `seq` of the stream, which comes beside.
-    pub(super) fn from_beside(&self, seq: u64) -> Result<(Header, Vec<u8>), String> {
+    pub(super) fn frame_beside(&self, seq: u64) -> Result<(Header, Vec<u8>), String> {
         loop {
             if self.cut.load(Ordering::SeqCst) {
                 return Err("hung up".into());

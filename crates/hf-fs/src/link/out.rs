@@ -67,9 +67,8 @@ impl State {
         self.beside.iter().filter_map(|sender| sender.reads_from()).fold(self.sent, u64::min)
     }
 
-    /// True when something waited.
-    fn end_beside(&mut self) -> bool {
-        self.beside.drain(..).fold(false, |waited, sender| sender.end() || waited)
+    fn end_beside(&mut self) {
+        self.beside.drain(..).for_each(|sender| sender.end());
     }
 }
 

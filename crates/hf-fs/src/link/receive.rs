@@ -105,7 +105,7 @@ impl Link {
 
     /// A frame that comes beside this connection, in its place here.
     fn take_elsewhere(self: &Arc<Link>, incoming: &mut Incoming, seq: u64) -> Result<(), String> {
-        let (header, payload) = self.from_beside(seq)?;
+        let (header, payload) = self.frame_beside(seq)?;
         let body = Body::decode(&header, &payload).map_err(|error| error.to_string())?;
         if !body.is_stream() {
             return Err("not a frame of the stream came beside the replication link".into());

@@ -227,7 +227,7 @@ fn nobody_who_listens_ends_it() {
     let hands = primary.hands();
     // Reading it takes twice as long as is waited here.
     let file = hands.create(FileId::ROOT, "long").unwrap();
-    hands.truncate(file, 2 * LIMIT.as_secs() << 20).unwrap();
+    hands.truncate(file, (2 * LIMIT.as_secs()) << 20).unwrap();
     hands.create(FileId::ROOT, "missing").unwrap();
     primary.synchronise();
     wait_until_equal(&primary, &secondary);

@@ -41,6 +41,9 @@ impl fmt::Display for Change {
     }
 }
 
+/// The tag under which each checker is a field of its own: it is stopped and started with what is new of it (13.10.2).
+const CHECK: &str = "check";
+
 /// All differences, in the order of the file. What is written otherwise and means the same is none.
 pub fn changes(before: &ModuleConfig, after: &ModuleConfig) -> Vec<Change> {
     let (old, new) = (fields(before), fields(after));
@@ -72,7 +75,8 @@ fn whole(found: &mut Vec<Change>, field: &Field, others: &[Field], gone: bool) {
     } else {
         let tag = spec_of(field.tag);
         one.attribute = None;
-        one.dynamic = tag.is_some_and(|spec| spec.attributes.iter().all(|attribute| attribute.dynamic));
+        one.dynamic =
+            field.tag == CHECK || tag.is_some_and(|spec| spec.attributes.iter().all(|attribute| attribute.dynamic));
     }
     if !found.iter().any(|known| (known.tag, &known.which, known.attribute) == (one.tag, &one.which, one.attribute)) {
         found.push(one);
@@ -87,7 +91,7 @@ fn change(field: &Field, before: Option<&String>, after: Option<&String>) -> Cha
         attribute: Some(field.attribute),
         before: before.cloned(),
         after: after.cloned(),
-        dynamic: spec.is_some_and(|attribute| attribute.dynamic),
+        dynamic: spec.is_some_and(|attribute| attribute.dynamic) || field.tag == CHECK,
     }
 }
 

@@ -22,7 +22,7 @@ use hf_host::Paths;
 use hf_host::cluster::{self, ClusterError, Identity};
 use hf_host::files::with_causes;
 use hf_store::Store;
-use hf_types::{Caller, ErrdOrder, ModuleName, NodeName};
+use hf_types::{Caller, Command, ErrdOrder, ModuleName, NodeName};
 use hf_wire::bus::{Reply, Request, Role};
 use std::sync::Arc;
 use std::time::Duration;
@@ -200,7 +200,7 @@ impl Admin {
             Request::ModuleInfo { module } => self.module_info(module).await,
             Request::Config { module, dry_run } => self.config(module, dry_run).await,
             Request::Confcheck { module } => self.confcheck(module).await,
-            Request::Control { module, command, by } => self.ask(Ask::Control { module, command, by }).await,
+            Request::Control { module, command, by } => self.control(module, command, by).await,
             Request::Set { module, assignment } => self.ask(Ask::Set { module, assignment }).await,
             Request::Errd { module, order, by } => self.errd(module, order, by).await,
             Request::Shutdown => self.ask(Ask::Shutdown).await,
@@ -218,6 +218,18 @@ impl Admin {
             Request::Dump { module } => self.dump(module).await,
             Request::Clean { module, what } => self.clean(module, what).await,
         }
+    }
+
+    /// What is chosen for longer than the module runs is kept before anybody goes by it.
+    async fn control(&self, module: ModuleName, command: Command, by: Caller) -> Replies {
+        if let Command::CheckerOn | Command::CheckerOff = command {
+            let (paths, of, on) = (self.paths.clone(), module.clone(), command == Command::CheckerOn);
+            if !paths.applied(&of).exists() {
+                return Err(self.unknown(&module));
+            }
+            blocking(move || hf_host::settings::keep_checking(&paths, &of, on)).await?.map_err(ModuleError::from)?;
+        }
+        self.ask(Ask::Control { module, command, by }).await
     }
 
     async fn boot(&self, module: Option<ModuleName>, set: Option<bool>) -> Replies {

@@ -49,7 +49,6 @@ impl Shell {
                     DaemonInput::Killed { module }
                 });
             }
-            DaemonEffect::KeepChecking { module, on } => self.keep_checking(module, on),
             DaemonEffect::Reboot { module } => self.reboot(module),
             DaemonEffect::Log { module, event } => self.log(module.as_ref(), &event),
             DaemonEffect::Publish { modules, .. } => {
@@ -114,15 +113,6 @@ impl Shell {
             orphan.clear_vips();
             // The loop only goes away with the whole daemon.
             let _gone = events.blocking_send(Event::Input(DaemonInput::VipsCleared { module }));
-        });
-    }
-
-    fn keep_checking(&self, module: ModuleName, on: bool) {
-        let paths = self.paths.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = hf_host::settings::keep_checking(&paths, &module, on) {
-                tracing::error!(error = with_causes(&error), "checker on|off was not kept");
-            }
         });
     }
 

@@ -1,6 +1,11 @@
 //! The module's checkers: probes on a thread of their own, and programs of the administrator's.
 
 mod custom;
+mod generated;
+mod intf;
+mod ip;
+
+pub use generated::interface_checks;
 
 use crate::event::{Event, Events};
 use crate::scripts::Scripts;
@@ -8,6 +13,8 @@ use custom::Customs;
 use hf_check::{Found, ModuleProbe, PingProbe, Probe, Report, Runner, SplitbrainProbe, TcpProbe};
 use hf_config::Checker;
 use hf_node::heart::{HeartInput, WITNESS_EVERY, WITNESS_TIMEOUT};
+use intf::IntfProbe;
+use ip::IpProbe;
 
 /// Carries out what the heart orders; what is found comes as [`HeartInput::Checked`].
 pub struct Checkers {
@@ -30,8 +37,8 @@ impl Checkers {
             Checker::Module(check) => Box::new(ModuleProbe::new(&check)),
             Checker::Splitbrain(check) => Box::new(SplitbrainProbe::new(&check, WITNESS_EVERY, WITNESS_TIMEOUT)),
             Checker::Custom(check) => return self.customs.start(run, resource, check, scripts),
-            // Refused by the configuration.
-            Checker::Intf(_) | Checker::Ip(_) => return,
+            Checker::Intf(check) => Box::new(IntfProbe::new(check)),
+            Checker::Ip(check) => Box::new(IpProbe::new(&check)),
         };
         if let Some(runner) = self.runner() {
             runner.start(resource, run, probe);

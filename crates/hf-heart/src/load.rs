@@ -1,5 +1,6 @@
 //! What the heart is configured with: cluster.xml, the cluster's key, userconfig.xml.
 
+use crate::checkers::interface_checks;
 use hf_config::{Cluster, ModuleConfig};
 use hf_host::cluster::{ClusterError, Identity, Member};
 use hf_host::files::FileError;
@@ -60,7 +61,9 @@ pub struct Loaded {
 /// Reads and checks the applied configuration.
 pub fn load(paths: &Paths, module_name: &ModuleName, node: Option<NodeName>) -> Result<Loaded, LoadError> {
     let member = cluster::load(paths, &Identity::of_this_machine(node))?;
-    let applied = module::load(paths, module_name, &member.cluster)?;
+    let mut applied = module::load(paths, module_name, &member.cluster)?;
+    let generated = interface_checks(&applied.config);
+    applied.config.check.intf.extend(generated);
     let mut heart = HeartConfig::from_config(&applied.config, &member.cluster, &member.me)
         .map_err(|error| LoadError::Config(error.to_string()))?;
     let keys = module::keys(paths, module_name, &member)?;

@@ -37,6 +37,22 @@ impl LinuxVirtualIp {
         self.route.addresses()
     }
 
+    /// The interface where an address belongs, and an address of this machine in the same network there, if it has one.
+    ///
+    /// # Errors
+    /// When there is no such interface.
+    pub fn home(&mut self, vip: &VipSpec) -> Result<(Link, Option<AddressEntry>), VipError> {
+        let mut look = || {
+            let present = self.route.addresses().map_err(VipCause::kernel("list its addresses"))?;
+            let link = self.find_link(vip, vip.address, &present)?;
+            let there = |entry: &&AddressEntry| entry.index == link.index && entry.address != vip.address;
+            let nearest = present.iter().filter(there).filter(|entry| entry.contains(vip.address));
+            let nearest = nearest.max_by_key(|entry| entry.prefix_len).cloned();
+            Ok((link, nearest))
+        };
+        look().map_err(failed("find the interface of", vip.address))
+    }
+
     fn try_set(&mut self, vip: &VipSpec, address: IpAddr, lifetime: Duration) -> Result<Placed, VipCause> {
         let valid_s = whole_seconds(lifetime)?;
         let present = self.route.addresses().map_err(VipCause::kernel("list its addresses"))?;

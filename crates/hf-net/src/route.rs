@@ -40,6 +40,23 @@ impl AddressEntry {
     }
 }
 
+impl AddressEntry {
+    /// The first address of the entry's subnet, as it names the network.
+    pub fn network(&self) -> IpAddr {
+        let host = |longest: u8| u32::from(longest.saturating_sub(self.prefix_len));
+        match self.address {
+            IpAddr::V4(address) => {
+                let mask = u32::MAX.checked_shl(host(32)).unwrap_or(0);
+                IpAddr::V4((address.to_bits() & mask).into())
+            }
+            IpAddr::V6(address) => {
+                let mask = u128::MAX.checked_shl(host(128)).unwrap_or(0);
+                IpAddr::V6((address.to_bits() & mask).into())
+            }
+        }
+    }
+}
+
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
@@ -179,6 +196,18 @@ pub(crate) fn link_of(message: &RouteNetlinkMessage) -> Option<Link> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_have_the_name_of_their_first_address() {
+        let network = |address: &str, prefix_len| {
+            let address = address.parse().unwrap();
+            AddressEntry { index: 1, address, prefix_len, valid_s: None }.network().to_string()
+        };
+        assert_eq!(network("192.168.1.20", 24), "192.168.1.0");
+        assert_eq!(network("10.1.2.3", 15), "10.0.0.0");
+        assert_eq!((network("10.1.2.3", 32), network("10.1.2.3", 0)), ("10.1.2.3".into(), "0.0.0.0".into()));
+        assert_eq!((network("fd77::1:2", 64), network("fd77::1", 0)), ("fd77::".into(), "::".into()));
+    }
 
     #[test]
     fn subnets() {

@@ -189,13 +189,14 @@ fn nothing_that_does_not_look_holds_a_module_or_moves_it() {
     lab.until(20_000, ["WAIT red", "ALONE green"]);
     lab.command(0, Command::CheckerOff);
     lab.until(20_000, ["SECOND green", "PRIM green"]);
-    assert_eq!((lab.nodes[0].checkers.len(), lab.nodes[0].kept_checking), (0, Some(false)));
+    assert_eq!((lab.nodes[0].checkers.len(), lab.nodes[0].kept_checking), (0, None), "the daemon kept it");
     assert_eq!((value(&lab, 0, "tcp.pre"), value(&lab, 0, "usersetting.checker")), ("init".into(), "off".into()));
     assert_eq!(said(&lab, 0, "Resource usersetting.checker set to off by heart"), 1);
     lab.command(0, Command::Stopstart);
     lab.run(1_000);
     lab.until(20_000, ["SECOND green", "PRIM green"]);
-    lab.command(0, Command::CheckerOn);
+    let by = hf_types::Caller::system();
+    lab.hear(0, HeartInput::Control { ticket: hf_types::Ticket(7), command: Command::CheckerOn, by });
     lab.run(10);
     let running: Vec<&String> = lab.nodes[0].checkers.keys().collect();
     assert_eq!(running, ["tcp.both", "tcp.pre", "tcp.second"], "those of SECOND");

@@ -95,6 +95,48 @@ fn an_address_that_a_stranger_claims_too_stays_and_is_defended() {
 }
 
 #[test]
+fn one_word_of_a_stranger_is_no_conflict() {
+    let mut lab = Lab::paired();
+    for _ in 0..3 {
+        claimed(&mut lab);
+        claimed(&mut lab);
+        lab.run(31_000);
+        assert_eq!(resource(&lab), "up");
+    }
+    assert_eq!(times_logged(&lab, "set to down"), 0, "{}", lab.logs());
+    claimed(&mut lab);
+    lab.run(1_000);
+    claimed(&mut lab);
+    lab.run(10);
+    assert_eq!(resource(&lab), "down", "it was said again after this node had answered");
+    assert_eq!(times_logged(&lab, "Resource ip.10.0.0.100 set to down by ipcheck"), 1);
+    lab.run(31_000);
+    assert_eq!(times_logged(&lab, "Resource ip.10.0.0.100 set to up by ipcheck"), 2);
+}
+
+#[test]
+fn an_address_that_is_just_coming_is_not_down() {
+    let mut lab = Lab::new();
+    lab.stranger = Some(format!("{STRANGER} has it"));
+    let mut lab = lab.pair_up();
+    lab.run(1_000);
+    assert_eq!(resource(&lab), "init", "the other node's may not have expired yet");
+    lab.run(15_000);
+    assert_eq!(resource(&lab), "down");
+}
+
+#[test]
+fn what_is_not_checked_is_not_told() {
+    let mut lab = Lab::paired();
+    lab.command(0, hf_types::Command::CheckerOff);
+    lab.run(10);
+    assert_eq!(resource(&lab), "init");
+    lab.command(0, hf_types::Command::CheckerOn);
+    lab.run(10);
+    assert_eq!(resource(&lab), "up");
+}
+
+#[test]
 fn a_link_that_returns_is_told_where_the_address_is() {
     let mut lab = Lab::paired();
     lab.nodes[0].announced.clear();

@@ -218,7 +218,6 @@ impl World {
             DaemonEffect::Exit => self.nodes[node].daemon = None,
             // What waits in the mounts is dropped when the module is killed, which comes soon.
             DaemonEffect::AbortMounts { .. }
-            | DaemonEffect::KeepChecking { .. }
             | DaemonEffect::Answer { .. }
             | DaemonEffect::Reboot { .. }
             | DaemonEffect::Log { .. }

@@ -17,11 +17,13 @@ pub struct Settings {
     pub ipv6: bool,
     /// `sendtimeout`, `locktimeout` and `checktime` of `<rfs>` instead of their defaults, in seconds.
     pub patience_s: Option<u64>,
+    /// What `<check>` holds, with `reaction="fast"`. Empty: nothing, and no interface checker.
+    pub check: &'static str,
 }
 
 impl Settings {
     pub const USUAL: Settings =
-        Settings { heartbeat_timeout_ms: 1000, async_none: false, ipv6: false, patience_s: None };
+        Settings { heartbeat_timeout_ms: 1000, async_none: false, ipv6: false, patience_s: None, check: "" };
 
     /// The address that clients use: the package's own, or one of the lab's IPv6 network.
     pub fn vip(&self) -> &'static str {
@@ -74,6 +76,13 @@ impl Pair {
             let limits = format!("sendtimeout=\"{seconds}s\" locktimeout=\"{seconds}s\" checktime=\"{seconds}s\"");
             edits += &format!(" -e 's/<rfs /<rfs {limits} /'");
         }
+        edits += &match self.settings.check {
+            // What these scenarios unplug isn't meant to make a node wait.
+            "" => " -e 's/<interface /<interface check=\"off\" /'".to_owned(),
+            check => format!(
+                " -e 's|<service |<service reaction=\"fast\" |' -e 's|</service>|<check>{check}</check></service>|'"
+            ),
+        };
         let script = format!(
             "set -e; holdfast module install -m {MODULE} \"$SAFE/Application_Modules/postgresql.safe\"
              sed -i {edits} \"$SAFE/modules/{MODULE}/conf/userconfig.xml\"

@@ -35,6 +35,8 @@ pub struct Module {
     pub before: &'static str,
     /// `addr` is a name, `AM-vip`, which the hosts files have.
     pub named: bool,
+    /// What `<check>` holds.
+    pub check: &'static str,
 }
 
 impl Module {
@@ -51,11 +53,12 @@ impl Module {
             config: "",
             before: "",
             named: false,
+            check: "",
         }
     }
 
     fn userconfig(&self) -> String {
-        let Module { name, vip, service, lans: [first, flow], rules, rfs, named, .. } = self;
+        let Module { name, vip, service, lans: [first, flow], rules, rfs, check, named, .. } = self;
         if !self.config.is_empty() {
             return self.config.to_owned();
         }
@@ -68,6 +71,7 @@ impl Module {
             <vip><interface_list><interface arpreroute="on"><real_interface>
               <virtual_addr addr="{addr}" where="one_side_alias"/></real_interface></interface></interface_list></vip>
             <user nicestoptimeout="20" forcestoptimeout="20"/>
+            <check>{check}</check>
             <failover><![CDATA[{rules}]]></failover>
             </service></safe>"#
         )

@@ -89,7 +89,9 @@ pub(super) fn fields(config: &ModuleConfig) -> Vec<Field> {
     for VirtualHostName { name, envfile, when } in virtual_host_names {
         tag(&mut all, "virtualhostname", name).text("name", name).text("envfile", envfile).word("when", when);
     }
-    tag(&mut all, "check", "").text(WHOLE, format!("{check:?}"));
+    for checker in check.checkers() {
+        tag(&mut all, "check", checker.resource()).text(WHOLE, format!("{checker:?}"));
+    }
     tag(&mut all, "errd", "").text(WHOLE, format!("{errd:?}"));
     rules(&mut all, failover);
     all

@@ -1,6 +1,6 @@
 use super::*;
 use crate::spec::{Standing, module_specs};
-use crate::{SplitbrainCheck, parse_cluster, parse_module};
+use crate::{parse_cluster, parse_module};
 
 const CLUSTER: &str = r#"<cluster><lans>
   <lan name="default"><node name="n1" addr="10.0.0.1"/><node name="n2" addr="10.0.0.2"/></lan>
@@ -167,13 +167,19 @@ fn a_tag_that_comes_or_goes_is_one_change() {
     );
 }
 
-/// The reference lets checkers and watched processes change too (13.9, 13.10): not yet, because a heart that runs doesn't follow.
+/// The reference lets the whole of `<check>` change (13.10.2).
 #[test]
-fn other_checkers_need_a_stop() {
-    let before = parse(&base("<rfs>"));
-    let mut after = before.clone();
-    after.check.splitbrain = Some(SplitbrainCheck { ident: "witness".to_owned(), witnesses: Vec::new() });
-    let found = changes(&before, &after);
-    let check = found.iter().find(|change| change.tag == "check").expect("a change");
-    assert_eq!((check.to_string().as_str(), check.dynamic), ("<check> is another", false));
+fn checkers_change_while_the_module_runs() {
+    let with = |check: &str| parse(&base("<rfs>").replace("<vhost>", &format!("<check>{check}</check><vhost>")));
+    let tcp = r#"<tcp ident="web" when="prim"><to addr="10.0.0.9" port="80"/></tcp>"#;
+    let told = |before: &str, after: &str| {
+        let found = changes(&with(before), &with(after));
+        found.iter().map(|change| (change.to_string(), change.dynamic)).collect::<Vec<_>>()
+    };
+    assert_eq!(told("", tcp), [("<check tcp.web> is new".to_owned(), true)]);
+    assert_eq!(told(tcp, ""), [("<check tcp.web> is gone".to_owned(), true)]);
+    assert_eq!(told(tcp, &tcp.replace("80", "81")), [("<check tcp.web> is another".to_owned(), true)]);
+    assert_eq!(told(tcp, &tcp.replace("/>", r#" interval="10"/>"#)), [], "that is the default");
+    let action = tcp.replace("prim\"", "prim\" action=\"stopstart\"");
+    assert_eq!(told(tcp, &action), [("<check tcp.web> is another".to_owned(), true)], "its rule goes with it");
 }

@@ -9,20 +9,9 @@ use crate::element::{Element, Value};
 use crate::model::{ModuleConfig, Vip, VipInterface, VirtualAddr};
 use crate::spec;
 
-const CHECKS_LATER: &str =
-    "checkers come later: an address that is lost or in conflict is logged and seen in its resource, no more";
 const ONCE: &str = "take one of the two out: each address is set once";
 /// The longest name of a network interface on Linux.
 const MAX_INTERFACE_NAME: usize = 15;
-
-/// What was found on the way.
-#[derive(Default)]
-struct Found {
-    /// All virtual addresses so far.
-    addresses: Vec<IpAddr>,
-    /// A tag leaves `check` to its default.
-    defaulted: bool,
-}
 
 pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Option<Vip> {
     let vip = service.only_child(&spec::VIP, context)?;
@@ -35,17 +24,18 @@ pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut C
     if children.is_empty() {
         list.report_missing_child("interface", context);
     }
-    let mut found = Found::default();
+    let mut found = Vec::new();
     let interfaces = children.iter().map(|element| interface(element, cluster, &mut found, context)).collect();
-    if found.defaulted {
-        let help = Some("check=\"on\" is the default; the module isn't stopped for it yet".to_owned());
-        context.sink.note(Code::NotYet, vip.span(), CHECKS_LATER, help);
-    }
     Some(Vip { tcp_reset, interfaces })
 }
 
-fn interface(element: &Element, cluster: Option<&Cluster>, found: &mut Found, context: &mut Context) -> VipInterface {
-    let check = check_switch(element, found, context);
+fn interface(
+    element: &Element,
+    cluster: Option<&Cluster>,
+    found: &mut Vec<IpAddr>,
+    context: &mut Context,
+) -> VipInterface {
+    let check = element.switch("check", context);
     VipInterface {
         name: interface_name(element, context),
         check,
@@ -74,7 +64,7 @@ pub(super) fn is_interface_name(text: &str) -> bool {
 fn addresses(
     interface: &Element,
     cluster: Option<&Cluster>,
-    found: &mut Found,
+    found: &mut Vec<IpAddr>,
     context: &mut Context,
 ) -> Vec<VirtualAddr> {
     let Some(real) = interface.only_child(&spec::REAL_INTERFACE, context) else {
@@ -94,11 +84,11 @@ fn addresses(
 fn address(
     element: &Element,
     cluster: Option<&Cluster>,
-    found: &mut Found,
+    found: &mut Vec<IpAddr>,
     context: &mut Context,
 ) -> Option<VirtualAddr> {
     check_where(element, context);
-    let check = check_switch(element, found, context);
+    let check = element.switch("check", context);
     let netmask = element.get("netmask");
     let prefix = netmask.and_then(|value| prefix(value, context));
     let value = element.require("addr", context)?;
@@ -108,7 +98,7 @@ fn address(
         let help = "take netmask out: an IPv6 address is set as a /128".to_owned();
         context.sink.error(Code::Conflict, netmask.span.clone(), message, Some(help));
     }
-    if found.addresses.contains(&addr) {
+    if found.contains(&addr) {
         context.sink.error(
             Code::Duplicate,
             value.span.clone(),
@@ -116,7 +106,7 @@ fn address(
             Some(ONCE.to_owned()),
         );
     }
-    found.addresses.push(addr);
+    found.push(addr);
     let has = |other: &&ModuleConfig| other.virtual_addresses().any(|(_, theirs)| theirs.addr == addr);
     if let Some(other) = context.others.iter().find(has) {
         let message = format!("{addr} is a virtual address of the module {} already", other.name);
@@ -195,21 +185,6 @@ fn check_where(element: &Element, context: &mut Context) {
     } else {
         element.choice("where", &[("one_side_alias", ())], context);
     }
-}
-
-/// `check`, on by default in the reference. The checkers come later: say so, and refuse nothing, because every
-/// configuration that was written for the reference has it. One note for all places that leave it to the default.
-fn check_switch(element: &Element, found: &mut Found, context: &mut Context) -> bool {
-    let on = element.switch("check", context);
-    match element.get("check") {
-        Some(value) if value.text == "on" => {
-            let help = Some("accepted; the module isn't stopped for it yet".to_owned());
-            context.sink.warning(Code::NotYet, value.span.clone(), CHECKS_LATER, help);
-        }
-        Some(_) => {}
-        None => found.defaulted = true,
-    }
-    on
 }
 
 /// `24` or `255.255.255.0` as a prefix length.

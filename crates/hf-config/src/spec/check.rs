@@ -1,6 +1,6 @@
 //! The tags of `<check>`, `<errd>` and `<failover>` (reference 004, 13.9 to 13.18).
 
-use super::Standing::{NotYet, OnlyDefault, Served};
+use super::Standing::{OnlyDefault, Served};
 use super::form::REQUIRED;
 use super::{Attribute, Form, Spec};
 
@@ -62,11 +62,11 @@ pub(crate) static CHECK: Spec = Spec {
     tag: "check",
     attributes: &[],
     children: &[
-        ("tcp", NotYet("checking a TCP service")),
-        ("ping", NotYet("checking a machine by ping")),
-        ("intf", NotYet("checking a network interface")),
-        ("ip", NotYet("checking an address of this machine")),
-        ("custom", NotYet("checkers of the module's own")),
+        ("tcp", Served),
+        ("ping", Served),
+        ("intf", Served),
+        ("ip", Served),
+        ("custom", Served),
         ("module", Served),
         ("splitbrain", Served),
     ],

@@ -403,9 +403,9 @@ impl DaemonActor {
                 effects.push(answer(Ok(())));
             }
             (_, false) if matches!(command, Command::CheckerOn | Command::CheckerOff) => {
-                let on = command == Command::CheckerOn;
-                module.choose_checking(on);
-                effects.extend([DaemonEffect::KeepChecking { module: name.clone(), on }, answer(Ok(()))]);
+                // Kept by whoever took the command.
+                module.choose_checking(command == Command::CheckerOn);
+                effects.push(answer(Ok(())));
             }
             // There is nothing to count, and a restart that is under way goes on.
             (_, false) if matches!(command, Command::Incloop | Command::Checkloop | Command::Resetloop) => {

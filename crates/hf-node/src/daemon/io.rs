@@ -190,11 +190,6 @@ pub enum DaemonEffect {
     KillModule {
         module: ModuleName,
     },
-    /// Keep what `checker on|off` said of a module that is stopped.
-    KeepChecking {
-        module: ModuleName,
-        on: bool,
-    },
     /// Reboot the machine, as its administrator would: everything is stopped in good order first. What `module` was stopped for
     /// (`automatic_reboot`); it counts as started for the next boot.
     Reboot {

@@ -231,6 +231,9 @@ impl HeartActor {
             HeartInput::Daemon(message) => self.on_daemon(message, out),
             HeartInput::Control { ticket, command, by } => {
                 let result = self.on_command(command, by, out);
+                if let Command::CheckerOn | Command::CheckerOff = command {
+                    out.push(HeartEffect::KeepChecking { on: command == Command::CheckerOn });
+                }
                 out.push(HeartEffect::Answer { ticket, result });
             }
             HeartInput::Set { ticket, assignment } => {

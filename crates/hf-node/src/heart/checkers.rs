@@ -83,7 +83,6 @@ impl HeartActor {
 
     /// `checker on|off`: kept over a stop.
     pub(super) fn choose_checking(&mut self, on: bool, out: &mut Out) {
-        out.push(HeartEffect::KeepChecking { on });
         if self.config.checking == on {
             return;
         }

@@ -3,6 +3,7 @@
 use super::HeartEffect;
 use super::Vip;
 use super::actor::{HeartActor, Out, log};
+use super::checkers::STARTING;
 use super::vips::{Address, AddressState};
 use hf_types::{Event, Instant, ResourceValue};
 use serde::Serialize;
@@ -13,6 +14,8 @@ use std::time::Duration;
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 /// Nobody claimed the address for so long: the conflict is over.
 const QUIET: Duration = Duration::from_secs(30);
+/// Between the first and the last claim, for a conflict.
+const CLAIM_LASTS: Duration = Duration::from_secs(1);
 /// How often connections are counted (reference 004, 13.5.5.2).
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -20,6 +23,7 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Claim {
     by: String,
+    first: Instant,
     heard: Instant,
     defended: Option<Instant>,
 }
@@ -28,6 +32,12 @@ impl Claim {
     /// When it is forgotten.
     pub(super) fn ends(&self) -> Instant {
         self.heard + QUIET
+    }
+
+    /// It was said again after this node had answered: who only asks whether the address is free gives way then, and one packet must not
+    /// stop a service.
+    fn lasts(&self) -> bool {
+        self.heard.since(self.first) >= CLAIM_LASTS
     }
 }
 
@@ -45,12 +55,13 @@ impl HeartActor {
             if before.as_ref().is_none_or(|claim| claim.by != by) {
                 log(out, Event::VirtualIpClaimed { address: name.clone(), by: by.clone() });
             }
+            let first = before.as_ref().map_or(now, |claim| claim.first);
             let mut defended = before.and_then(|claim| claim.defended);
             if !beside && defended.is_none_or(|at| now.since(at) >= DEFEND_INTERVAL) {
                 defended = Some(now);
                 address.announce_soon(now);
             }
-            address.claim = Some(Claim { by: by.clone(), heard: now, defended });
+            address.claim = Some(Claim { by: by.clone(), first, heard: now, defended });
         }
     }
 
@@ -98,29 +109,35 @@ impl HeartActor {
 
     /// `ip.<address>` of every address with `check="on"` (reference 004, 13.14), and no connections where it isn't.
     pub(super) fn publish_vips(&mut self, out: &mut Out) {
+        // Where it was set a moment ago its lifetime has to end first.
+        let coming = self.now.since(self.vips.wanted_since) < STARTING;
+        let checking = self.config.checking;
         for n in 0..self.vips.addresses.len() {
             let address = &mut self.vips.addresses[n];
             let value = match address.state {
-                AddressState::Set if address.claim.is_none() => ResourceValue::Up,
+                _ if !checking => ResourceValue::Init,
+                AddressState::Set if !address.claim.as_ref().is_some_and(Claim::lasts) => ResourceValue::Up,
+                AddressState::Failed if coming && !address.came => ResourceValue::Init,
                 AddressState::Set | AddressState::Failed => ResourceValue::Down,
                 // On the way to either: what was, stays.
                 AddressState::Setting => continue,
                 AddressState::Absent | AddressState::Clearing => ResourceValue::Init,
             };
-            let shown = Some((address.vip.check, address.vip.connections, value.clone()));
+            let here = address.state == AddressState::Set;
+            let shown = Some((address.vip.check, address.vip.connections && !here, value.clone()));
             if std::mem::replace(&mut address.shown, shown.clone()) != shown {
                 let vip = address.vip.clone();
-                self.publish_vip(&vip, value, out);
+                self.publish_vip(&vip, here, value, out);
             }
         }
     }
 
-    fn publish_vip(&mut self, vip: &Vip, value: ResourceValue, out: &mut Out) {
-        let absent = value == ResourceValue::Init;
+    fn publish_vip(&mut self, vip: &Vip, here: bool, value: ResourceValue, out: &mut Out) {
         if vip.check {
-            self.set_resource(&format!("ip.{}", vip.address), value, "heart", false, out);
+            let (by, loud) = if value == ResourceValue::Init { ("heart", false) } else { ("ipcheck", true) };
+            self.set_resource(&format!("ip.{}", vip.address), value, by, loud, out);
         }
-        if vip.connections && absent {
+        if vip.connections && !here {
             self.set_shown(&format!("connections.{}", vip.address), 0, "heart", out);
         }
     }

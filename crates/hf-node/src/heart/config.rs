@@ -93,11 +93,11 @@ fn lanes(config: &ModuleConfig) -> Result<Vec<Lane>, BadName> {
     config.heart.heartbeats.iter().map(lane).collect()
 }
 
-/// The rules that have something to look at. A default rule is for a class of checkers: it acts where `<check>` has one of them. What
-/// `check="on"` of a virtual address finds is shown and not acted upon (docs/design/0005-address-conflicts.md).
+/// The rules that have something to look at. A default rule is for a class of checkers: it acts where there is one of them.
 fn rules(config: &ModuleConfig) -> RuleSet {
-    let checked: BTreeSet<Class> =
+    let mut checked: BTreeSet<Class> =
         config.check.resources().iter().filter_map(|(resource, _)| Class::of_name(resource)).collect();
+    checked.extend(config.virtual_addresses().filter(|(_, address)| address.check).map(|_| Class::Ip));
     config.failover.rules.restricted(|rule| {
         let mut acts = false;
         rule.condition.references(&mut |reference| acts |= checked.contains(&reference.class));
@@ -155,6 +155,29 @@ mod tests {
         assert_eq!((peer(&one).as_deref(), peer(&two).as_deref()), (Some("n2"), Some("n1")));
         assert_ne!(one.me_first, two.me_first);
         assert_eq!(one.lanes[0].timeout, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_default_rule_is_in_force_where_there_is_a_checker_of_its_class() {
+        let rules = |inside: &str| {
+            let cluster = hf_config::parse_cluster(CLUSTER, "cluster.xml").unwrap();
+            let text = format!(
+                r#"<safe><service mode="mirror"><heart><heartbeat name="repli"/></heart>{inside}</service></safe>"#
+            );
+            let module = hf_config::parse_module(&text, "userconfig.xml", "pg", Some(&cluster), &|_| None).unwrap();
+            let config = HeartConfig::from_config(&module, &cluster, &"n1".parse().unwrap()).unwrap();
+            config.rules.iter().map(|(_, rule)| rule.label.clone()).collect::<Vec<_>>()
+        };
+        let vip = |check: &str| {
+            format!(
+                r#"<vip><interface_list><interface check="off"><real_interface>
+                <virtual_addr addr="10.0.0.9" where="one_side_alias" check="{check}"/></real_interface></interface></interface_list></vip>"#
+            )
+        };
+        assert_eq!(rules(""), [""; 0]);
+        assert_eq!(rules(&vip("off")), [""; 0]);
+        assert_eq!(rules(&vip("on")), ["ip_failure"]);
+        assert_eq!(rules(r#"<check><ping ident="a"><to addr="10.0.0.7"/></ping></check>"#), ["ping_failure"]);
     }
 
     #[test]

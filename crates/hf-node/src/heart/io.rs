@@ -300,7 +300,7 @@ pub enum HeartEffect {
     StopChecker {
         resource: String,
     },
-    /// Keep what `checker on|off` said, over a stop.
+    /// Keep what `checker on|off` said over a stop: it came to the heart's own socket, past the daemon.
     KeepChecking {
         on: bool,
     },

@@ -23,8 +23,9 @@ pub(super) const ASK_AHEAD: Duration = Duration::from_millis(250);
 pub(super) struct Vips {
     lifetime: Duration,
     pub(super) addresses: Vec<Address>,
-    /// The module wants its addresses here.
+    /// The module wants its addresses here, and since when.
     wanted: bool,
+    pub(super) wanted_since: Instant,
     /// An address got another lifetime in this look: a heartbeat goes with it, so that the other node's silence never
     /// begins before it.
     pub(super) prolonged: bool,
@@ -42,6 +43,8 @@ pub(super) struct Address {
     pub(super) next_announcement: Option<Instant>,
     pub(super) announce_until: Option<Instant>,
     removed_at: Option<Instant>,
+    /// It was set since it is wanted.
+    pub(super) came: bool,
     /// What was logged since it was last set: a failure that repeats is told once.
     said: Option<String>,
     pub(super) claim: Option<Claim>,
@@ -69,6 +72,7 @@ impl Vips {
             next_announcement: None,
             announce_until: None,
             removed_at: None,
+            came: false,
             said: None,
             claim: None,
             next_count: None,
@@ -78,6 +82,7 @@ impl Vips {
             lifetime: lifetime(config),
             addresses: config.vips.iter().map(address).collect(),
             wanted: false,
+            wanted_since: Instant(0),
             prolonged: false,
             beside: false,
             asked_for: None,
@@ -165,7 +170,9 @@ impl HeartActor {
     }
 
     pub(super) fn set_vips(&mut self, out: &mut Out) {
-        self.vips.wanted = true;
+        if !std::mem::replace(&mut self.vips.wanted, true) {
+            self.vips.wanted_since = self.now;
+        }
         let lifetime = self.vips.lifetime;
         for address in &mut self.vips.addresses {
             if matches!(address.state, AddressState::Set | AddressState::Setting) {
@@ -184,6 +191,7 @@ impl HeartActor {
             address.next_count = None;
             address.claim = None;
             address.said = None;
+            address.came = false;
             if address.state != AddressState::Absent {
                 address.state = AddressState::Clearing;
                 out.push(HeartEffect::ClearVip { address: address.vip.address });
@@ -306,6 +314,7 @@ impl HeartActor {
 impl Address {
     fn is_set(&mut self, now: Instant, next_renewal: Instant) {
         self.state = AddressState::Set;
+        self.came = true;
         self.next_renewal = Some(next_renewal);
         self.said = None;
         if self.vip.arp_reroute {

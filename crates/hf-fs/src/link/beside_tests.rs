@@ -98,6 +98,8 @@ fn what_waits_beside_goes_with_its_stream() {
         hands.write(file, n << 20, &vec![n as u8; 1 << 20]).unwrap();
     }
     primary.link.set_gate(Mode::Pass, GateState::Open { epoch: 1 }, Some(Flow::Alone));
+    // It ended already if something waited; no other one can stand before the secondary goes on.
+    primary.link.out.shutdown();
     drop(stuck);
     primary.wait_link();
     wait_beside(&primary, &secondary);

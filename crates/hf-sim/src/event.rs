@@ -58,6 +58,10 @@ pub enum OnNode {
         body: Vec<u8>,
     },
     SpawnDaemon,
+    /// The next look at the witness by the checker that was started as this run.
+    AskWitness {
+        run: u64,
+    },
     SpawnHeart {
         first: Command,
         by: Caller,

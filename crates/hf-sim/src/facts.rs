@@ -101,6 +101,8 @@ pub struct View<'a> {
     pub powered: [bool; 2],
     pub frozen: [bool; 2],
     pub heart: [bool; 2],
+    /// There is a witness that only one node reaches while the network lies between them.
+    pub witnessed: bool,
 }
 
 /// Whether a front end with this gate may acknowledge.

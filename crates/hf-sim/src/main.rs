@@ -31,6 +31,9 @@ struct Args {
     /// Plants a bug, to see it caught.
     #[arg(long)]
     bug: Option<Bug>,
+    /// Gives the module a `<splitbrain>` checker.
+    #[arg(long)]
+    witness: bool,
     /// Threads; one for each processor by default.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
@@ -60,6 +63,7 @@ fn main() -> anyhow::Result<()> {
         faults: if args.faults.is_empty() { Class::ALL.to_vec() } else { args.faults.clone() },
         exactly: None,
         bug: args.bug,
+        witness: args.witness,
     };
     std::panic::set_hook(Box::new(|_| {}));
     if args.history {

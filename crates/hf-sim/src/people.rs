@@ -1,16 +1,19 @@
 //! Clients and the administrator.
 
-use crate::clock::{MS, SEC, Time};
+use crate::clock::{MS, SEC, Time, nanos};
 use crate::event::{Event, Input, OnNode, Part};
 use crate::facts::acknowledges;
 use crate::node::Queue;
 use crate::world::World;
 use hf_node::daemon::DaemonInput;
-use hf_node::heart::HeartInput;
+use hf_node::heart::{HeartInput, WITNESS_EVERY};
 use hf_types::catalogue::Class;
 use hf_types::{
     Assignment, Caller, Colour, Command, History, ModuleState, NotPrimary, ResourceValue, Standing, Ticket,
 };
+
+/// The resource of the witness.
+const WITNESS: &str = "splitbrain.witness";
 
 /// How long a checker's look takes.
 const LOOK: Time = 20 * MS;
@@ -224,7 +227,25 @@ impl World {
 
     pub(crate) fn start_checker(&mut self, node: usize, run: u64, resource: String) {
         self.nodes[node].checkers.insert(resource.clone(), run);
+        if resource == WITNESS {
+            return self.ask_witness(node, run);
+        }
         self.look(node, resource, run);
+    }
+
+    /// The witness is asked again and again.
+    pub(crate) fn ask_witness(&mut self, node: usize, run: u64) {
+        if self.nodes[node].checkers.get(WITNESS) != Some(&run) {
+            return;
+        }
+        let cut = self.net.hides_peer_of(0) || self.net.hides_peer_of(1);
+        if cut && self.setup.witness != Some(node) {
+            self.nodes[node].down.insert(WITNESS.to_owned());
+        } else {
+            self.nodes[node].down.remove(WITNESS);
+        }
+        self.look(node, WITNESS.to_owned(), run);
+        self.on_node(node, nanos(WITNESS_EVERY), OnNode::AskWitness { run });
     }
 
     fn look(&mut self, node: usize, resource: String, run: u64) {

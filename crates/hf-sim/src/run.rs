@@ -21,11 +21,13 @@ pub struct Options {
     /// These faults and no others, for a scenario.
     pub exactly: Option<Vec<Fault>>,
     pub bug: Option<Bug>,
+    /// The module has a witness, which one node reaches also while the network lies between both.
+    pub witness: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { ops: 1000, faults: Class::ALL.to_vec(), exactly: None, bug: None }
+        Options { ops: 1000, faults: Class::ALL.to_vec(), exactly: None, bug: None, witness: false }
     }
 }
 
@@ -83,6 +85,7 @@ fn panic_text(panic: &Box<dyn std::any::Any + Send>) -> String {
 fn once(seed: u64, options: &Options, trace: Trace) -> (Option<Violation>, World) {
     let mut world = World::new(seed, trace, options.bug);
     world.setup.checked = options.faults.contains(&Class::Rules);
+    world.setup.witness = options.witness.then_some((seed / 4 % 2) as usize);
     let setup = format!("{:?}", world.setup);
     world.note(None, || format!("seed {seed}: {setup}"));
     let mut dice = Rng::new(seed, 7);

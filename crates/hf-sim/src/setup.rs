@@ -1,6 +1,6 @@
 use crate::clock::{MS, Time, nanos};
 use crate::rng::Rng;
-use hf_config::{Checker, PingCheck, Target, TcpCheck, When};
+use hf_config::{Checker, PingCheck, SplitbrainCheck, Target, TcpCheck, When};
 use hf_node::daemon::{DaemonConfig, InstalledModule};
 use hf_node::heart::{HeartConfig, Lane, LoopLimits, Vip};
 use hf_node::rfs::RfsConfig;
@@ -27,6 +27,8 @@ pub struct Setup {
     pub client_every: Time,
     /// The module has checkers: where faults make resources go down.
     pub checked: bool,
+    /// There is a witness (`<splitbrain>`), which this node reaches always and the other one only while the network hides neither.
+    pub witness: Option<usize>,
 }
 
 /// Resources that faults set, each with a rule. The first two have a checker.
@@ -89,6 +91,7 @@ impl Setup {
             lastprim: rng.chance(200),
             client_every: rng.range(20, 150) * MS,
             checked: false,
+            witness: None,
         }
     }
 
@@ -155,13 +158,30 @@ impl Setup {
             force_stop_timeout: Duration::from_secs(3),
             loops: LoopLimits::OFF,
             syncdelta_min: 0,
-            rules: rules(),
+            rules: self.rules(),
             told: vec!["ping.net".to_owned()],
-            checkers: if self.checked { checkers() } else { Vec::new() },
+            checkers: self.checkers(),
             checking: true,
             errd: None,
             errd_off: false,
         }
+    }
+
+    fn rules(&self) -> RuleSet {
+        let mut set = rules();
+        if self.witness.is_some() {
+            let text = "splitbrain_failure: if (splitbrain.uptodate == down) then wait();";
+            hf_rules::parse(text).rules.into_iter().for_each(|rule| set.add(Origin::Default, rule));
+        }
+        set
+    }
+
+    fn checkers(&self) -> Vec<Checker> {
+        let mut all = if self.checked { checkers() } else { Vec::new() };
+        let witnesses = vec![Target::Name("witness".to_owned())];
+        let witness = SplitbrainCheck { ident: "witness".to_owned(), witnesses };
+        all.extend(self.witness.map(|_| Checker::Splitbrain(witness)));
+        all
     }
 
     fn lane(&self, lan: &LanName) -> Lane {

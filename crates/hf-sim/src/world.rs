@@ -181,6 +181,7 @@ impl World {
             powered: [self.nodes[0].powered, self.nodes[1].powered],
             frozen,
             heart: [self.nodes[0].heart.is_some(), self.nodes[1].heart.is_some()],
+            witnessed: self.setup.witness.is_some(),
         };
         for invariant in &mut self.invariants {
             if let Err(what) = invariant.see(&fact, &view) {
@@ -247,6 +248,7 @@ impl World {
             OnNode::Heartbeat { lane, sent_at, body } => self.heartbeat_in(node, lane, sent_at, body),
             OnNode::Membership { lan, body } => self.membership_in(node, lan, body),
             OnNode::SpawnDaemon => self.spawn_daemon(node),
+            OnNode::AskWitness { run } => self.ask_witness(node, run),
             OnNode::SpawnHeart { first, by } => self.spawn_heart(node, first, by),
             OnNode::SpawnRfs { heart } => self.spawn_rfs(node, heart),
             OnNode::ScriptEnd { serial, outcome } => self.script_ends(node, serial, outcome),

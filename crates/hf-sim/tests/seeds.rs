@@ -72,10 +72,19 @@ fn a_seed_gives_the_same_run_again() {
 fn a_commit_outlives_the_secondary_by_its_time_out() {
     for seed in 1..40 {
         let cut = Fault { at: 60 * SEC, lasts: 20 * SEC, kind: Kind::PowerCutOfSecond };
-        let options = Options { ops: 900, faults: Vec::new(), exactly: Some(vec![cut]), bug: None };
+        let options = Options { ops: 900, faults: Vec::new(), exactly: Some(vec![cut]), bug: None, witness: false };
         let stats = run(seed, &options).unwrap_or_else(|f| panic!("seed {seed}: {}\n{}", f.violation.what, f.history));
         let (waited, timeout) = (stats.longest_wait / MS, timeout_of(seed) / MS);
         assert!(waited > timeout / 2, "seed {seed}: nobody noticed the power cut, {waited} ms");
         assert!(waited <= timeout + 200, "seed {seed}: a client waited {waited} ms, the time-out is {timeout} ms");
+    }
+}
+
+/// A `<splitbrain>` checker: whatever happens, both nodes never go on at once.
+#[test]
+fn with_a_witness() {
+    let options = Options { ops: 600, witness: true, ..Options::default() };
+    for seed in (3..120).step_by(4) {
+        all_pass(seed..seed + 1, &options);
     }
 }

@@ -8,6 +8,7 @@ mod one_acknowledges;
 mod one_virtual_ip;
 mod reaches_prim_second;
 mod thawed_never_alone;
+mod witness_parts_nobody;
 
 pub use reaches_prim_second::{equal_at_rest, must_decide};
 
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(not_up_to_date_never_primary::NotUpToDateNeverPrimary::default()),
         Box::new(thawed_never_alone::ThawedNeverAlone::default()),
         Box::new(one_virtual_ip::OneVirtualIp),
+        Box::new(witness_parts_nobody::WitnessPartsNobody),
         Box::new(generations_descend::GenerationsDescend::default()),
         Box::new(reaches_prim_second::ReachesPrimSecond),
     ]

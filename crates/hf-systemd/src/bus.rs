@@ -78,7 +78,7 @@ impl Bus {
         };
         let call = connection.call_method(Some(SYSTEMD), path, Some(PROPERTIES), "Get", &(UNIT, "ActiveState"));
         let value: OwnedVariant = within(call).await?.body().deserialize()?;
-        Ok(String::try_from(value)?)
+        String::try_from(value)
     }
 
     async fn connection(&mut self) -> zbus::Result<Connection> {

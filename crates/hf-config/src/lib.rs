@@ -27,6 +27,7 @@ mod diagnostic;
 mod element;
 mod model;
 mod module;
+mod ocf;
 mod render;
 mod spec;
 mod values;
@@ -45,10 +46,12 @@ pub use context::OnNode;
 pub use diagnostic::{Checked, Code, Diagnostic, Diagnostics, Severity};
 pub use hf_types::{Mode, nearest};
 pub use model::{
-    AsyncMode, Boot, DefaultPrim, Heart, Heartbeat, HostNameWhen, Logging, ModuleConfig, NotReplicated, Replicated,
-    Rfs, Service, User, Variable, Vip, VipInterface, VirtualAddr, VirtualHostName,
+    AsyncMode, Boot, DefaultPrim, Heart, Heartbeat, HostNameWhen, Logging, ModuleConfig, NotReplicated, OcfAgent,
+    OcfClass, Replicated, Rfs, Service, User, Variable, Vip, VipInterface, VirtualAddr, VirtualHostName,
 };
+pub use module::ocf::MONITOR as OCF_MONITOR;
 pub use module::{Exclusions, FAILOVER_XML, Pattern, RFS_XML, check_module, check_module_on, parse_module};
+pub use ocf::{OcfMetaData, OcfParameter};
 pub use spec::reference_page;
 pub use wanted::Wanted;
 pub use xml::MAX_TEXT_BYTES;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hf_types::Mode;
 use serde::{Deserialize, Serialize};
 
-use crate::check_model::{Check, Errd, Failover, Reaction};
+use crate::check_model::{Check, CheckAction, Errd, Failover, Reaction};
 
 /// What `userconfig.xml` says about one module (reference 004, chapter 13).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,10 @@ pub struct ModuleConfig {
     pub user: Option<User>,
     /// `<vhost>`: the virtual host names; empty without it.
     pub virtual_host_names: Vec<VirtualHostName>,
-    /// `<check>`.
+    /// `<ocf>`, in the order of the file.
+    #[serde(default)]
+    pub ocf: Vec<OcfAgent>,
+    /// `<check>`, with a checker for each agent of `<ocf>`.
     #[serde(default)]
     pub check: Check,
     /// `<errd>`; none: no process is watched.
@@ -329,4 +332,63 @@ pub struct Variable {
     pub name: String,
     /// `value`.
     pub value: String,
+}
+
+/// `<ocf>`: an OCF resource agent that starts, stops and checks a part of the application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OcfAgent {
+    /// `ident`, default the agent's type: the resource is `custom.ocf_<ident>`.
+    pub ident: String,
+    /// `agent`: the directory below /usr/lib/ocf/resource.d, and the file in it.
+    pub provider: String,
+    pub kind: String,
+    /// `when`, default prim, in a light module both.
+    pub class: OcfClass,
+    /// Bare numbers in seconds; 0: what the agent says of itself.
+    pub interval_ms: u64,
+    pub timeout_ms: u64,
+    pub start_timeout_ms: u64,
+    pub stop_timeout_ms: u64,
+    /// `action` when its monitor fails, default restart.
+    pub action: Option<CheckAction>,
+    /// `<param>`, in the order of the file; no name twice.
+    pub parameters: Vec<(String, String)>,
+}
+
+impl OcfAgent {
+    /// `heartbeat:nginx`.
+    pub fn name(&self) -> String {
+        format!("{}:{}", self.provider, self.kind)
+    }
+
+    /// The ident of its checker.
+    pub fn checker(&self) -> String {
+        format!("ocf_{}", self.ident)
+    }
+}
+
+/// With which scripts an agent is started and stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OcfClass {
+    /// `start_prim` and `stop_prim`.
+    #[default]
+    Prim,
+    /// `start_second` and `stop_second`.
+    Second,
+    /// `start_both` and `stop_both`.
+    Both,
+}
+
+impl OcfClass {
+    pub const ALL: [OcfClass; 3] = [OcfClass::Prim, OcfClass::Second, OcfClass::Both];
+
+    /// The word in userconfig.xml, and the end of the scripts' names.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OcfClass::Prim => "prim",
+            OcfClass::Second => "second",
+            OcfClass::Both => "both",
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod exclusion;
 mod failover;
 mod heart;
 mod light;
+pub(crate) mod ocf;
 mod rfs;
 mod rules_text;
 mod schedule;
@@ -102,7 +103,10 @@ fn read<'d>(
         rfs::check_flow(rfs, heart, &service, context);
     }
     let made = Made { heart: heart.as_ref(), rfs: rfs.as_ref(), vip: vip.as_ref() };
-    let check = check::read(&service, name, settings.reaction, made.addresses(), context);
+    let ocf = ocf::read(&service, settings.mode, context);
+    let mut check = check::read(&service, name, settings.reaction, made.addresses(), context);
+    ocf::check(&ocf, user.is_some(), &check, &service, context);
+    check.custom.extend(ocf.iter().map(ocf::checker));
     let errd = errd::read(&service, settings.reaction, context);
     let known = made.resources(&check, errd.as_ref());
     let failover = failover::read(&service, settings.reaction, &check, known, text, context);
@@ -115,6 +119,7 @@ fn read<'d>(
         vip,
         user,
         virtual_host_names,
+        ocf,
         check,
         errd,
         failover,

@@ -9,6 +9,7 @@ mod check;
 mod cluster;
 mod form;
 mod module;
+mod ocf;
 mod page;
 
 pub(crate) use check::{
@@ -21,6 +22,7 @@ pub(crate) use module::{
     FLOW, HEART, HEARTBEAT, INTERFACE, INTERFACE_LIST, MACRO, NOTREPLICATED, REAL_INTERFACE, REPLICATED, RFS, SAFE,
     SERVER, SERVICE, TOCHECK, USER, VAR, VHOST, VIP, VIRTUAL_ADDR, VIRTUALHOSTNAME,
 };
+pub(crate) use ocf::{OCF, PARAM};
 pub use page::reference_page;
 
 /// What this version does with a valid name.
@@ -89,7 +91,7 @@ impl Spec {
 
 /// The tags of userconfig.xml.
 fn of_modules() -> impl Iterator<Item = &'static Spec> {
-    module::TAGS.into_iter().chain(check::TAGS)
+    module::TAGS.into_iter().chain(check::TAGS).chain(ocf::TAGS)
 }
 
 /// The table of a tag of userconfig.xml.

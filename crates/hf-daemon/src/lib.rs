@@ -23,6 +23,7 @@ mod log;
 mod marker;
 mod modules;
 mod names;
+mod ocf;
 mod ports;
 mod prerequisites;
 mod ready;

@@ -5,6 +5,7 @@ mod inventory;
 pub mod keys;
 mod names;
 
+use crate::ocf::{self, OcfError};
 use crate::vhost::{self, VhostError};
 use crate::{copy, fits, lastconfig, wrappers};
 use hf_config::{Boot, Cluster, Diagnostics, ModuleConfig, OnNode, check_module_on};
@@ -12,7 +13,7 @@ use hf_host::Paths;
 use hf_host::clock::wall_us;
 use hf_host::cluster::{self, Member};
 use hf_host::files::{FileError, beside, failed, make_dir, names_in, read_if_there, sync_parent, write_durably};
-use hf_host::module::ADDED_BY_CONFIG;
+use hf_host::module::is_added_by_config;
 use hf_host::paths::LAST_CONFIGS;
 use hf_node::daemon::{InstalledModule, Proposal, boot_word};
 use hf_node::heart::HeartConfig;
@@ -83,6 +84,8 @@ pub enum ModuleError {
     Key(#[from] hf_host::module::ModuleError),
     #[error(transparent)]
     Vhost(#[from] VhostError),
+    #[error(transparent)]
+    Ocf(#[from] OcfError),
     #[error(transparent)]
     Name(#[from] BadName),
     #[error("{path} gives no name for the module: name it with -m")]
@@ -229,7 +232,9 @@ pub fn edited(
     if !dir.is_dir() {
         return Err(ModuleError::NotInstalled { module: module.clone() });
     }
-    check(&dir, module, cluster, &others(paths, module, cluster)?, &LookedUp::beside(paths, module)?)
+    let found = check(&dir, module, cluster, &others(paths, module, cluster)?, &LookedUp::beside(paths, module)?)?;
+    ocf::prepare(&found.0.ocf, &dir.join("bin"))?;
+    Ok(found)
 }
 
 /// Reads and checks the configuration in a module's directory.
@@ -291,6 +296,7 @@ pub fn config(paths: &Paths, module: &ModuleName, cluster: Option<&Cluster>) -> 
     make_dir(&fresh.join("bin"), 0o755)?;
     vhost::write_all(paths, &config.virtual_host_names, &fresh.join("bin"))?;
     wrappers::write(&fresh, paths, module, &config)?;
+    ocf::write(&fresh, &config.ocf)?;
     // The module is stopped if this changes anything.
     keys::apply(paths, module)?;
     renameat_with(CWD, &fresh, CWD, &target, RenameFlags::EXCHANGE)
@@ -351,7 +357,7 @@ fn differing(applied: &Path, edited: &Path) -> Result<Vec<String>, FileError> {
     };
     names.retain(|name| {
         let (old, new) = (look(applied.join(name)), look(edited.join(name)));
-        let added = old.0.as_ref().is_some_and(|text| text.starts_with(ADDED_BY_CONFIG.as_bytes()));
+        let added = old.0.as_ref().is_some_and(|text| is_added_by_config(text));
         old != new && !(added && new.0.is_none())
     });
     Ok(names)

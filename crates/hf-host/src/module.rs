@@ -98,7 +98,7 @@ pub fn keep_errd_off(paths: &Paths, module: &ModuleName, off: bool) -> Result<()
 
 pub use hf_types::ports::{heart as heart_port, rfs as rfs_port};
 
-/// How files begin that `config` itself adds to a module's applied `bin`.
+/// How files begin that `config` itself adds to a module's applied `bin`; a script has it in its second line.
 pub const ADDED_BY_CONFIG: &str = "# Written by 'holdfast config'";
 
 /// What seals the module's heartbeats and its replication.
@@ -125,6 +125,12 @@ pub fn keys(paths: &Paths, module: &ModuleName, member: &Member) -> Result<Keys,
     Ok(Keys { ring, insecure: false })
 }
 
+/// Whether `config` wrote this file of `bin`: by its first line, or by the second one of a script.
+pub fn is_added_by_config(contents: &[u8]) -> bool {
+    let script = contents.strip_prefix(b"#!/bin/sh\n").unwrap_or(contents);
+    script.starts_with(ADDED_BY_CONFIG.as_bytes())
+}
+
 /// Hex digest of a module's directory: the names, contents and executable bits of `conf` and `bin`; and when any of it was
 /// changed last, seconds since 1970 UTC. None if nothing is there. What `config` added doesn't count: the edited module has no
 /// such file, and is applied all the same. `key`: where the module's own key is, if it has one; it counts too.
@@ -142,7 +148,7 @@ pub fn signature(dir: &Path, key: &Path) -> Result<Option<(String, i64)>, FileEr
     for name in files {
         let path = dir.join(&name);
         let contents = fs::read(&path).map_err(failed("read", &path))?;
-        if name.starts_with("bin/") && contents.starts_with(ADDED_BY_CONFIG.as_bytes()) {
+        if name.starts_with("bin/") && is_added_by_config(&contents) {
             continue;
         }
         let data = fs::metadata(&path).map_err(failed("look at", &path))?;
@@ -207,6 +213,8 @@ mod tests {
         assert_ne!(make("four", "stop_prim", "x"), one);
         let added = format!("{ADDED_BY_CONFIG} for something\n");
         fs::write(place.path().join("two/bin/added"), added).expect("a file");
+        let script = format!("#!/bin/sh\n{ADDED_BY_CONFIG} for something else\n");
+        fs::write(place.path().join("two/bin/stop_prim"), script).expect("a file");
         assert_eq!(make("two", "start_prim", "x"), one, "what config adds is no difference");
         fs::write(place.path().join("key"), "5a".repeat(32)).expect("a file");
         assert_ne!(make("two", "start_prim", "x"), one, "a key of its own is one");

@@ -22,23 +22,43 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(super) fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
     let [limit, command, args @ ..] = args else { return Err(USAGE) };
     let limit = seconds(limit)?;
-    let mut child = match spawn(command, args) {
-        Ok(child) => child,
-        Err(error) => {
+    match bounded(Command::new(command).args(args), limit)? {
+        Ended::With(code) => Ok(ExitCode::from(code)),
+        Ended::NotRun(error) => {
             crate::print::progress(&format!("boundcmd: can't run {}: {error}", super::shown(command)));
-            return Ok(ExitCode::from(NOT_RUN));
+            Ok(ExitCode::from(NOT_RUN))
         }
+        Ended::TimedOut => {
+            crate::print::progress(&format!(
+                "boundcmd: {} did not end within {} s: ended",
+                super::shown(command),
+                limit.as_secs_f64()
+            ));
+            Ok(ExitCode::from(TIMED_OUT))
+        }
+    }
+}
+
+/// How a command ended that had to end in time.
+pub(super) enum Ended {
+    /// Its exit code, or 128 and the number of the signal that ended it.
+    With(u8),
+    /// It was ended, with all that it had started.
+    TimedOut,
+    NotRun(std::io::Error),
+}
+
+/// Runs a command, and ends it when the time is over.
+pub(super) fn bounded(command: &mut Command, limit: Duration) -> Result<Ended, Failure> {
+    let mut child = match spawn(command) {
+        Ok(child) => child,
+        Err(error) => return Ok(Ended::NotRun(error)),
     };
     if ends_within(&child, limit)? {
-        return exit_code(&mut child);
+        return exit_code(&mut child).map(Ended::With);
     }
-    crate::print::progress(&format!(
-        "boundcmd: {} did not end within {} s: ended",
-        super::shown(command),
-        limit.as_secs_f64()
-    ));
     end(&mut child)?;
-    Ok(ExitCode::from(TIMED_OUT))
+    Ok(Ended::TimedOut)
 }
 
 fn seconds(text: &OsStr) -> Result<Duration, Failure> {
@@ -48,9 +68,8 @@ fn seconds(text: &OsStr) -> Result<Duration, Failure> {
 }
 
 /// In a process group of its own, so that its children end with it; if this process is killed, it goes too.
-fn spawn(command: &OsStr, args: &[OsString]) -> std::io::Result<Child> {
-    let mut command = Command::new(command);
-    command.args(args).process_group(0);
+fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    command.process_group(0);
     // SAFETY: one system call without memory.
     unsafe { command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?)) };
     command.spawn()
@@ -88,8 +107,8 @@ fn end(child: &mut Child) -> Result<(), Failure> {
     ends_within(child, GRACE).map(drop)
 }
 
-fn exit_code(child: &mut Child) -> Result<ExitCode, Failure> {
+fn exit_code(child: &mut Child) -> Result<u8, Failure> {
     let status = child.wait().map_err(Failure::io("learn how the command ended"))?;
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+    Ok(u8::try_from(code).unwrap_or(u8::MAX))
 }

@@ -4,6 +4,7 @@
 mod boundcmd;
 mod errdpoll;
 mod gencron;
+mod ocf;
 pub(crate) mod processtree;
 
 use std::ffi::{OsStr, OsString};
@@ -19,10 +20,11 @@ use crate::paths::Paths;
 type Run = fn(&[OsString]) -> Result<ExitCode, Failure>;
 
 /// What is built in, under the names that SAFEBIN has links for.
-const BUILT_IN: [(&str, Run); 4] = [
+const BUILT_IN: [(&str, Run); 5] = [
     ("boundcmd", boundcmd::run),
     ("errdpoll_running", errdpoll::run),
     ("gencron", gencron::run),
+    ("ocf", ocf::run),
     ("processtree", processtree::run),
 ];
 

@@ -76,6 +76,7 @@ pub(super) fn fields(config: &ModuleConfig) -> Vec<Field> {
         vip: of_vip,
         user,
         virtual_host_names,
+        ocf,
         check,
         errd,
         failover,
@@ -89,6 +90,7 @@ pub(super) fn fields(config: &ModuleConfig) -> Vec<Field> {
     for VirtualHostName { name, envfile, when } in virtual_host_names {
         tag(&mut all, "virtualhostname", name).text("name", name).text("envfile", envfile).word("when", when);
     }
+    tag(&mut all, "ocf", "").text(WHOLE, format!("{ocf:?}"));
     for checker in check.checkers() {
         tag(&mut all, "check", checker.resource()).text(WHOLE, format!("{checker:?}"));
     }

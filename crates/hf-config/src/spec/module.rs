@@ -69,6 +69,7 @@ pub(crate) static SERVICE: Spec = Spec {
         ("vip", Served),
         ("user", Served),
         ("vhost", Served),
+        ("ocf", Served),
         ("farm", NotYet("farm modules")),
         ("errd", Served),
         ("check", Served),

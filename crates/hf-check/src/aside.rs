@@ -1,6 +1,5 @@
 //! Work that may hang, away from the loop that all probes share.
 
-use std::future::Future;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 /// Runs blocking work on a thread aside, one piece at a time: when the last one still hangs, it is waited for before another one
@@ -20,18 +19,13 @@ impl<T: Send + 'static> Aside<T> {
     ///
     /// # Errors
     /// When the work panicked.
-    pub fn run<'a>(
-        &'a mut self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> impl Future<Output = Result<T, JoinError>> + Send + 'a {
-        async move {
-            if let Some(before) = &mut self.running {
-                // Its answer is old.
-                drop(before.await);
-            }
-            let answer = self.running.insert(spawn_blocking(work)).await;
-            self.running = None;
-            answer
+    pub async fn run(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+        if let Some(before) = &mut self.running {
+            // Its answer is old.
+            drop(before.await);
         }
+        let answer = self.running.insert(spawn_blocking(work)).await;
+        self.running = None;
+        answer
     }
 }

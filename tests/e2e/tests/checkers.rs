@@ -248,7 +248,7 @@ fn custom_restart(pair: &mut Roles) -> anyhow::Result<()> {
 
 fn off_and_on(pair: &mut Roles) -> anyhow::Result<()> {
     let (small, node) = (pair.small, pair.primary);
-    let programs = || Ok::<_, anyhow::Error>(small.sh(node, "pgrep -fc 'bin/checker ap[p] custom' || true")?);
+    let programs = || small.sh(node, "pgrep -fc 'bin/checker ap[p] custom' || true");
     ensure!(programs()?.trim() == "3", "three programs: {:?}", programs()?);
     let mark = small.mark(APP, node)?;
     small.holdfast(node, &["checker", "off", "-m", APP])?;

@@ -103,12 +103,12 @@ fn a_follower_goes_with_its_leader(small: &Small) -> anyhow::Result<()> {
 
 /// Reference 004, 13.17. The client is the witness.
 fn one_of_two_nodes_reaches_the_witness(small: &Small) -> anyhow::Result<()> {
-    let check = "<check><splitbrain ident=\"witness\" exec=\"ping\" arg=\"10.90.1.200 10.90.1.100\"/></check>";
+    let check = "<splitbrain ident=\"witness\" exec=\"ping\" arg=\"10.90.1.200 10.90.1.100\"/>";
     for node in NODES {
         let file = format!("$SAFE/modules/{WITNESSED}/conf/userconfig.xml");
         small.sh(
             node,
-            &format!("set -e; sed -i 's|<failover>|{check}<failover>|' {file}; holdfast config -m {WITNESSED}"),
+            &format!("set -e; sed -i 's|<check>|<check>{check}|' {file}; holdfast config -m {WITNESSED}"),
         )?;
     }
     small.first_start(WITNESSED, "node1", "node2")?;

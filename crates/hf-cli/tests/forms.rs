@@ -129,6 +129,16 @@ resetloop -m pg -i me
 checkloop -m pg
 rfsverify -m pg
 -p
+errd suspend -m pg
+errd resume -m pg
+errd off -m pg
+errd on -m pg
+errd disable classname -m pg
+errd enable classname -m pg
+errd list -m pg
+kill -name=no_such_process -argregex=.*myfile.* -level=test
+kill -name=no_such_process -level=terminate
+kill -name=no_such_process -level=9
 ";
 
 /// What was asked, and how the command ended.
@@ -224,8 +234,7 @@ fn every_form_of_the_reference_that_is_served_is_written_down() {
     let forms =
         reference.split("\";").next().and_then(|text| text.split("const FORMS: &str = \"").nth(1)).expect("a list");
     // Not served, special, or with files that aren't there.
-    let elsewhere =
-        ["-", "webserver", "safeagent", "boot web", "boot snmp", "errd", "update", "rfssync", "level", "snapshot"];
+    let elsewhere = ["-", "webserver", "safeagent", "boot web", "boot snmp", "update", "rfssync", "level", "snapshot"];
     let missing: Vec<&str> = forms
         .lines()
         .filter(|form| {

@@ -106,10 +106,8 @@ fn one_of_two_nodes_reaches_the_witness(small: &Small) -> anyhow::Result<()> {
     let check = "<splitbrain ident=\"witness\" exec=\"ping\" arg=\"10.90.1.200 10.90.1.100\"/>";
     for node in NODES {
         let file = format!("$SAFE/modules/{WITNESSED}/conf/userconfig.xml");
-        small.sh(
-            node,
-            &format!("set -e; sed -i 's|<check>|<check>{check}|' {file}; holdfast config -m {WITNESSED}"),
-        )?;
+        small
+            .sh(node, &format!("set -e; sed -i 's|<check>|<check>{check}|' {file}; holdfast config -m {WITNESSED}"))?;
     }
     small.first_start(WITNESSED, "node1", "node2")?;
     let marks = [small.mark(WITNESSED, "node1")?, small.mark(WITNESSED, "node2")?];

@@ -53,6 +53,7 @@ impl RingReader {
         let header = self.header()?;
         let mut batch = Gather::start(&header, position);
         while batch.position.seq < header.published && batch.lines.len() + batch.resources.len() < max {
+            batch.skip_what_never_was();
             self.step(&header, &mut batch).map_err(|source| error("read", &self.path, source))?;
         }
         Ok(batch.finish(header.published))
@@ -88,6 +89,10 @@ struct Gather {
     partial: Vec<Slot>,
     /// Where `partial` began: an unfinished line is read again next time.
     partial_from: u64,
+    /// The oldest that can be there by its number.
+    oldest: u64,
+    /// Behind what can still be there from before the writer's jump over numbers, at the first opening of another boot.
+    before_jump: u64,
 }
 
 impl Gather {
@@ -100,11 +105,20 @@ impl Gather {
             lost: 0,
             position: RingPosition {
                 ring: header.ring,
-                seq: if known { position.seq.max(oldest) } else { oldest },
+                seq: if known { position.seq } else { oldest },
                 line: if known { position.line } else { 0 },
             },
             partial: Vec::new(),
             partial_from: 0,
+            oldest,
+            before_jump: position.seq.saturating_add(header.slots),
+        }
+    }
+
+    /// What was written before the jump, and not read, is still in its places.
+    fn skip_what_never_was(&mut self) {
+        if self.position.seq >= self.before_jump {
+            self.position.seq = self.position.seq.max(self.oldest);
         }
     }
 

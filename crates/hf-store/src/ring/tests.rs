@@ -101,6 +101,25 @@ fn after_another_boot_nothing_is_read_twice_even_if_the_header_went_back() {
 }
 
 #[test]
+fn what_was_not_read_before_another_boot_is_read_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("heart.ring");
+    write(&path, (1..=2).map(|n| line(n, 10)));
+    let before = read(&path, RingPosition::default());
+    write(&path, (3..=5).map(|n| line(n, 600)));
+    let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let mut other = writer::read_header(&file).unwrap();
+    other.boot = [b'x'; 36];
+    file.write_all_at(&other.encode(), 0).unwrap();
+    // The next writer is there before the reader.
+    write(&path, [line(6, 10)]);
+    let after = read(&path, before.position);
+    assert_eq!((counters(&after), after.lost), (vec![3, 4, 5, 6], 0));
+    write(&path, [line(7, 10)]);
+    assert_eq!(counters(&read(&path, after.position)), [7]);
+}
+
+#[test]
 fn one_writer_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("heart.ring");

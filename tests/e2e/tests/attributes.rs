@@ -1,5 +1,5 @@
 //! What other scenarios leave at its default, in one module: two replicated directories, one of them a mount point, `mountoversuffix`, `tocheck`,
-//! `acl`, `encryption="off"`, `reidetail`, no user log; several interfaces and addresses, `name`, `netmask`, `tcpreset`, `connections`.
+//! `notreplicated`, `acl`, `encryption="off"`, `reidetail`, no user log; several interfaces and addresses, `name`, `netmask`, `tcpreset`, `connections`.
 
 use e2e::copies::tree_program;
 use e2e::{Module, Small, wait_until};
@@ -15,7 +15,7 @@ const VIPS: [&str; 3] = ["10.90.1.20", "fd90:1::20", "10.90.2.20"];
 const CONFIG: &str = r#"<safe><service mode="mirror">
   <heart pulse="200ms" timeout="2s"><heartbeat name="default"/><heartbeat name="repli" ident="flow"/></heart>
   <rfs mountoversuffix="_behind" acl="on" encryption="off" reidetail="on">
-    <replicated dir="/data/two"><tocheck path="mark"/></replicated><replicated dir="/data/own"/>
+    <replicated dir="/data/two"><tocheck path="mark"/><notreplicated path="local"/><notreplicated regexpath=".*\.tmp"/></replicated><replicated dir="/data/own"/>
   </rfs>
   <vip tcpreset="on"><interface_list>
     <interface arpreroute="on"><real_interface>
@@ -106,6 +106,31 @@ fn what_other_scenarios_leave_at_its_default() {
         small.sh(node, "cd $SAFEVAR/modules/two && ! ls | grep ulog").expect("logging=\"none\"");
     }
     addresses_are_translated(&small);
+    what_is_not_replicated_stays_where_it_is(&small);
+}
+
+/// 13.6.3, `<notreplicated>`: what is left out is each node's own, also after the roles have changed twice.
+fn what_is_not_replicated_stays_where_it_is(small: &Small) {
+    let own = |node: &str| {
+        let script = format!(
+            "cd /data/two; mkdir -p local d4/deep; echo {node} | tee local/file > d4/deep/x.tmp; echo {node} > from_{node}; sync"
+        );
+        small.sh(node, &script).expect("writes");
+    };
+    let swap_to = |primary: &str, secondary: &str| {
+        small.holdfast(primary, &["swap", "-m", APP]).expect("swap");
+        pair(small, primary, secondary);
+    };
+    own("node1");
+    swap_to("node2", "node1");
+    small.sh("node2", "cd /data/two; test -e from_node1 -a ! -e local/file -a ! -e d4/deep/x.tmp").expect("left out");
+    own("node2");
+    swap_to("node1", "node2");
+    for node in BOTH {
+        let found =
+            small.sh(node, "cd /data/two; cat local/file d4/deep/x.tmp from_node1 from_node2").expect("all there");
+        assert_eq!(found.lines().collect::<Vec<_>>(), [node, node, "node1", "node2"], "on {node}");
+    }
 }
 
 /// 12.1.3, `laddr`: each node is known to the other by an address that it doesn't have itself. The translation is done by each node's own kernel: what it

@@ -3,7 +3,7 @@
 
 # Debian packages: build, lab, and the real things that modules wrap.
 BUILD_PACKAGES="gcc libc6-dev pkg-config binutils dpkg-dev"
-LAB_PACKAGES="acl curl iproute2 nftables e2fsprogs util-linux mount kmod iputils-ping systemd dbus"
+LAB_PACKAGES="acl curl procps perl-base iproute2 nftables e2fsprogs util-linux mount kmod iputils-ping systemd dbus"
 POSTGRES_PACKAGES="postgresql postgresql-contrib"
 # The programs of MariaDB alone: Debian's mariadb-server would make a data directory and enable a unit.
 MARIADB_PACKAGES="mariadb-server-core mariadb-client-core"

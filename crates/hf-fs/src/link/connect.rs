@@ -264,7 +264,7 @@ impl Link {
     fn serve(self: &Arc<Link>, begun: Begun, made_for: Wanted) {
         let Begun { stream, mut seal, mut bytes, hello, number } = begun;
         let stream = Arc::new(stream);
-        // Only the end that listens lets others beside it.
+        // Only the end that listens lets others beside it. Without a random number (0) there are none, and the link works without them.
         let token = if made_for == Wanted::Listen { random().unwrap_or_default() } else { 0 };
         self.beside.begin(token);
         let peer = match self.set_up(&stream, seal.as_deref_mut(), &mut bytes, hello, token) {

@@ -49,6 +49,23 @@ fn a_synchronisation_under_load_ends_with_equal_mounts() {
 }
 
 #[test]
+fn who_opens_a_file_between_two_roles_waits_and_is_not_refused() {
+    let mut pair = in_step("second");
+    fs::write(pair.primary.mount().join("file"), b"before").unwrap();
+    pair.hand_over();
+    let path = pair.primary.mount().join("file");
+    let opens = std::thread::spawn(move || fs::OpenOptions::new().write(true).truncate(true).open(path));
+    // Long enough to be refused, if it were.
+    std::thread::sleep(Duration::from_millis(300));
+    pair.open_in_step();
+    let mut file = opens.join().unwrap().unwrap();
+    file.write_all(b"after").unwrap();
+    drop(file);
+    assert_eq!(fs::read(pair.primary.mount().join("file")).unwrap(), b"after");
+    pair.stop_and_compare();
+}
+
+#[test]
 fn roles_change_places_and_back() {
     let mut pair = in_step("second");
     for round in 0..4 {

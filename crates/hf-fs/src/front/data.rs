@@ -239,10 +239,18 @@ impl Front {
         fh.0 == self.memory.tenure()
     }
 
-    /// May a file be opened with these flags?
-    pub(super) fn may_open(&self, flags: i32) -> Result<(), i32> {
+    /// For writing only where modifications are admitted; between two roles it waits as they do, so that a swap refuses nobody who comes early.
+    pub(super) fn open(self: &Arc<Self>, flags: i32, reply: fuser::ReplyOpen) {
+        let opened = move |front: &Front, reply: fuser::ReplyOpen| {
+            reply.opened(front.file_handle(), front.open_flags(flags));
+        };
         let writes = flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0;
-        let read_only = self.role() == Role::Secondary || self.pipeline.gate().state() == GateState::ReadOnly;
-        if writes && read_only { Err(libc::EROFS) } else { Ok(()) }
+        let gate = self.pipeline.gate().state();
+        match (self.role(), gate) {
+            _ if !writes => opened(self, reply),
+            (_, GateState::ReadOnly) => reply.fail(libc::EROFS),
+            (Role::Primary, _) => opened(self, reply),
+            (Role::Secondary, _) => self.admit(reply, move |front, _admission, reply| opened(front, reply)),
+        }
     }
 }

@@ -242,10 +242,7 @@ impl Filesystem for Fuse {
     }
 
     fn open(&self, _req: &Request, _ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        match self.0.may_open(flags.0) {
-            Ok(()) => reply.opened(self.0.file_handle(), self.0.open_flags(flags.0)),
-            Err(errno) => reply.fail(errno),
-        }
+        self.0.open(flags.0, reply);
     }
 
     fn opendir(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {

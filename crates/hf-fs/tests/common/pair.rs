@@ -261,6 +261,12 @@ impl Pair {
 
     /// The roles change places; nothing is compared.
     pub fn swap(&mut self) {
+        self.hand_over();
+        self.open_in_step();
+    }
+
+    /// A swap up to where the new primary still lets nothing in.
+    pub fn hand_over(&mut self) {
         self.epoch += 1;
         let epoch = self.epoch();
         self.primary.drain();
@@ -274,6 +280,11 @@ impl Pair {
         std::mem::swap(&mut self.primary, &mut self.secondary);
         self.primary.wait("LinkUp", |event| matches!(event, E::LinkUp).then_some(()));
         self.secondary.wait("LinkUp", |event| matches!(event, E::LinkUp).then_some(()));
+    }
+
+    /// The end of a swap.
+    pub fn open_in_step(&mut self) {
+        let epoch = self.epoch();
         self.primary.order([C::SetGate(Gate::InStep { epoch })]);
     }
 

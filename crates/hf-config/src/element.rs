@@ -75,7 +75,8 @@ impl<'d> Element<'d> {
         let value = self.get(name);
         if value.is_none() && !self.broken.contains(&name) {
             let message = format!("<{}> needs the attribute {name}", self.spec.tag);
-            context.sink.error(Code::MissingAttribute, self.span(), message, None);
+            let help = self.spec.attribute(name).map(|known| format!("{name}=\"...\": {}", known.form.in_words()));
+            context.sink.error(Code::MissingAttribute, self.span(), message, help);
         }
         value
     }
@@ -116,7 +117,8 @@ impl<'d> Element<'d> {
             return;
         }
         let message = format!("<{}> needs a <{tag}>", self.spec.tag);
-        context.sink.error(Code::MissingElement, self.span(), message, None);
+        let help = spec::sample_inside(tag, self.spec);
+        context.sink.error(Code::MissingElement, self.span(), message, help);
     }
 
     fn take_attribute(&mut self, attribute: &Attribute<'d, 'd>, context: &mut Context) {

@@ -105,6 +105,21 @@ pub(crate) fn module_specs() -> impl Iterator<Item = &'static Spec> {
     module::TAGS.into_iter()
 }
 
+/// A tag with the attributes that it must have, as a help for who left it out of `parent`.
+pub(crate) fn sample_inside(tag: &str, parent: &Spec) -> Option<String> {
+    let known = table_inside(tag, parent)?;
+    let needed = known.attributes.iter().filter(|attribute| attribute.form.absence().starts_with(form::REQUIRED));
+    let needed: String = needed.map(|attribute| format!(" {}=\"...\"", attribute.name)).collect();
+    let end = if known.children.is_empty() { "/>" } else { ">" };
+    Some(format!("<{tag}{needed}{end}"))
+}
+
+/// The table of a tag inside of another: `<to>` has one for each checker.
+fn table_inside(tag: &str, parent: &Spec) -> Option<&'static Spec> {
+    let mut specs = cluster::TAGS.into_iter().chain(of_modules()).filter(|spec| spec.tag == tag);
+    specs.find(|spec| check::home_of(spec).is_none_or(|home| home == parent.tag))
+}
+
 /// The tag that a child with this name belongs into, seen from the file that `near` is of.
 pub(crate) fn proper_parent(child: &str, near: &Spec) -> Option<&'static str> {
     let in_cluster = cluster::TAGS.iter().any(|spec| std::ptr::eq(*spec, near));

@@ -202,8 +202,11 @@ fn directory(value: &Value, context: &mut Context) -> Option<String> {
     };
     if !text.starts_with('/') {
         let windows = text.contains('\\') || text.as_bytes().get(1) == Some(&b':');
-        let help = if windows { "a path of this system, such as /safedir" } else { "begin with a slash" };
-        return refuse(format!("dir=\"{text}\" isn't an absolute path"), help);
+        let (what, help) = match windows {
+            true => ("is a path of Windows", "a path of this system, such as /safedir"),
+            false => ("isn't an absolute path", "begin with a slash"),
+        };
+        return refuse(format!("dir=\"{text}\" {what}"), help);
     }
     let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
     if parts.iter().any(|part| *part == "." || *part == "..") || text.contains(char::is_control) || text.len() > 1024 {

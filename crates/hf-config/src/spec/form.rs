@@ -93,6 +93,11 @@ fn switch(on: bool) -> &'static str {
 }
 
 impl Form {
+    /// What a value is, for the help of a message.
+    pub(crate) fn in_words(&self) -> String {
+        self.described().replace('`', "")
+    }
+
     /// The column "value" of the page.
     pub(super) fn described(&self) -> String {
         match self {
@@ -107,7 +112,7 @@ impl Form {
     }
 
     /// The column "default" of the page.
-    pub(super) fn absence(&self) -> String {
+    pub(crate) fn absence(&self) -> String {
         match self {
             Form::Number { default: None, absent, .. } | Form::Text { absent, .. } => (*absent).to_owned(),
             Form::Words { default: None, .. } => REQUIRED.to_owned(),

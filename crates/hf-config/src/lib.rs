@@ -29,6 +29,7 @@ mod model;
 mod module;
 mod ocf;
 mod render;
+mod schedule;
 mod spec;
 mod values;
 mod wanted;
@@ -52,6 +53,7 @@ pub use model::{
 pub use module::ocf::MONITOR as OCF_MONITOR;
 pub use module::{Exclusions, FAILOVER_XML, Pattern, RFS_XML, check_module, check_module_on, parse_module};
 pub use ocf::{OcfMetaData, OcfParameter};
+pub use schedule::{Schedule, WallMinute};
 pub use spec::reference_page;
 pub use wanted::Wanted;
 pub use xml::MAX_TEXT_BYTES;

@@ -6,6 +6,7 @@ use hf_types::Mode;
 use serde::{Deserialize, Serialize};
 
 use crate::check_model::{Check, CheckAction, Errd, Failover, Reaction};
+use crate::schedule::Schedule;
 
 /// What `userconfig.xml` says about one module (reference 004, chapter 13).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,8 +195,8 @@ pub struct Rfs {
     pub check_interval_ms: u64,
     /// `scripts`, default off.
     pub scripts: bool,
-    /// `syncat`: five fields of a crontab line; none: replication in real time.
-    pub sync_at: Option<String>,
+    /// `syncat`: when the secondary synchronises; none: replication in real time.
+    pub sync_at: Option<Schedule>,
     /// `<flow name>`: the old way to choose the replication's network. See [`ModuleConfig::effective_flow_lan`].
     pub flow: Option<String>,
     /// The replicated directories in the order of the file; none lies inside another.

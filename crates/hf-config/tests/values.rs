@@ -88,7 +88,7 @@ fn every_default_is_the_references() {
         (150_000, 220_000, 120_000)
     );
     assert_eq!((rfs.packet_bytes, rfs.reintegration_packet_bytes, rfs.zone_bytes), (None, 8_388_608, 8_388_608));
-    assert_eq!((rfs.reintegration_bandwidth_kb_s, rfs.sync_delta_ms, rfs.sync_at.as_deref()), (None, None, None));
+    assert_eq!((rfs.reintegration_bandwidth_kb_s, rfs.sync_delta_ms, rfs.sync_at.clone()), (None, None, None));
     assert_eq!((rfs.connections, rfs.namespace_policy, rfs.reintegration_commit_blocks), (1, 4, 0));
     assert!(rfs.mount_over && !rfs.scripts && !rfs.reintegration_detail && rfs.replicated[0].not_replicated.is_empty());
     let vip = config.vip.as_ref().expect("it has an address");

@@ -15,6 +15,7 @@ mod loops;
 mod replication;
 mod reread;
 mod run;
+mod schedule;
 mod scripts;
 mod shell;
 mod socket;

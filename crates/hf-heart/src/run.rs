@@ -11,7 +11,7 @@ use crate::reread::Sources;
 use crate::scripts::Scripts;
 use crate::shell::{OWN_TICKETS, Reported, Shell};
 use crate::vips::Vips;
-use crate::{boost, loops, socket};
+use crate::{boost, loops, schedule, socket};
 use hf_exec::{CgroupError, PidFile, PidFileError};
 use hf_host::files::{FileError, make_dir, with_causes};
 use hf_host::{Paths, ProcessLog, clock, random, wake};
@@ -89,10 +89,14 @@ async fn live(args: &HeartArgs) -> Result<(), StartError> {
     make_dir(&paths.user_var(&args.module), 0o755)?;
     let _pid = PidFile::acquire(&paths.pid_file(&args.module, "heart"))?;
     let loaded = load(&paths, &args.module, node_name(args)?)?;
+    let schedule = loaded.applied.config.rfs.as_ref().and_then(|rfs| rfs.sync_at.clone());
     let (sender, events) = mpsc::unbounded_channel();
     let mut shell = assemble(&paths, &args.module, loaded, sender.clone())?;
     let socket = paths.heart_socket(&args.module);
     let listener = socket::listen(&socket).map_err(io("listen on the heart's socket"))?;
+    if let Some(schedule) = schedule {
+        schedule::watch(schedule, sender.clone());
+    }
     tokio::spawn(socket::serve(listener, sender));
     for problem in boost::this_process() {
         tracing::warn!("{problem}");

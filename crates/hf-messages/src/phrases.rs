@@ -58,6 +58,8 @@ pub const PHRASES: &[Entry] = &[
         fr: "la copie de l'autre nœud est plus récente" },
     Entry { en: "the other node goes on alone with a disk that failed",
         fr: "l'autre nœud continue seul avec un disque en panne" },
+    Entry { en: "waits for the next scheduled synchronisation (syncat)",
+        fr: "attend la prochaine synchronisation planifiée (syncat)" },
     Entry { en: "this node is frozen out after a stall until it has heard the other",
         fr: "ce nœud, qui est resté figé, attend d'entendre l'autre" },
     // Why a command was refused.

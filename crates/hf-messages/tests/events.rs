@@ -70,6 +70,7 @@ fn all() -> Vec<Event> {
         NotPrimary::RolledBack,
         NotPrimary::PeerNewer,
         NotPrimary::PeerDegraded,
+        NotPrimary::Scheduled,
         NotPrimary::Stalled,
     ];
     all.extend(reasons.map(Event::MaybeNotUpToDate));

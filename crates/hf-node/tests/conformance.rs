@@ -82,6 +82,7 @@ fn nodes(options: &[&str]) -> Lab {
                 None if *option == "light" => {}
                 None if *option == "lastprim" => config.lastprim = true,
                 None if *option == "unreplicated" => config.replicates = false,
+                None if *option == "syncat" => config.scheduled = true,
                 None if *option == "rules" => config.rules = rules(),
                 Some(("failover", "off")) => config.failover = false,
                 Some(("defaultprim", node)) => config.defaultprim = Some(format!("node{node}").parse().unwrap()),
@@ -137,6 +138,10 @@ fn given(state: &str) -> Lab {
         }
         "WAIT new" => arrive(&mut lab, "1 start", ["WAIT red", "STOP red"]),
         "PRIM SECOND" => pair_up(&mut lab),
+        "ALONE WAIT" => {
+            arrive(&mut lab, "1 prim", ["ALONE green", "STOP red"]);
+            arrive(&mut lab, "2 second", ["ALONE green", "WAIT red"]);
+        }
         "ALONE STOP" => {
             pair_up(&mut lab);
             arrive(&mut lab, "2 stop", ["ALONE green", "STOP red"]);
@@ -209,6 +214,7 @@ fn on_node(lab: &mut Lab, node: usize, what: &str) {
             lab.freeze(node, ms);
             lab.thaw(node, ms);
         }
+        ["schedule", "comes"] => lab.hear(node, HeartInput::Scheduled),
         ["set", name, value] => set(lab, node, name, value),
         [command @ .., "-i", identity] => give(lab, node, command, Caller::detector(identity)),
         command => give(lab, node, command, Caller("SYSTEM/root".to_owned())),

@@ -158,6 +158,7 @@ impl Setup {
             force_stop_timeout: Duration::from_secs(3),
             loops: LoopLimits::OFF,
             syncdelta_min: 0,
+            scheduled: false,
             rules: self.rules(),
             told: vec!["ping.net".to_owned()],
             checkers: self.checkers(),

@@ -67,6 +67,9 @@ pub enum NotPrimary {
     PeerNewer,
     #[error("the other node goes on alone with a disk that failed")]
     PeerDegraded,
+    /// Reference 004, 13.6.4.10.
+    #[error("waits for the next scheduled synchronisation (syncat)")]
+    Scheduled,
     #[error("this node is frozen out after a stall until it has heard the other")]
     Stalled,
 }

@@ -56,6 +56,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("rfs", "reidetail", "<rfs>", r#"<rfs reidetail="on">"#),
     ("rfs", "checktime", "<rfs>", r#"<rfs checktime="9000">"#),
     ("rfs", "checkintv", "<rfs>", r#"<rfs checkintv="9">"#),
+    ("rfs", "syncat", "<rfs>", r#"<rfs syncat="01 0 * * *">"#),
     ("flow", "name", "<replicated", r#"<flow name="third"/><replicated"#),
     ("replicated", "dir", "/data", "/other"),
     ("notreplicated", "path", r#"path="b""#, r#"path="c""#),

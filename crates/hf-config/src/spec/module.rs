@@ -158,10 +158,12 @@ pub(crate) static RFS: Spec = Spec {
         Attribute::served("checktime", Form::milliseconds(SECOND_MS, DAY_MS, 220_000)),
         Attribute::served("checkintv", Form::seconds(SECOND_MS, DAY_MS, 120_000)),
         Attribute::new("scripts", Form::Switch(false), OnlyDefault("replication by scripts of the module (_rfs_*)")),
-        Attribute::new(
+        Attribute::served(
             "syncat",
-            Form::text("minute, hour, day, month, weekday as in a crontab", "replication in real time"),
-            NotYet("synchronisation by a schedule"),
+            Form::text(
+                "minute, hour, day, month, weekday as in a crontab, or `@daily` ...",
+                "replication in real time",
+            ),
         ),
         Attribute::new("iotimeout", Form::text("seconds", "-"), Windows),
         Attribute::new("roflags", Form::text("`0x10`, `0x10000`", "-"), Windows),

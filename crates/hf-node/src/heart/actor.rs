@@ -260,6 +260,7 @@ impl HeartActor {
                 self.on_checked(&resource, run, value, why, seen, out);
             }
             HeartInput::CheckerEnded { resource, run, outcome } => self.on_checker_ended(&resource, run, &outcome, out),
+            HeartInput::Scheduled => self.on_scheduled(out),
             HeartInput::Configured(config) => self.on_configured(*config, out),
             HeartInput::Random { value } => {
                 self.random = Some(value);

@@ -65,6 +65,7 @@ impl HeartConfig {
             // Known by who reads files.
             errd_off: false,
             syncdelta_min: config.rfs.as_ref().and_then(|rfs| rfs.sync_delta_ms).unwrap_or(0) / 60_000,
+            scheduled: config.rfs.as_ref().is_some_and(|rfs| rfs.sync_at.is_some()),
         })
     }
 }

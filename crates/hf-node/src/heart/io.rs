@@ -41,6 +41,8 @@ pub struct HeartConfig {
     pub loops: LoopLimits,
     /// `syncdelta` in minutes, 0 when off.
     pub syncdelta_min: u64,
+    /// `syncat`: a secondary synchronises at [`HeartInput::Scheduled`] only.
+    pub scheduled: bool,
     /// The failover rules that are looked at.
     pub rules: RuleSet,
     /// Resources that the other node's rules may ask for, in an order that both nodes make alike.
@@ -199,6 +201,8 @@ pub enum HeartInput {
     Configured(Box<HeartConfig>),
     /// Answers `LookAtLanes`.
     LanesSeen(Vec<LaneSight>),
+    /// The schedule of `syncat` has come.
+    Scheduled,
     /// Fresh randomness, asked for by [`HeartEffect::Random`].
     Random {
         value: u64,

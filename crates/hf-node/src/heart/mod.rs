@@ -4,7 +4,7 @@
 //!   rfs (`rfs`), of scripts and addresses (`scripts`, `vips`); `resources` are what it tells people and rules of that.
 //! - The rules, one file a state: `waiting`, `primary`, `secondary`. `commands` takes what an administrator says, `loops` counts what detectors ask for, `errd` watches processes, `reboot` is what one of them may become, `rules` looks at the module's failover rules, `steps`
 //!   carries out the plans of `hf_module::mirror`, `configured` goes by another configuration, `advice` says why nothing is heard, `checkers` which checkers run,
-//!   `syncdelta` relaxes who may start.
+//!   `syncdelta` relaxes who may start, `schedule` lets a secondary synchronise by `syncat` only.
 
 mod actor;
 mod advice;
@@ -27,6 +27,7 @@ mod rfs;
 mod rfs_resources;
 mod rules;
 mod runs;
+mod schedule;
 mod scripts;
 mod secondary;
 mod splitbrain;

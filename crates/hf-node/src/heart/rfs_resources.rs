@@ -15,6 +15,7 @@ impl HeartActor {
         self.publish_disk(out);
         self.publish_degraded(out);
         self.publish_sync_mode(out);
+        self.publish_schedule(out);
         let encryption = if self.config.encrypted { "on" } else { "off" };
         self.set_text("usersetting.encryption", encryption, out);
     }

@@ -300,6 +300,9 @@ impl HeartActor {
         match self.colour() {
             Colour::Magenta if in_step && primary && !self.swapping && self.plan.is_none() => {
                 self.why = None;
+                if self.ends_by_schedule(out) {
+                    return true;
+                }
                 if self.parts_differ_from(ModuleState::Second) {
                     self.begin_plan(Plan::follow(self.came_from), out);
                 } else {

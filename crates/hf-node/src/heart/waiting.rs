@@ -62,6 +62,9 @@ impl HeartActor {
                 if peer.degraded {
                     return self.hold(NotPrimary::PeerDegraded, out);
                 }
+                if self.awaits_schedule() {
+                    return self.hold(NotPrimary::Scheduled, out);
+                }
                 self.become_secondary(out)
             }
             PeerNow::Heard(peer) => match self.rfs.copy.clone() {
@@ -217,17 +220,20 @@ impl HeartActor {
         }
         self.held = Some(why);
         self.why = Some(why.to_string());
-        if why == NotPrimary::PeerDegraded {
-            self.tell_degraded(out);
-            self.go(Place::HELD, Action::Start, out);
-            return true;
+        match why {
+            NotPrimary::PeerDegraded => self.tell_degraded(out),
+            NotPrimary::Scheduled => self.tell_scheduled(out),
+            _ => Self::tell_not_up_to_date(why, out),
         }
+        self.go(Place::HELD, Action::Start, out);
+        true
+    }
+
+    fn tell_not_up_to_date(why: NotPrimary, out: &mut Out) {
         let inconsistent = why == NotPrimary::Inconsistent;
         log(out, if inconsistent { Event::MaybeInconsistent } else { Event::MaybeNotUpToDate(why) });
         log(out, Event::ActionFromRule { action: "wait".to_owned(), rule: "notuptodate_server".to_owned() });
         log(out, if inconsistent { Event::RunPrimforceIfSure } else { Event::RunPrimIfSure });
-        self.go(Place::HELD, Action::Start, out);
-        true
     }
 
     /// Reference 004, 5.6: a copy of a failing disk would be none, and the record of a second copy is one write more that may fail there

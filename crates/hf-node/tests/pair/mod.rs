@@ -146,6 +146,7 @@ pub fn config(node: usize, timeout_ms: u64) -> HeartConfig {
         force_stop_timeout: Duration::from_secs(300),
         loops: LoopLimits::OFF,
         syncdelta_min: 0,
+        scheduled: false,
         rules: hf_rules::RuleSet::default(),
         told: Vec::new(),
         checkers: Vec::new(),

@@ -24,8 +24,8 @@ def sh(*argv, timeout=300, check=True, **more):
 class Lab:
     """A lab that is taken away at the end of a `with`."""
 
-    def __init__(self, name, *options):
-        self.name, self.options = name, options
+    def __init__(self, name, *options, holdfast=HOLDFAST):
+        self.name, self.options, self.holdfast = name, options, holdfast
 
     def __enter__(self):
         self.run("down", check=False)
@@ -36,7 +36,7 @@ class Lab:
         self.run("down")
 
     def argv(self, verb, *args):
-        return [HOLDFAST, "lab", verb, "--name", self.name, *args]
+        return [self.holdfast, "lab", verb, "--name", self.name, *args]
 
     def run(self, verb, *args, **more):
         return sh(*self.argv(verb, *args), **more)
@@ -63,8 +63,11 @@ class Lab:
 
 
 def install(lab, module, mode, both, encryption="on"):
-    """Installs and starts a module that replicates /srv/MODULE; `both`: on node2 too."""
+    """Installs and starts a module that replicates /srv/MODULE; `both`: on node2 too; `encryption` None: for a build that knows no such attribute."""
     text = open(os.path.join(ROOT, "bench", "userconfig.xml")).read()
+    if encryption is None:
+        text = text.replace(' encryption="@ENCRYPTION@"', "")
+        encryption = ""
     text = text.replace("@ASYNC@", mode).replace("@ENCRYPTION@", encryption).replace("@DIR@", f"/srv/{module}")
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as package:
         for part in ("conf", "bin"):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""From a fault that a checker finds to the action's start and to the first answer of the other node: a closed port (stopstart), an
-unplugged cable and a ping target that is silent (wait), with the reference's times and with reaction="fast". Writes results.md beside
+"""From a fault that is noticed to the action's start and to the first answer of the other node: a killed process and a closed port (stopstart),
+an unplugged cable and a ping target that is silent (wait), with the reference's times and with reaction="fast". Writes results.md beside
 this file.
 
     bench/reaction/run.py [--runs 5] [--reactions fast,normal]
@@ -23,8 +23,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MODULE, VIP, PORT = "app", "10.90.1.30", 7001
 LISTENER = "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => 7001, Listen => 50, ReuseAddr => 1) or die; while (my $c = $s->accept) { print $c qq(@NODE@\\n); close $c }"
 SCRIPTS = {
-    "start_prim": "setsid perl -e '@LISTENER@' >/dev/null 2>&1 & echo $! > /run/app.pid",
-    "stop_prim": "kill $(cat /run/app.pid) 2>/dev/null; rm -f /run/app.pid; true",
+    "start_prim": "setsid perl -e '@LISTENER@' >/dev/null 2>&1 & echo $! > /run/app.pid\n"
+    "setsid perl -e 'sleep' bench-worker >/dev/null 2>&1 & echo $! > /run/worker.pid",
+    "stop_prim": "kill $(cat /run/app.pid /run/worker.pid) 2>/dev/null; rm -f /run/app.pid /run/worker.pid; true",
 }
 # Who answers, and when: CLOCK_BOOTTIME in microseconds.
 PROBE = f"""
@@ -82,6 +83,10 @@ def close_port(lab, node):
     lab.on(node, "sh", "-c", "kill $(cat /run/app.pid)")
 
 
+def kill_process(lab, node):
+    lab.on(node, "sh", "-c", "kill -9 $(cat /run/worker.pid)")
+
+
 def unplug(lab, node):
     lab.run("unplug", node, "default")
 
@@ -103,15 +108,17 @@ def answer(lab, node):
     lab.on("client", "nft", "delete", "table", "inet", "t")
 
 
+# How it begins, how it ends, and what the log says when it is noticed.
 FAULTS = {
-    "closed port, stopstart": (close_port, nothing, "tcp.app"),
-    "unplugged cable, wait": (unplug, plug, "intf.10.90.1.0"),
-    "silent ping target, wait": (silence, answer, "ping.router"),
+    "killed process, stopstart": (kill_process, nothing, "event atleast on proc perl"),
+    "closed port, stopstart": (close_port, nothing, "Resource tcp.app set to down"),
+    "unplugged cable, wait": (unplug, plug, "Resource intf.10.90.1.0 set to down"),
+    "silent ping target, wait": (silence, answer, "Resource ping.router set to down"),
 }
 
 
 def one(lab, fault):
-    begin, end, resource = FAULTS[fault]
+    begin, end, noticed = FAULTS[fault]
     primary, secondary = roles(lab)
     lab.on("client", "rm", "-f", "/tmp/b.stop", "/tmp/b.answers")
     probe = subprocess.Popen(lab.argv("exec", "client", "--", sys.executable, "-c", PROBE), stdin=subprocess.DEVNULL)
@@ -120,8 +127,8 @@ def one(lab, fault):
     begin(lab, primary)
     lab.wait(secondary, MODULE, "PRIM" if end is nothing else "ALONE", 180)
     time.sleep(0.5)
-    down = logged(lab, primary, at, f"Resource {resource} set to down")
-    action = logged(lab, primary, at, "Action stopstart from", "Action wait from")
+    down = logged(lab, primary, at, noticed)
+    action = logged(lab, primary, at, "Action stopstart", "Action wait")
     lab.on("client", "touch", "/tmp/b.stop")
     probe.wait()
     answers = [line.split() for line in lab.on("client", "cat", "/tmp/b.answers").splitlines()]
@@ -149,7 +156,7 @@ def main():
                     print(reaction, fault, runs[-1], flush=True)
                 cells = [[run[part] / 1000 for run in runs] for part in ("down", "action", "answer")]
                 rows.append([fault, reaction, len(runs)] + [f"{median(cell):.2f} / {max(cell):.2f}" for cell in cells])
-    head = ["fault", "reaction", "runs", "resource down", "action begins", "first answer of the other node"]
+    head = ["fault", "reaction", "runs", "noticed", "action begins", "first answer of the other node"]
     with open(os.path.join(HERE, "results.md"), "w") as out:
         out.write(f"# From a fault to what is done about it\n\n{machine()}. Seconds, median / longest, from the fault; the fault comes at any moment between two looks.\n\n")
         out.write(f"    bench/reaction/run.py {' '.join(sys.argv[1:])}\n\n" + table(head, rows))

@@ -59,6 +59,11 @@ impl<'d> Element<'d> {
         idents.find(|attribute| attribute.value() == ident).map_or(self.span(), |attribute| attribute.range_value())
     }
 
+    /// Where the name of the first child of this kind stands; this tag's if there is none.
+    pub(crate) fn place_of_child(&self, tag: &str) -> Range<usize> {
+        self.child_tags().find(|child| child.has_tag_name(tag)).map_or(self.span(), name_span)
+    }
+
     /// The tag's name.
     pub(crate) fn tag(&self) -> &'static str {
         self.spec.tag
@@ -180,7 +185,8 @@ impl<'d> Element<'d> {
     fn report_unknown_child(&self, child: Node, context: &mut Context) {
         let tag = child.tag_name().name();
         let tags = self.spec.children.iter().map(|(name, _)| *name);
-        let help = match (proper_parent(tag, self.spec), nearest(tag, tags.clone())) {
+        let parent = proper_parent(tag, self.spec).filter(|_| !self.spec.holds_text());
+        let help = match (parent, nearest(tag, tags.clone())) {
             (Some(parent), _) if parent != self.spec.tag => {
                 format!("<{tag}> belongs into <{parent}>")
             }

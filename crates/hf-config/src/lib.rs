@@ -25,6 +25,7 @@ mod cluster;
 mod context;
 mod diagnostic;
 mod element;
+mod farm_model;
 mod model;
 mod module;
 mod ocf;
@@ -45,6 +46,7 @@ pub use cluster::{
 };
 pub use context::OnNode;
 pub use diagnostic::{Checked, Code, Diagnostic, Diagnostics, Severity};
+pub use farm_model::{Farm, Filter, LoadGroup, LoadRule, Proto, VirtualMac};
 pub use hf_types::{Mode, nearest};
 pub use model::{
     AsyncMode, Boot, DefaultPrim, Heart, Heartbeat, HostNameWhen, Logging, ModuleConfig, NotReplicated, OcfAgent,

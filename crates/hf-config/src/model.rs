@@ -6,6 +6,7 @@ use hf_types::Mode;
 use serde::{Deserialize, Serialize};
 
 use crate::check_model::{Check, CheckAction, Errd, Failover, Reaction};
+use crate::farm_model::{Farm, LoadGroup, VirtualMac};
 use crate::schedule::Schedule;
 
 /// What `userconfig.xml` says about one module (reference 004, chapter 13).
@@ -15,8 +16,11 @@ pub struct ModuleConfig {
     pub name: String,
     /// `<service>`.
     pub service: Service,
-    /// `<heart>`; without heartbeats in a light module.
+    /// `<heart>`; without heartbeats in a light or farm module.
     pub heart: Heart,
+    /// `<farm>`, in farm modules.
+    #[serde(default)]
+    pub farm: Option<Farm>,
     /// `<rfs>`; none: nothing is replicated.
     pub rfs: Option<Rfs>,
     /// `<vip>`; none: no virtual address.
@@ -45,6 +49,11 @@ impl ModuleConfig {
     pub fn effective_flow_lan(&self) -> &str {
         let flow = self.rfs.as_ref().and_then(|rfs| rfs.flow.as_deref());
         flow.unwrap_or_else(|| self.heart.flow_lan())
+    }
+
+    /// Every virtual address that one node has at a time, with its interface: those of a farm are on all of its nodes.
+    pub fn moving_addresses(&self) -> impl Iterator<Item = (&VipInterface, &VirtualAddr)> {
+        self.virtual_addresses().filter(|(interface, _)| interface.virtual_mac.is_none())
     }
 
     /// Every virtual address of the module with its interface.
@@ -105,7 +114,7 @@ pub struct Service {
     pub reaction: Reaction,
 }
 
-/// `<heart>` (reference 004, 13.3). At least one heartbeat; a light module has none.
+/// `<heart>` (reference 004, 13.3). At least one heartbeat; light and farm modules have none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heart {
     /// `port`; none: 8888 + (id - 1).
@@ -235,16 +244,19 @@ pub enum NotReplicated {
     AllBut(String),
 }
 
-/// `<vip>` of a mirror module (reference 004, 13.5.4.2).
+/// `<vip>` (reference 004, 13.5.4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vip {
     /// `tcpreset`, default on.
     pub tcp_reset: bool,
     /// The interfaces in the order of the file.
     pub interfaces: Vec<VipInterface>,
+    /// `<loadbalancing_list>`: the groups in the order of the file; only farm modules have them.
+    #[serde(default)]
+    pub groups: Vec<LoadGroup>,
 }
 
-/// `<interface>` with its `<real_interface>`.
+/// `<interface>` with its `<real_interface>` or, in a farm, its `<virtual_interface>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VipInterface {
     /// `name`; none: the interface whose network has the virtual address.
@@ -257,11 +269,14 @@ pub struct VipInterface {
     pub arp_interval_ms: u64,
     /// `arpelapse`, bare numbers in seconds, default 1200 s.
     pub arp_elapse_ms: u64,
+    /// `<virtual_interface>`; none: `<real_interface>`.
+    #[serde(default)]
+    pub virtual_mac: Option<VirtualMac>,
     /// The virtual addresses, at least one.
     pub addresses: Vec<VirtualAddr>,
 }
 
-/// `<virtual_addr where="one_side_alias">`.
+/// `<virtual_addr>`: `where="one_side_alias"` on a real interface, `where="alias"` on a virtual one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualAddr {
     /// `addr`, IPv4 or IPv6.

@@ -1,11 +1,13 @@
 //! `userconfig.xml`: one module (reference 004, chapter 13). One file here for each of its sections.
 
+mod balancing;
 mod check;
 mod errd;
 mod exclusion;
 mod failover;
+mod farm;
 mod heart;
-mod light;
+mod kinds;
 pub(crate) mod ocf;
 mod rfs;
 mod rules_text;
@@ -86,14 +88,19 @@ fn read<'d>(
     let root = open_root(document, &spec::SAFE, context)?;
     let service = service_after_macros(&root, context)?;
     let settings = service::read(&service, cluster, context)?;
-    let mirror = settings.mode == Mode::Mirror;
-    let heart = if mirror { heart::read(&service, cluster, context) } else { Some(light::no_heart()) };
+    let mode = settings.mode;
+    let mirror = mode == Mode::Mirror;
+    let heart = if mirror { heart::read(&service, cluster, context) } else { Some(kinds::no_heart()) };
+    let farm = (mode == Mode::Farm).then(|| farm::read(&service, cluster, context));
+    let nodes = farm.iter().flatten().flat_map(|farm| farm::nodes(farm, cluster)).collect::<Vec<_>>();
     let rfs = mirror.then(|| rfs::read(&service, cluster, context)).flatten();
-    let vip = mirror.then(|| vip::read(&service, cluster, context)).flatten();
+    let has_addresses = mode != Mode::Light;
+    let vip = has_addresses.then(|| vip::read(&service, mode, &nodes, cluster, context)).flatten();
     let user = user::read(&service, context);
     let virtual_host_names = vhost::read(&service, context);
-    if settings.mode == Mode::Light {
-        light::check(&service, &virtual_host_names, context);
+    kinds::check(&service, mode, &virtual_host_names, context);
+    if farm.is_some() {
+        farm::say_what_comes_later(&service, vip.is_some(), context);
     }
     servers::check_mixed(&service, context);
     if let (Some(heart), None) = (&heart, &rfs) {
@@ -103,7 +110,7 @@ fn read<'d>(
         rfs::check_flow(rfs, heart, &service, context);
     }
     let made = Made { heart: heart.as_ref(), rfs: rfs.as_ref(), vip: vip.as_ref() };
-    let ocf = ocf::read(&service, settings.mode, context);
+    let ocf = ocf::read(&service, mode, context);
     let mut check = check::read(&service, name, settings.reaction, made.addresses(), context);
     ocf::check(&ocf, user.is_some(), &check, &service, context);
     check.custom.extend(ocf.iter().map(ocf::checker));
@@ -115,6 +122,8 @@ fn read<'d>(
         name,
         service: settings,
         heart: heart?,
+        // A farm without <farm> was reported.
+        farm: farm.map_or(Some(None), |farm| farm.map(Some))?,
         rfs,
         vip,
         user,
@@ -158,6 +167,8 @@ impl Made<'_> {
         let counted = self.virtual_addresses().filter(|(_, address)| address.connections);
         known.names.extend(counted.map(|(_, address)| format!("connections.{}", address.addr)));
         known.names.extend(check.resources().into_iter().map(|(resource, _)| resource));
+        let groups = self.vip.iter().flat_map(|vip| &vip.groups);
+        known.names.extend(groups.map(|group| format!("farm.{}", group.name)));
         known.names.extend(check.splitbrain.iter().map(|_| "splitbrain.uptodate".to_owned()));
         known.names.extend(errd.iter().flat_map(|errd| &errd.procs).map(|proc| proc.resource()));
         // Their names follow from the interface that has the network of the address (reference 004, 15.10).
@@ -225,22 +236,28 @@ fn refuse_flow_without_rfs(heart: &Heart, service: &Element, context: &mut Conte
     }
 }
 
-/// Says whether a network can be used by a module, and reports it if not.
+/// Says whether a network can be used by a mirror module, and reports it if not.
 fn check_lan(value: &crate::element::Value, cluster: Option<&Cluster>, context: &mut Context) {
-    let Some(cluster) = cluster else { return };
+    let Some(lan) = lan_of(value, cluster, context).filter(|lan| lan.nodes.len() > 2) else { return };
+    let message = format!("the network {} has {} nodes", lan.name, lan.nodes.len());
+    let help = "choosing two of them for a mirror module isn't served yet".to_owned();
+    context.sink.error(Code::NotYet, value.span.clone(), message, Some(help));
+}
+
+/// The network of this name; one that a module can't use is reported.
+fn lan_of<'c>(
+    value: &crate::element::Value,
+    cluster: Option<&'c Cluster>,
+    context: &mut Context,
+) -> Option<&'c crate::Lan> {
+    let cluster = cluster?;
     let usable = || cluster.framework_lans().map(|lan| lan.name.as_str());
     let (message, help) = match cluster.lan(&value.text) {
         Some(lan) if !lan.framework => (
             format!("the network {} has framework=\"off\" in cluster.xml", lan.name),
             "a module can use a network with framework=\"on\" only".to_owned(),
         ),
-        Some(lan) if lan.nodes.len() > 2 => {
-            let message = format!("the network {} has {} nodes", lan.name, lan.nodes.len());
-            let help = "choosing two of them for a mirror module isn't served yet".to_owned();
-            context.sink.error(Code::NotYet, value.span.clone(), message, Some(help));
-            return;
-        }
-        Some(_) => return,
+        Some(lan) => return Some(lan),
         None => {
             let near = hf_types::nearest(&value.text, usable());
             let help = match near {
@@ -251,6 +268,7 @@ fn check_lan(value: &crate::element::Value, cluster: Option<&Cluster>, context: 
         }
     };
     context.sink.error(Code::BadLan, value.span.clone(), message, Some(help));
+    None
 }
 
 #[cfg(test)]

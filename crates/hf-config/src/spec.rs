@@ -7,6 +7,7 @@
 
 mod check;
 mod cluster;
+mod farm;
 mod form;
 mod module;
 mod ocf;
@@ -17,6 +18,9 @@ pub(crate) use check::{
     TCP_TO,
 };
 pub(crate) use cluster::{CLUSTER, CLUSTER_LAN, LANS, NODE};
+pub(crate) use farm::{
+    FARM, FARM_LAN, FARM_NODE, GROUP, GROUP_CLUSTER, HOST, LOADBALANCING_LIST, RULE, VIRTUAL_INTERFACE,
+};
 pub(crate) use form::Form;
 pub(crate) use module::{
     FLOW, HEART, HEARTBEAT, INTERFACE, INTERFACE_LIST, MACRO, NOTREPLICATED, REAL_INTERFACE, REPLICATED, RFS, SAFE,
@@ -91,7 +95,7 @@ impl Spec {
 
 /// The tags of userconfig.xml.
 fn of_modules() -> impl Iterator<Item = &'static Spec> {
-    module::TAGS.into_iter().chain(check::TAGS).chain(ocf::TAGS)
+    module::TAGS.into_iter().chain(farm::TAGS).chain(check::TAGS).chain(ocf::TAGS)
 }
 
 /// The table of a tag of userconfig.xml.

@@ -70,6 +70,21 @@ fn module_cases() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
+/// Farms on three nodes.
+#[test]
+fn farm_cases() {
+    let cluster = parse_cluster(include_str!("cases/cluster/three_nodes.xml"), "three_nodes.xml");
+    let cluster = cluster.expect("three nodes are good");
+    let failed: Vec<String> = cases("farm")
+        .iter()
+        .filter_map(|path| {
+            let text = fs::read_to_string(path).expect("a case can be read");
+            compare(path, &report(&check_module(&text, &name(path), "m", Some(&cluster), &environment))).err()
+        })
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
 #[test]
 fn diagnostics_as_json() {
     let checked = check_cluster("<cluster><lans port='x'/></cluster>", "c.xml");

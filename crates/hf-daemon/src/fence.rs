@@ -84,7 +84,7 @@ impl Orphan {
     /// Takes the virtual addresses away.
     pub fn clear_vips(&self) {
         let Some(config) = self.config() else { return };
-        let mut addresses = config.virtual_addresses().peekable();
+        let mut addresses = config.moving_addresses().peekable();
         if addresses.peek().is_none() {
             return;
         }

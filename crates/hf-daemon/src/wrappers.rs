@@ -24,7 +24,7 @@ pub fn write(applied: &Path, paths: &Paths, module: &ModuleName, config: &Module
 fn start(mode: Mode) -> String {
     let (scripts, state) = match mode {
         Mode::Mirror => ("start_both start_prim", ModuleState::Alone),
-        Mode::Light => ("start_both", ModuleState::Up),
+        Mode::Farm | Mode::Light => ("start_both", ModuleState::Up),
     };
     format!(
         r#"for start in {scripts}; do
@@ -39,7 +39,7 @@ done
 fn stop(mode: Mode) -> String {
     let (scripts, state) = match mode {
         Mode::Mirror => ("stop_prim stop_both", ModuleState::Alone),
-        Mode::Light => ("stop_both", ModuleState::Up),
+        Mode::Farm | Mode::Light => ("stop_both", ModuleState::Up),
     };
     format!(
         r#"for stop in {scripts}; do

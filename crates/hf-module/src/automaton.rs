@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// `start_both`: on both nodes of a mirror (reference 004, 14.1.1: PRIM, SECOND or ALONE), and the application of light modules (6.2: UP).
+    /// `start_both`: on both nodes of a mirror (reference 004, 14.1.1: PRIM, SECOND or ALONE), and the application of light and farm modules (6.2: UP).
     Both,
     /// `start_prim`: on the primary (14.1.1: ALONE or PRIM).
     Prim,
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(words(starts(Prim)), "start_both start_prim");
         assert_eq!(words(stops(Second)), "stop_prim stop_prim!");
         assert_eq!(words(starts(Second)), "start_both start_second start_sec");
-        assert_eq!(words(starts(Up)), "start_both", "of a light module");
+        assert_eq!(words(starts(Up)), "start_both", "of a light or farm module");
         assert!(!words(stops(Up)).contains("stop_both"));
         assert_eq!(words(default_prestart()), all);
         assert_eq!(words(forced_stops(Stop)), "stop_sec! stop_second! stop_prim! stop_both!");

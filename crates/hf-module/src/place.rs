@@ -1,4 +1,4 @@
-use crate::{light, mirror};
+use crate::{farm, mirror};
 use hf_types::{Colour, Mode, ModuleState};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -31,7 +31,7 @@ impl fmt::Display for Place {
 pub fn legal(mode: Mode) -> &'static [(Place, Place, &'static str)] {
     match mode {
         Mode::Mirror => mirror::LEGAL,
-        Mode::Light => light::LEGAL,
+        Mode::Farm | Mode::Light => farm::LEGAL,
     }
 }
 
@@ -105,8 +105,8 @@ pub(crate) mod tests {
     fn every_place_leads_to_stop_and_back() {
         let at = Place::of;
         let mirror = [Place::STOP, at(Prim, Green), at(Second, Green), at(Alone, Green), Place::HELD];
-        let light = [Place::STOP, at(Up, Green), Place::HELD];
-        for (mode, goals) in [(Mode::Mirror, &mirror[..]), (Mode::Light, &light[..])] {
+        let up = [Place::STOP, at(Up, Green), Place::HELD];
+        for (mode, goals) in [(Mode::Mirror, &mirror[..]), (Mode::Farm, &up[..]), (Mode::Light, &up[..])] {
             for goal in goals {
                 for from in legal(mode).iter().map(|(from, ..)| *from) {
                     let mut reached = vec![from];

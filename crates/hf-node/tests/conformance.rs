@@ -10,7 +10,7 @@ use hf_rules::{Origin, RuleSet};
 use hf_types::{Assignment, Caller, Command, History, Mode, ResourceValue, Script, Ticket};
 use hf_wire::bus::DaemonToHeart;
 use pair::Lab;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -66,12 +66,12 @@ fn cases_of(file: &str, text: &str) -> Vec<Case> {
 
 /// The nodes with the options behind the state, as in `PRIM SECOND, failover off`.
 fn nodes(options: &[&str]) -> Lab {
-    let light = options.contains(&"light");
+    let mode = mode(options);
     Lab::with(|config| {
         config.scripts = Script::OF_STATES.into();
         config.loops = LoopLimits { max: 3, interval: Duration::from_secs(3600), zero_us: 0, reboot: false };
-        if light {
-            config.mode = Mode::Light;
+        if !mode.has_pair() {
+            config.mode = mode;
             config.peer = None;
             config.lanes.clear();
             config.vips.clear();
@@ -79,7 +79,7 @@ fn nodes(options: &[&str]) -> Lab {
         }
         for option in options {
             match option.split_once(' ') {
-                None if *option == "light" => {}
+                None if *option == "light" || *option == "farm" => {}
                 None if *option == "lastprim" => config.lastprim = true,
                 None if *option == "unreplicated" => config.replicates = false,
                 None if *option == "syncat" => config.scheduled = true,
@@ -94,6 +94,14 @@ fn nodes(options: &[&str]) -> Lab {
             config.told = vec!["custom.app".to_owned(), "custom.net".to_owned()];
         }
     })
+}
+
+fn mode(options: &[&str]) -> Mode {
+    match options {
+        _ if options.contains(&"light") => Mode::Light,
+        _ if options.contains(&"farm") => Mode::Farm,
+        _ => Mode::Mirror,
+    }
 }
 
 fn rules() -> RuleSet {
@@ -114,9 +122,8 @@ fn given(state: &str) -> Lab {
     let state = words.next().unwrap();
     let options: Vec<&str> = words.collect();
     let mut lab = nodes(&options);
-    let light = options.contains(&"light");
     match state {
-        "STOP STOP" if light => {}
+        "STOP STOP" if !mode(&options).has_pair() => {}
         "UP STOP" => arrive(&mut lab, "1 start", ["UP green", "STOP red"]),
         "UP UP" => arrive(&mut lab, "1 start; 2 start", ["UP green", "UP green"]),
         "UP (starting) STOP" => {
@@ -300,6 +307,41 @@ fn every_case_holds() {
         .collect();
     println!("{} cases, {} failed", all.len(), failed.len());
     assert!(failed.is_empty(), "{} of {}:\n{}", failed.len(), all.len(), failed.join("\n"));
+}
+
+/// The cases of a farm go through each change of the table, and through no other one.
+#[test]
+fn the_cases_of_a_farm_take_every_way_there_is() {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let all = cases();
+    for case in all.iter().filter(|case| mode(&case.given.split(", ").collect::<Vec<_>>()) == Mode::Farm) {
+        let mut options = case.given.splitn(2, ", ");
+        let (from, options) = (options.next().unwrap(), options.next().unwrap());
+        let mut lab = given(&format!("STOP STOP, {options}"));
+        if from != "STOP STOP" {
+            carry_out(&mut lab, "1 start; wait 5 s");
+        }
+        carry_out(&mut lab, &case.steps);
+        lab.run(QUIET_MS);
+        // Without what a lost heart never said.
+        let died = ["loses power", "heart dies"].iter().any(|fault| case.steps.contains(fault));
+        if died {
+            continue;
+        }
+        for node in &lab.nodes {
+            let mut here = "STOP red".to_owned();
+            for place in node.log.iter().filter_map(|line| line.split("Local state ").nth(1)) {
+                *seen.entry(format!("{here} -> {place}")).or_default() += 1;
+                here = place.to_owned();
+            }
+        }
+    }
+    let legal: BTreeMap<String, &str> =
+        hf_module::legal(Mode::Farm).iter().map(|(from, to, why)| (format!("{from} -> {to}"), *why)).collect();
+    for (change, why) in &legal {
+        println!("{change:<28} {:>6}  {why}", seen.get(change).copied().unwrap_or_default());
+    }
+    assert!(seen.keys().eq(legal.keys()), "gone through: {seen:?}");
 }
 
 #[test]

@@ -134,6 +134,8 @@ classes! {
     Custom "custom" Checker,
     /// Connections to a virtual address.
     Connections "connections" Measure,
+    /// The share of a farm's traffic.
+    Farm "farm" Load,
     /// File replication.
     Rfs "rfs" Replication,
     /// A failover rule that applies.
@@ -163,6 +165,7 @@ pub enum Group {
     Setting,
     Checker,
     Measure,
+    Load,
     Replication,
     Rule,
 }
@@ -175,6 +178,7 @@ impl Group {
             Group::Setting => "Settings",
             Group::Checker => "Checkers",
             Group::Measure => "Measures",
+            Group::Load => "Network load share",
             Group::Replication => "File replication",
             Group::Rule => "Failover rules",
         }
@@ -259,6 +263,7 @@ pub const ENTRIES: &[Entry] = &[
     free("splitbrain.*", "Witness against a split brain"),
     free("custom.*", "Condition of this installation"),
     measure("connections.*", "TCP connections to this virtual address, counted every 10 s"),
+    ours("farm.*", "Share of the traffic of this group that comes to this node, percent"),
     ours("rfs.uptodate", "Data of this node is the newest"),
     ours(
         "rfs.degraded",
@@ -301,7 +306,7 @@ mod tests {
         }
         assert!(format!("custom.{}", "x".repeat(200)).parse::<ResourceName>().is_err());
         let error = "costum.x".parse::<ResourceName>().expect_err("no class");
-        assert!(error.to_string().contains("custom, connections, rfs"), "{error}");
+        assert!(error.to_string().contains("custom, connections, farm, rfs"), "{error}");
     }
 
     #[test]

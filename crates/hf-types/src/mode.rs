@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Mode {
     /// Primary and secondary on two nodes.
     Mirror,
+    /// The application runs on every node, and the traffic is shared among them.
+    Farm,
     /// One node by itself: its application is watched and started again there.
     Light,
 }
@@ -16,6 +18,7 @@ impl Mode {
     pub fn as_str(self) -> &'static str {
         match self {
             Mode::Mirror => "mirror",
+            Mode::Farm => "farm",
             Mode::Light => "light",
         }
     }

@@ -3,6 +3,7 @@
 //! Every struct is taken apart by name: who adds a field to the model is told by the compiler to say here which attribute it is.
 
 use crate::check_model::Failover;
+use crate::farm_model::{Farm, LoadGroup};
 use crate::model::{
     DefaultPrim, Heart, Heartbeat, ModuleConfig, NotReplicated, Replicated, Rfs, Service, User, Variable, Vip,
     VipInterface, VirtualAddr, VirtualHostName,
@@ -72,6 +73,7 @@ pub(super) fn fields(config: &ModuleConfig) -> Vec<Field> {
         name: _,
         service: of_service,
         heart: of_heart,
+        farm: of_farm,
         rfs: of_rfs,
         vip: of_vip,
         user,
@@ -84,6 +86,7 @@ pub(super) fn fields(config: &ModuleConfig) -> Vec<Field> {
     let mut all = Vec::new();
     service(&mut all, of_service);
     heart(&mut all, of_heart);
+    of_farm.iter().for_each(|of_farm| farm(&mut all, of_farm));
     of_rfs.iter().for_each(|of_rfs| rfs(&mut all, of_rfs));
     of_vip.iter().for_each(|of_vip| vip(&mut all, of_vip));
     user.iter().for_each(|of_user| scripts(&mut all, of_user));
@@ -154,6 +157,16 @@ fn heart(all: &mut Vec<Field>, heart: &Heart) {
     if let Some(first) = heartbeats.first() {
         tag(all, "heartbeat", "that comes first").text("name", &first.lan);
     }
+}
+
+fn farm(all: &mut Vec<Field>, farm: &Farm) {
+    let Farm { port, pulse_ms, mlost_count, slost_count, lans } = farm;
+    tag(all, "farm", "")
+        .optional("port", *port)
+        .ms("pulse", *pulse_ms)
+        .text("mlost_count", mlost_count)
+        .text("slost_count", slost_count)
+        .text("lan", lans.join(", "));
 }
 
 fn rfs(all: &mut Vec<Field>, rfs: &Rfs) {
@@ -230,10 +243,11 @@ fn directory(all: &mut Vec<Field>, replicated: &Replicated) {
 }
 
 fn vip(all: &mut Vec<Field>, vip: &Vip) {
-    let Vip { tcp_reset, interfaces } = vip;
+    let Vip { tcp_reset, interfaces, groups } = vip;
     tag(all, "vip", "").switch("tcpreset", *tcp_reset);
     for interface in interfaces {
-        let VipInterface { name, check, arp_reroute, arp_interval_ms, arp_elapse_ms, addresses } = interface;
+        let VipInterface { name, check, arp_reroute, arp_interval_ms, arp_elapse_ms, virtual_mac, addresses } =
+            interface;
         let of = addresses.iter().map(|address| address.addr.to_string()).collect::<Vec<_>>().join(", ");
         tag(all, "interface", format!("of {of}"))
             .text("name", name.as_deref().unwrap_or("that of the network"))
@@ -241,14 +255,21 @@ fn vip(all: &mut Vec<Field>, vip: &Vip) {
             .switch("arpreroute", *arp_reroute)
             .ms("arpinterval", *arp_interval_ms)
             .ms("arpelapse", *arp_elapse_ms);
+        let place = if virtual_mac.is_some() { "alias" } else { "one_side_alias" };
+        if let Some(mac) = virtual_mac {
+            tag(all, "virtual_interface", format!("of {of}")).text("type", mac.kind()).optional("addr", mac.written());
+        }
         for VirtualAddr { addr, name: _, prefix, check, connections } in addresses {
             tag(all, "virtual_addr", addr)
                 .text("addr", addr)
-                .text("where", "one_side_alias")
+                .text("where", place)
                 .switch("check", *check)
                 .switch("connections", *connections)
                 .optional("netmask", *prefix);
         }
+    }
+    for LoadGroup { name, powers, rules } in groups {
+        tag(all, "group", name).text(WHOLE, format!("{powers:?} {rules:?}"));
     }
 }
 

@@ -78,9 +78,9 @@ fn class(tag: &Element, mode: Mode, context: &mut Context) -> OcfClass {
     let usual = if mode == Mode::Mirror { OcfClass::Prim } else { OcfClass::Both };
     let words = [("prim", OcfClass::Prim), ("second", OcfClass::Second), ("both", OcfClass::Both)];
     let class = tag.word("when", &words, usual, context);
-    if mode == Mode::Light && class != OcfClass::Both {
+    if mode != Mode::Mirror && class != OcfClass::Both {
         let message = format!("when=\"{}\" is for mirror modules", class.as_str());
-        let help = Some("when=\"both\", or without it: a light module has no primary and no secondary".to_owned());
+        let help = Some(format!("when=\"both\", or without it: a {mode} module has no primary and no secondary"));
         let span = tag.get("when").map_or(tag.span(), |value| value.span.clone());
         context.sink.error(Code::Conflict, span, message, help);
     }

@@ -49,12 +49,7 @@ fn mode(service: &Element, context: &mut Context) -> Option<Mode> {
     match value.text.as_str() {
         "mirror" => Some(Mode::Mirror),
         "light" => Some(Mode::Light),
-        "farm" => {
-            let message = "mode=\"farm\" isn't served yet".to_owned();
-            let help = "mirror and light modules are".to_owned();
-            context.sink.error(Code::NotYet, value.span.clone(), message, Some(help));
-            None
-        }
+        "farm" => Some(Mode::Farm),
         _ => service.choice("mode", &[("mirror", None), ("farm", None), ("light", None)], context),
     }
 }

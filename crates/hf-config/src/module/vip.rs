@@ -1,4 +1,4 @@
-//! `<vip>` of a mirror module (reference 004, 13.5.4.2 and 13.5.5).
+//! `<vip>`: of a mirror module (reference 004, 13.5.4.2) on one node at a time, of a farm (13.5.4.1) on all of them.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -6,14 +6,24 @@ use crate::cluster::{Cluster, is_host_name, is_no_machine_v4, parse_address};
 use crate::context::Context;
 use crate::diagnostic::Code;
 use crate::element::{Element, Value};
+use crate::farm_model::VirtualMac;
 use crate::model::{ModuleConfig, Vip, VipInterface, VirtualAddr};
-use crate::spec;
+use crate::module::balancing::{self, Around};
+use crate::spec::{self, Spec};
+use hf_types::Mode;
 
 const ONCE: &str = "take one of the two out: each address is set once";
 /// The longest name of a network interface on Linux.
 const MAX_INTERFACE_NAME: usize = 15;
 
-pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut Context) -> Option<Vip> {
+/// `nodes`: those of the farm.
+pub(super) fn read(
+    service: &Element,
+    mode: Mode,
+    nodes: &[&str],
+    cluster: Option<&Cluster>,
+    context: &mut Context,
+) -> Option<Vip> {
     let vip = service.only_child(&spec::VIP, context)?;
     let tcp_reset = vip.switch("tcpreset", context);
     let Some(list) = vip.only_child(&spec::INTERFACE_LIST, context) else {
@@ -25,24 +35,43 @@ pub(super) fn read(service: &Element, cluster: Option<&Cluster>, context: &mut C
         list.report_missing_child("interface", context);
     }
     let mut found = Vec::new();
-    let interfaces = children.iter().map(|element| interface(element, cluster, &mut found, context)).collect();
-    Some(Vip { tcp_reset, interfaces })
+    let interfaces: Vec<VipInterface> =
+        children.iter().map(|element| interface(element, mode, cluster, &mut found, context)).collect();
+    let groups = match mode {
+        Mode::Farm => balancing::read(&vip, &Around { nodes, interfaces: &interfaces }, context),
+        Mode::Mirror | Mode::Light => {
+            refuse_balancing(&vip, mode, context);
+            Vec::new()
+        }
+    };
+    Some(Vip { tcp_reset, interfaces, groups })
+}
+
+fn refuse_balancing(vip: &Element, mode: Mode, context: &mut Context) {
+    if vip.child_tags().any(|child| child.has_tag_name(spec::LOADBALANCING_LIST.tag)) {
+        let message = format!("a {mode} module has no <loadbalancing_list>: its address is on one node at a time");
+        let help = "take it out, or make it a farm module".to_owned();
+        context.sink.error(Code::Conflict, vip.place_of_child(spec::LOADBALANCING_LIST.tag), message, Some(help));
+    }
 }
 
 fn interface(
     element: &Element,
+    mode: Mode,
     cluster: Option<&Cluster>,
     found: &mut Vec<IpAddr>,
     context: &mut Context,
 ) -> VipInterface {
     let check = element.switch("check", context);
+    let (virtual_mac, addresses) = addresses(element, mode, cluster, found, context);
     VipInterface {
         name: interface_name(element, context),
         check,
         arp_reroute: element.switch("arpreroute", context),
         arp_interval_ms: element.duration("arpinterval", context),
         arp_elapse_ms: element.duration("arpelapse", context),
-        addresses: addresses(element, cluster, found, context),
+        virtual_mac,
+        addresses,
     }
 }
 
@@ -61,33 +90,99 @@ pub(super) fn is_interface_name(text: &str) -> bool {
     (1..=MAX_INTERFACE_NAME).contains(&text.len()) && text.chars().all(good)
 }
 
+/// The kind of interface that modules of this kind have, and the other one.
+fn kinds(mode: Mode) -> (&'static Spec, &'static Spec) {
+    match mode {
+        Mode::Farm => (&spec::VIRTUAL_INTERFACE, &spec::REAL_INTERFACE),
+        Mode::Mirror | Mode::Light => (&spec::REAL_INTERFACE, &spec::VIRTUAL_INTERFACE),
+    }
+}
+
 fn addresses(
     interface: &Element,
+    mode: Mode,
     cluster: Option<&Cluster>,
     found: &mut Vec<IpAddr>,
     context: &mut Context,
-) -> Vec<VirtualAddr> {
-    let Some(real) = interface.only_child(&spec::REAL_INTERFACE, context) else {
-        // A virtual_interface was answered "not yet": nothing is missing then.
-        if !interface.child_tags().any(|child| child.has_tag_name("virtual_interface")) {
-            interface.report_missing_child("real_interface", context);
-        }
-        return Vec::new();
-    };
-    let children = real.children(&spec::VIRTUAL_ADDR, context);
-    if children.is_empty() {
-        real.report_missing_child("virtual_addr", context);
+) -> (Option<VirtualMac>, Vec<VirtualAddr>) {
+    let (own, others) = kinds(mode);
+    let has_others = interface.child_tags().any(|child| child.has_tag_name(others.tag));
+    if has_others {
+        refuse_kind(interface, mode, context);
     }
-    children.iter().filter_map(|element| address(element, cluster, found, context)).collect()
+    let Some(kind) = interface.only_child(own, context) else {
+        if !has_others {
+            interface.report_missing_child(own.tag, context);
+        }
+        return (None, Vec::new());
+    };
+    let virtual_mac = (mode == Mode::Farm).then(|| virtual_mac(&kind, context));
+    let children = kind.children(&spec::VIRTUAL_ADDR, context);
+    if children.is_empty() {
+        kind.report_missing_child("virtual_addr", context);
+    }
+    let addresses = children.iter().filter_map(|element| address(element, mode, cluster, found, context)).collect();
+    (virtual_mac, addresses)
+}
+
+fn refuse_kind(interface: &Element, mode: Mode, context: &mut Context) {
+    let (own, others) = kinds(mode);
+    let span = interface.place_of_child(others.tag);
+    if mode == Mode::Farm {
+        let message = format!("a farm has no <{}>: its address is on every node", others.tag);
+        let help = format!("write <{} type=\"vmac_directed\"> with where=\"alias\"", own.tag);
+        context.sink.error(Code::Conflict, span, message, Some(help));
+        return;
+    }
+    let message = format!("<{}> isn't served yet in a {mode} module", others.tag);
+    let help = format!("write <{}> with where=\"one_side_alias\"", own.tag);
+    context.sink.error(Code::NotYet, span, message, Some(help));
+}
+
+/// `type` and `addr` of `<virtual_interface>`.
+fn virtual_mac(element: &Element, context: &mut Context) -> VirtualMac {
+    let invisible = element.choice("type", &[("vmac_directed", false), ("vmac_invisible", true)], context);
+    let mac = element.get("addr").and_then(|value| mac(value, context));
+    match (invisible, element.get("addr")) {
+        (true, _) => VirtualMac::Invisible { mac },
+        (false, None) => VirtualMac::Directed,
+        (false, Some(value)) => {
+            let message = "addr has no effect: with vmac_directed the nodes answer with their own MAC addresses";
+            context.sink.warning(Code::NoEffect, value.span.clone(), message, None);
+            VirtualMac::Directed
+        }
+    }
+}
+
+fn mac(value: &Value, context: &mut Context) -> Option<[u8; 6]> {
+    let bytes: Vec<u8> = value
+        .text
+        .split([':', '-'])
+        .filter(|part| part.len() == 2)
+        .filter_map(|part| u8::from_str_radix(part, 16).ok())
+        .collect();
+    let parts = value.text.split([':', '-']).count();
+    let mac = <[u8; 6]>::try_from(bytes).ok().filter(|_| parts == 6);
+    let why = match mac {
+        None => "isn't a MAC address",
+        Some([first, ..]) if first & 1 == 1 => "is a group address: switches would know it for one",
+        Some([0, 0, 0, 0, 0, 0]) => "is nobody's address",
+        Some(mac) => return Some(mac),
+    };
+    let message = format!("addr=\"{}\" {why}", value.text);
+    let help = "such as 5a:fe:c0:a8:01:14; without it, it is made of the first virtual address".to_owned();
+    context.sink.error(Code::BadValue, value.span.clone(), message, Some(help));
+    None
 }
 
 fn address(
     element: &Element,
+    mode: Mode,
     cluster: Option<&Cluster>,
     found: &mut Vec<IpAddr>,
     context: &mut Context,
 ) -> Option<VirtualAddr> {
-    check_where(element, context);
+    check_where(element, mode, context);
     let check = element.switch("check", context);
     let netmask = element.get("netmask");
     let prefix = netmask.and_then(|value| prefix(value, context));
@@ -174,17 +269,22 @@ fn unfit(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-fn check_where(element: &Element, context: &mut Context) {
-    let Some(value) = element.require("where", context) else {
-        return;
+fn check_where(element: &Element, mode: Mode, context: &mut Context) {
+    let place = if mode == Mode::Farm { "alias" } else { "one_side_alias" };
+    let value = if mode == Mode::Farm { element.get("where") } else { element.require("where", context) };
+    let Some(value) = value.filter(|value| value.text.trim() != place) else { return };
+    let (message, help) = match value.text.trim() {
+        "alias" => ("where=\"alias\" is for farm modules".to_owned(), format!("a {mode} module has where=\"{place}\"")),
+        "one_side_alias" => {
+            let message = "where=\"one_side_alias\" is for mirror modules".to_owned();
+            (message, "a farm has where=\"alias\": its address is on every node".to_owned())
+        }
+        _ => {
+            element.word("where", &[(place, ())], (), context);
+            return;
+        }
     };
-    if value.text == "alias" {
-        let message = "where=\"alias\" is for farm modules".to_owned();
-        let help = "a mirror module has where=\"one_side_alias\"".to_owned();
-        context.sink.error(Code::Conflict, value.span.clone(), message, Some(help));
-    } else {
-        element.choice("where", &[("one_side_alias", ())], context);
-    }
+    context.sink.error(Code::Conflict, value.span.clone(), message, Some(help));
 }
 
 /// `24` or `255.255.255.0` as a prefix length.

@@ -70,7 +70,7 @@ pub(crate) static SERVICE: Spec = Spec {
         ("user", Served),
         ("vhost", Served),
         ("ocf", Served),
-        ("farm", NotYet("farm modules")),
+        ("farm", Served),
         ("errd", Served),
         ("check", Served),
         ("failover", Served),
@@ -216,7 +216,7 @@ pub(crate) static TOCHECK: Spec = Spec {
 pub(crate) static VIP: Spec = Spec {
     tag: "vip",
     attributes: &[Attribute::served("tcpreset", Form::Switch(true))],
-    children: &[("interface_list", Served), ("loadbalancing_list", NotYet("load balancing, for farm modules"))],
+    children: &[("interface_list", Served), ("loadbalancing_list", Served)],
 };
 
 pub(crate) static INTERFACE_LIST: Spec =
@@ -231,10 +231,7 @@ pub(crate) static INTERFACE: Spec = Spec {
         Attribute::served("arpinterval", Form::seconds(SECOND_MS, DAY_MS, 60_000)),
         Attribute::served("arpelapse", Form::seconds(0, YEAR_MS, 1_200_000)),
     ],
-    children: &[
-        ("real_interface", Served),
-        ("virtual_interface", NotYet("virtual MAC addresses come with farm modules")),
-    ],
+    children: &[("real_interface", Served), ("virtual_interface", Served)],
 };
 
 pub(crate) static REAL_INTERFACE: Spec =
@@ -244,7 +241,7 @@ pub(crate) static VIRTUAL_ADDR: Spec = Spec {
     tag: "virtual_addr",
     attributes: &[
         Attribute::served("addr", Form::text("the address that moves: IPv4, IPv6 or a name", REQUIRED)),
-        Attribute::served("where", Form::Words { words: &["one_side_alias"], default: None }),
+        Attribute::served("where", Form::text("`one_side_alias`; in a farm `alias`", "required; in a farm `alias`")),
         Attribute::served("check", Form::Switch(true)),
         Attribute::served("connections", Form::Switch(false)),
         Attribute::served("netmask", Form::text("`255.255.255.0` or `24`, IPv4 only", "`255.255.255.255`")),

@@ -18,7 +18,7 @@ pub(crate) static OCF: Spec = Spec {
     attributes: &[
         Attribute::served("agent", Form::text("`provider:type`, such as `heartbeat:nginx`", REQUIRED)),
         Attribute::served("ident", Form::text("letters, digits, `.`, `_`, `-`", "the agent's type")),
-        Attribute::served("when", Form::text("`prim`, `second`, `both`", "`prim`; in a light module `both`")),
+        Attribute::served("when", Form::text("`prim`, `second`, `both`", "`prim`; in a light or farm module `both`")),
         time("interval"),
         time("timeout"),
         time("start_timeout"),

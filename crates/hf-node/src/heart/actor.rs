@@ -361,7 +361,7 @@ impl HeartActor {
                 ModuleState::Wait => self.in_wait(out),
                 ModuleState::Alone | ModuleState::Prim => self.as_primary(out),
                 ModuleState::Second => self.as_secondary(out),
-                // A light module waits for commands and for its rules.
+                // Light and farm modules wait for commands and for their rules.
                 ModuleState::Stop | ModuleState::Up | ModuleState::Unknown => false,
             };
         }

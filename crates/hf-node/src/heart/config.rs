@@ -26,7 +26,7 @@ impl HeartConfig {
         let mode = config.service.mode;
         let (peer, me_first) = match mode {
             Mode::Mirror => pair(config, cluster, me).map(|(peer, first)| (Some(peer), first))?,
-            Mode::Light => (None, true),
+            Mode::Farm | Mode::Light => (None, true),
         };
         let user = config.user.as_ref();
         let ms = Duration::from_millis;
@@ -98,7 +98,7 @@ fn lanes(config: &ModuleConfig) -> Result<Vec<Lane>, BadName> {
 fn rules(config: &ModuleConfig) -> RuleSet {
     let mut checked: BTreeSet<Class> =
         config.check.resources().iter().filter_map(|(resource, _)| Class::of_name(resource)).collect();
-    checked.extend(config.virtual_addresses().filter(|(_, address)| address.check).map(|_| Class::Ip));
+    checked.extend(config.moving_addresses().filter(|(_, address)| address.check).map(|_| Class::Ip));
     config.failover.rules.restricted(|rule| {
         let mut acts = false;
         rule.condition.references(&mut |reference| acts |= checked.contains(&reference.class));
@@ -119,7 +119,7 @@ fn told(config: &ModuleConfig) -> Vec<String> {
 
 fn vips(config: &ModuleConfig) -> Vec<Vip> {
     config
-        .virtual_addresses()
+        .moving_addresses()
         .map(|(interface, address)| Vip {
             address: address.addr,
             arp_interval: Duration::from_millis(interface.arp_interval_ms),

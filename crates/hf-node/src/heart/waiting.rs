@@ -3,8 +3,8 @@ use super::peer::PeerNow;
 use hf_module::{Place, Plan};
 use hf_replica::{Preferred, Relation, Starter, compare, is_candidate, who_starts, why_not_alone};
 use hf_types::{
-    Action, Colour, Command, CopyState, Epoch, Event, GenerationId, GrantReason, Mode, ModuleState, NodeName,
-    NotPrimary, RefusedAction,
+    Action, Colour, Command, CopyState, Epoch, Event, GenerationId, GrantReason, ModuleState, NodeName, NotPrimary,
+    RefusedAction,
 };
 use hf_wire::bus::RfsRole;
 use hf_wire::heartbeat::{Heartbeat, Outdating};
@@ -40,7 +40,7 @@ impl HeartActor {
         if self.awaits_first_measure() {
             return false;
         }
-        if self.config.mode == Mode::Light {
+        if !self.config.mode.has_pair() {
             return self.serve(out);
         }
         match self.intent {
@@ -299,7 +299,7 @@ impl HeartActor {
         true
     }
 
-    /// A light module asks nobody (reference 004, 6.2).
+    /// Light and farm modules ask nobody (reference 004, 6.2).
     fn serve(&mut self, out: &mut Out) -> bool {
         self.go(Place::of(ModuleState::Up, Colour::Magenta), Action::Start, out);
         self.begin_plan(Plan::serve(), out);

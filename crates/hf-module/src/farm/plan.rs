@@ -17,7 +17,7 @@ mod tests {
 
     /// Nothing of two nodes: no role, no address, no other copy.
     #[test]
-    fn the_steps_of_a_light_module_are_its_scripts() {
+    fn the_steps_of_a_module_without_primary_are_its_scripts() {
         let up = ModuleState::Up;
         let own = |plan: &Plan| {
             let steps = plan.steps.iter().copied();

@@ -29,8 +29,10 @@ mod tests {
     #[test]
     fn every_pair_of_places_keeps_the_rules() {
         let mut count = 0;
-        for from in places() {
-            for to in places().filter(|to| is_legal(Mode::Light, from, *to)) {
+        for (mode, from) in
+            [Mode::Farm, Mode::Light].into_iter().flat_map(|mode| places().map(move |from| (mode, from)))
+        {
+            for to in places().filter(|to| is_legal(mode, from, *to)) {
                 count += 1;
                 let own = |place: Place| match place.state {
                     Stop => place.colour == Red,
@@ -38,7 +40,7 @@ mod tests {
                     Up => place.colour == Green || place.colour == Magenta,
                     ModuleState::Alone | ModuleState::Prim | ModuleState::Second | ModuleState::Unknown => false,
                 };
-                assert!(own(from) && own(to), "{from} -> {to}: a place of light modules");
+                assert!(own(from) && own(to), "{from} -> {to}: a place of these modules");
                 if from.state != to.state {
                     assert_eq!((from.colour == Magenta || from.state == Stop, to.colour != Green), (true, true));
                 }
@@ -47,6 +49,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(count, LEGAL.len(), "no line of the table is there twice");
+        assert_eq!(count, 2 * LEGAL.len(), "no line of the table is there twice");
     }
 }

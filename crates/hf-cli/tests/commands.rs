@@ -51,7 +51,8 @@ fn state_as_a_table() {
     assert_eq!(asked, json!({ "request": "state", "module": null }));
     assert_eq!(
         out(&output),
-        "Module  Node   State\npg      node1  PRIM (green) Ready\npg      node2  SECOND (magenta) Transient\n"
+        "Module  Node   State\npg      node1  PRIM (green) Ready\npg      node2  SECOND (magenta) Transient\n\n\
+         pg on node1: the other\u{fffd}[31m copy is in step\n"
     );
     assert_eq!(output.status.code(), Some(0));
 }

@@ -185,6 +185,8 @@ pub const MESSAGES: &[Entry] = &[
     // Why nothing is heard of the other node, and what to do.
     Entry { en: "{1} is there and sends heartbeats ({2}), but with another key of the cluster: compare 'holdfast cluster confinfo' on both nodes, and copy cluster.xml and cluster.key from one to the other (SAFEVAR/cluster)",
         fr: "{1} est là et envoie des heartbeats ({2}), mais avec une autre clé de cluster : comparez « holdfast cluster confinfo » sur les deux nœuds, et copiez cluster.xml et cluster.key de l'un à l'autre (SAFEVAR/cluster)" },
+    Entry { en: "{1} is there and sends heartbeats ({2}), but with another key of the module {3}: copy SAFE/private/module_keys/{4}.key from one node to the other (or 'holdfast module delkey -m {5}' on both), then, with the module stopped, 'holdfast config -m {6}' on both",
+        fr: "{1} est là et envoie des heartbeats ({2}), mais avec une autre clé du module {3} : copiez SAFE/private/module_keys/{4}.key d'un nœud à l'autre (ou « holdfast module delkey -m {5} » sur les deux), puis, le module arrêté, « holdfast config -m {6} » sur les deux" },
     Entry { en: "{1} is there, but with another cluster configuration: 'holdfast cluster confinfo' shows both signatures; copy cluster.xml and cluster.key from one node to the other (SAFEVAR/cluster)",
         fr: "{1} est là, mais avec une autre configuration de cluster : « holdfast cluster confinfo » montre les deux signatures ; copiez cluster.xml et cluster.key d'un nœud à l'autre (SAFEVAR/cluster)" },
     Entry { en: "a node's name in cluster.xml has no address ({1}): 'holdfast cluster resolve' says which",

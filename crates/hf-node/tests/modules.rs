@@ -70,8 +70,11 @@ fn the_module_waits_while_the_other_one_is_down_and_needs_no_second_start() {
     pass(&mut lab, 30_000, None);
     assert_eq!(lab.places(), ["WAIT red", "WAIT red"], "{}", lab.logs());
     lab.has_in_order(0, &["Action wait from failover rule module_failure", "Local state WAIT red"]);
+    assert_eq!(said(&lab, 0, "Resource module.leader_10.0.0.200 set to down by modulecheck"), 1, "{}", lab.logs());
+    lab.clear_logs();
     pass(&mut lab, 30_000, Some("2"));
     assert_eq!(lab.places(), ["PRIM green", "SECOND green"], "{}", lab.logs());
+    assert_eq!(said(&lab, 0, "Resource module.leader_10.0.0.200 set to up by modulecheck"), 1, "{}", lab.logs());
     assert_eq!(said(&lab, 0, CALLED), 0, "its application was started after the other module's");
 }
 

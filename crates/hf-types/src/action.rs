@@ -219,7 +219,7 @@ impl Caller {
 
     /// Whether a person calls, and not a part of ours.
     pub fn is_person(&self) -> bool {
-        !self.is_detector() && *self != Caller::boot() && *self != Caller::system()
+        !self.is_detector() && ![Caller::boot(), Caller::system(), Caller::automatic()].contains(self)
     }
 
     /// The daemon at boot; its message reads "Action start called at boot time" (reference 004, 4.2.8).

@@ -158,7 +158,7 @@ impl Event {
     /// The level at which this event is logged.
     pub fn level(&self) -> Level {
         match self {
-            Event::ActionCalled { .. } => Level::U,
+            Event::ActionCalled { by, .. } if by.is_person() => Level::U,
             // Scripts say these at each start and stop.
             Event::ErrdCalled { order: ErrdOrder::Enable(_) | ErrdOrder::Disable(_), .. } => Level::I,
             Event::ErrdCalled { .. } => Level::U,

@@ -16,7 +16,7 @@ use crate::print;
 
 /// Shows the state of all modules, or of one, on every node that is heard
 ///
-/// The state of this node comes first. With -lq, nothing but this node's state is printed, and the exit code says it
+/// The state of this node comes first; under the table stands why a module waits or goes on alone, and what to do. With -lq, nothing but this node's state is printed, and the exit code says it
 /// too: STOP 0, WAIT 1, ALONE or UP 2, PRIM 3, SECOND 4; 255 if this node can't say (no daemon, no such module).
 #[derive(Debug, Args)]
 pub(crate) struct State {
@@ -31,7 +31,7 @@ pub(crate) struct State {
     /// How many values of the history
     #[arg(short = 's', value_name = "NB", default_value_t = 300, requires = "history")]
     last: u32,
-    /// Also the module's resources, the reason of the state, and the progress of a synchronisation
+    /// Also the module's resources, and the progress of a synchronisation
     #[arg(short)]
     verbose: bool,
     /// For scripts, together with -q
@@ -168,10 +168,20 @@ fn shown(modules: &[ModuleStatus], verbose: bool) -> String {
     // Stable: this node stays first in each module.
     together.sort_by_key(|status| &status.module);
     let mut out = print::table(&["Module", "Node", "State"], together.into_iter().map(row));
-    if verbose {
-        modules.iter().for_each(|module| out.push_str(&details(module)));
+    for module in modules {
+        out.push_str(&reason(module));
+        if verbose {
+            out.push_str(&details(module));
+        }
     }
     out
+}
+
+/// Why it is as it is and what to do, where there is something to say (reference 004, 7.9 and 7.13).
+fn reason(status: &ModuleStatus) -> String {
+    let said =
+        status.why.as_ref().map(|why| format!("\n{} on {}: {}\n", status.module, status.node, print::clean_line(why)));
+    said.unwrap_or_default()
 }
 
 fn row(status: &ModuleStatus) -> Vec<String> {
@@ -191,9 +201,6 @@ fn with_readiness(modules: &[ModuleStatus]) -> Result<Vec<serde_json::Value>, Cl
 
 fn details(status: &ModuleStatus) -> String {
     let mut out = String::new();
-    if let Some(why) = &status.why {
-        out.push_str(&format!("\n{} on {}: {}\n", status.module, status.node, print::clean_line(why)));
-    }
     if let Some(sync) = &status.sync {
         out.push_str(&format!("\n{}\n", progress(sync)));
     }

@@ -94,6 +94,14 @@ fn advise(peer: &str, module: &str, sights: &[LaneSight], node: Option<OtherNode
         sights.iter().filter(|sight| wanted(sight)).map(|sight| sight.lan.as_str()).collect::<Vec<_>>().join(", ")
     };
     let keyed = lans(&|sight| sight.other_key > 0);
+    // The daemons understand each other, so they have one key of the cluster: it is the module's own that differs.
+    if !keyed.is_empty() && node.is_some_and(|node| node.heard && node.same_configuration) {
+        return format!(
+            "{peer} is there and sends heartbeats ({keyed}), but with another key of the module {module}: copy \
+             SAFE/private/module_keys/{module}.key from one node to the other (or 'holdfast module delkey -m {module}' on both), then, with \
+             the module stopped, 'holdfast config -m {module}' on both"
+        );
+    }
     if !keyed.is_empty() {
         return format!(
             "{peer} is there and sends heartbeats ({keyed}), but with another key of the cluster: compare 'holdfast cluster confinfo' on both \
@@ -176,10 +184,13 @@ mod tests {
         says(&quiet, Some(OtherNode { has_module: false, ..FINE }), "has no module app");
         says(&quiet, Some(OtherNode { same_configuration: false, ..FINE }), "another cluster configuration");
         let keyed = [lane("default"), LaneSight { other_key: 3, ..lane("repli") }];
-        for node in [None, Some(FINE), Some(OtherNode { heard: false, ..FINE })] {
+        for node in
+            [None, Some(OtherNode { heard: false, ..FINE }), Some(OtherNode { same_configuration: false, ..FINE })]
+        {
             says(&keyed, node, "another key of the cluster");
             says(&keyed, node, "(repli)");
         }
+        says(&keyed, Some(FINE), "(repli), but with another key of the module app");
         let stranger = [LaneSight { stranger: Some("10.0.0.9:8888".to_owned()), ..lane("default") }, lane("repli")];
         says(&stranger, None, "come from 10.0.0.9:8888 on default");
         let nameless = [LaneSight { peer: None, ..lane("default") }];

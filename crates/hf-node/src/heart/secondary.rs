@@ -158,7 +158,7 @@ impl HeartActor {
     fn failover_is_off(&mut self, out: &mut Out) {
         let by = "failover-off".to_owned();
         log(out, Event::FailoverOff);
-        log(out, Event::ActionCalled { command: Command::Stopstart, by: Caller(by.clone()) });
+        log(out, Event::ActionCalled { command: Command::Stopstart, by: Caller::detector(&by) });
         log(out, Event::Transition { to: "STOPSTART".to_owned(), from: by });
         self.begin_plan(Plan::restart(ModuleState::Second), out);
     }

@@ -41,6 +41,14 @@ pub enum Fact {
     RfsFenced {
         node: usize,
     },
+    /// A heart begins to run.
+    HeartStarts {
+        node: usize,
+    },
+    /// A heart whose disk is one of an earlier day heard that the other node serves.
+    HeardServing {
+        node: usize,
+    },
     /// The heart logged its state.
     State {
         node: usize,

@@ -29,7 +29,8 @@ pub struct Acked {
 /// From one moment at which both copies are equal to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Episode {
-    /// A node went alone by silence (or by an administrator) while the network hid a living other one.
+    /// A node went alone by silence (or by an administrator) while the network hid a living other one; or by the word of a disk of an earlier
+    /// day, while the other copy might start by its own and nobody could object.
     pub isolated: bool,
     /// Who got a permission to go alone in it.
     pub moved_on: [bool; 2],
@@ -47,6 +48,8 @@ pub struct Seen {
     pub colour: Colour,
     pub vip: bool,
     pub rolled_back: bool,
+    /// This heart heard the other node serve since it was started. Only kept for a disk of an earlier day.
+    pub heard_serving: bool,
 }
 
 impl Default for Seen {
@@ -60,6 +63,7 @@ impl Default for Seen {
             colour: Colour::Red,
             vip: false,
             rolled_back: false,
+            heard_serving: false,
         }
     }
 }
@@ -115,6 +119,8 @@ impl Ledger {
                 // What was on that disk only is on none now.
                 self.give_up(&beside.copies.concat());
             }
+            Fact::HeartStarts { node } => self.nodes[*node].heard_serving = false,
+            Fact::HeardServing { node } => self.nodes[*node].heard_serving = true,
             Fact::Fenced { .. }
             | Fact::RfsFenced { .. }
             | Fact::Record { .. }
@@ -151,12 +157,15 @@ impl Ledger {
             GrantReason::Silence | GrantReason::SyncDelta { .. } => hidden,
             // A person may know that the other one stands still, or not.
             GrantReason::Administrator => hidden || beside.frozen[1 - node],
-            // A disk of an earlier day may say that there is nobody to ask, while the other one can't object.
+            // A disk of an earlier day says that there is nobody to ask, the other copy doesn't say so, and nobody could object.
             GrantReason::OutdatedConfirmed
             | GrantReason::Promised
             | GrantReason::Witness
             | GrantReason::Connected
-            | GrantReason::NoData => (hidden || beside.frozen[1 - node]) && self.nodes[node].rolled_back,
+            | GrantReason::NoData => {
+                let seen = &self.nodes[node];
+                seen.rolled_back && !seen.heard_serving && !beside.resigned[1 - node]
+            }
         };
         self.nodes[node].grant = Some((epoch, why));
         self.nodes[node].isolated = isolated;
@@ -172,7 +181,8 @@ impl Ledger {
     /// The copies are equal, or were when the primary sent the last zone: a secondary that stood still may write it long after the primary
     /// went on alone, and what that acknowledged since belongs to the episode that begins here.
     fn synced(&mut self, node: usize) {
-        self.nodes[node].rolled_back = false;
+        // What both disks say of each other is true again.
+        self.nodes.iter_mut().for_each(|seen| seen.rolled_back = false);
         let primary = 1 - node;
         let mut begins = Episode::default();
         if let Gate::Alone { epoch } = self.nodes[primary].gate {
@@ -215,4 +225,6 @@ pub struct Beside<'a> {
     pub copies: [&'a [u64]; 2],
     pub hidden: [bool; 2],
     pub frozen: [bool; 2],
+    /// The copy's record says that the other one is to go on.
+    pub resigned: [bool; 2],
 }

@@ -5,7 +5,7 @@ use crate::transitions::Logged;
 use hf_node::daemon::DaemonActor;
 use hf_node::heart::HeartActor;
 use hf_node::rfs::RfsActor;
-use hf_types::{Colour, Instant, ModuleState, Record};
+use hf_types::{Colour, Instant, ModuleState, Record, Standing};
 use hf_wire::bus::HeartToDaemon;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,6 +45,20 @@ pub struct Disk {
     /// Writes take long, or fail.
     pub slow: bool,
     pub bad: bool,
+}
+
+impl Disk {
+    /// Whether the record says that the other copy is the one to go on with.
+    pub fn resigned(&self) -> bool {
+        let resigns = |record: &Record| {
+            !record.consistent
+                || match record.standing {
+                    Standing::New | Standing::Outdated { .. } => true,
+                    Standing::Connected | Standing::AloneConfirmed | Standing::AloneUnconfirmed => false,
+                }
+        };
+        self.records.iter().any(resigns)
+    }
 }
 
 /// Where the next message of a queue of this node may arrive at the earliest: queues keep their order.

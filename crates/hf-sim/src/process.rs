@@ -13,6 +13,7 @@ use hf_node::rfs::{RfsActor, RfsInput};
 use hf_replica::engine::{EngineEvent, Gate};
 use hf_types::{Caller, Command, Incarnation, Instant, LanName};
 use hf_wire::bus::RfsRole;
+use hf_wire::heartbeat::Heartbeat;
 
 /// More deadlines than this in one moment are a loop.
 const SPINS: u32 = 1000;
@@ -54,6 +55,7 @@ impl World {
         let pid = self.fresh();
         let actor = HeartActor::new(self.setup.heart(node));
         self.nodes[node].logged = STOPPED;
+        self.fact(Fact::HeartStarts { node });
         self.nodes[node].checkers.clear();
         self.nodes[node].heart = Some(Process::new(pid, self.now, actor));
         self.note(Some(node), || format!("heart starts for {first}"));
@@ -238,6 +240,11 @@ impl World {
     pub(crate) fn heartbeat_in(&mut self, node: usize, lane: usize, sent_at: Time, body: Vec<u8>) {
         if self.nodes[node].heart.as_ref().is_none_or(|heart| sent_at < heart.since) {
             return;
+        }
+        let seen = &self.ledger.nodes[node];
+        if seen.rolled_back && !seen.heard_serving && Heartbeat::decode(&body).is_ok_and(|said| said.state.is_primary())
+        {
+            self.fact(Fact::HeardServing { node });
         }
         if let Some(pid) = self.pid(node, Part::Heart) {
             self.input(node, pid, Input::Heart(HeartInput::Heartbeat { lane, body }));

@@ -169,6 +169,7 @@ impl World {
             copies: [self.nodes[0].disk.data.ops(), self.nodes[1].disk.data.ops()],
             hidden,
             frozen,
+            resigned: self.nodes.each_ref().map(|node| node.disk.resigned()),
         };
         self.ledger.learn(&fact, &beside);
         let view = View {

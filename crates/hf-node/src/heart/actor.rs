@@ -4,6 +4,7 @@ use super::errd::Errd;
 use super::loops::Loops;
 use super::others::Others;
 use super::reboot::Reboot;
+use super::refuted::OtherCopy;
 use super::resources::Resources;
 use super::rfs::Rfs;
 use super::rules::Rules;
@@ -53,6 +54,7 @@ pub struct HeartActor {
     pub(super) waiting_since: Instant,
     /// The newest heartbeat of the peer, heard or not any more.
     pub(super) peer: Option<Heartbeat>,
+    pub(super) other_copy: Option<OtherCopy>,
     /// The incarnation of the peer's heart that was last heard as primary.
     pub(super) primary_peer: Option<Incarnation>,
     pub(super) remote: (ModuleState, Colour),
@@ -156,6 +158,7 @@ impl HeartActor {
             next_plan: None,
             waiting_since: Instant(0),
             peer: None,
+            other_copy: None,
             primary_peer: None,
             remote: (ModuleState::Unknown, Colour::Grey),
             daemon_peer: None,

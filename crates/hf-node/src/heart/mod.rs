@@ -21,6 +21,7 @@ mod others;
 mod peer;
 mod primary;
 mod reboot;
+mod refuted;
 mod resources;
 mod resume;
 mod rfs;

@@ -50,6 +50,7 @@ impl HeartActor {
         if heartbeat.state.is_primary() {
             self.primary_peer = Some(heartbeat.incarnation);
         }
+        self.note_other_copy(&heartbeat);
         self.epoch = self.epoch.max(heartbeat.epoch);
         self.peer = Some(heartbeat);
     }

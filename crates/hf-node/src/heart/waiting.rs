@@ -121,7 +121,7 @@ impl HeartActor {
                 return self.keep_waiting(out) || before != self.is_isolated();
             }
         }
-        match self.rfs.copy.as_ref().map(why_not_alone) {
+        match self.rfs.copy.as_ref().map(|mine| self.why_not_unasked(mine)) {
             Some(None) if settled => self.become_primary(GrantReason::OutdatedConfirmed, out),
             None if for_sure && settled && !self.config.replicates => self.become_primary(GrantReason::NoData, out),
             Some(Some(_)) if for_sure && settled && self.may_resume() => self.become_primary(GrantReason::Silence, out),
@@ -290,6 +290,10 @@ impl HeartActor {
     }
 
     fn become_primary(&mut self, why: GrantReason, out: &mut Out) -> bool {
+        if why == GrantReason::Administrator {
+            // He answers for the other copy, whatever was heard of it.
+            self.other_copy = None;
+        }
         self.wake_up(out);
         self.intent = Command::Start;
         self.asking = None;

@@ -12,7 +12,8 @@ impl Invariant for NoAcknowledgedOperationLost {
     fn sentence(&self) -> &'static str {
         "A node that begins to acknowledge has every acknowledged operation, and so have both at rest. Excepted: what was \
          acknowledged alone during an isolation in which both nodes went on (documented), what an administrator gave up with \
-         prim, what was on a disk that was rolled back."
+         prim, what was on a disk that was rolled back; and what a node acknowledged alone only because such a disk says that the other \
+         copy is outdated, when the other one went on by its own word and the two had not met."
     }
 
     fn source(&self) -> &'static str {

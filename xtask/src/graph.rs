@@ -50,6 +50,8 @@ struct DependencyKind {
     kind: Option<String>,
 }
 
+const PLATFORM: &str = "x86_64-unknown-linux-gnu";
+
 /// Packages, and for each those that are linked with it: no dev or build dependencies, no procedural macros, which run
 /// in the compiler only.
 pub struct Graph {
@@ -61,16 +63,15 @@ pub struct Graph {
 impl Graph {
     /// The graph of the workspace at `root` on Linux.
     pub fn load(root: &Path) -> anyhow::Result<Self> {
-        let output = Command::new(cargo_program())
-            .args(["metadata", "--locked", "--format-version", "1"])
-            .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
-            .current_dir(root)
-            .output()
-            .context("can't run cargo metadata")?;
-        if !output.status.success() {
-            bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        Self::parse(&output.stdout)
+        let metadata = cargo(root, &["metadata", "--format-version", "1", "--filter-platform", PLATFORM])?;
+        let mut graph = Self::parse(&metadata)?;
+        // What a dependency could have and nobody asked for is in the metadata too (`ring` of rustls-webpki), but not in the tree.
+        let tree =
+            ["tree", "--workspace", "--edges", "all", "--prefix", "none", "--format", "{p}", "--target", PLATFORM];
+        let tree = String::from_utf8(cargo(root, &tree)?).context("cargo tree wrote something unexpected")?;
+        let compiled: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+        graph.names.retain(|_, name| compiled.contains(name.as_str()));
+        Ok(graph)
     }
 
     /// Takes the JSON text of `cargo metadata`.
@@ -141,6 +142,17 @@ impl Graph {
     fn name(&self, id: &str) -> &str {
         self.names.get(id).map_or("?", String::as_str)
     }
+}
+
+/// What cargo writes.
+fn cargo(root: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
+    let what = format!("cargo {}", arguments[0]);
+    let output = Command::new(cargo_program()).args(arguments).arg("--locked").current_dir(root).output();
+    let output = output.with_context(|| format!("can't run {what}"))?;
+    if !output.status.success() {
+        bail!("{what} failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(output.stdout)
 }
 
 /// The cargo that runs us.

@@ -7,6 +7,8 @@
 //! kept of each is bounded: one look, one thread aside.
 
 mod aside;
+mod connect;
+mod http;
 mod module;
 mod names;
 mod ping;
@@ -16,6 +18,7 @@ mod splitbrain;
 mod tcp;
 
 pub use aside::Aside;
+pub use http::HttpProbe;
 pub use module::ModuleProbe;
 pub use names::Names;
 pub use ping::PingProbe;

@@ -1,5 +1,6 @@
 //! `<module>` (reference 004, 13.16): another module, by what the listener for health checks of its node says of it.
 
+use crate::connect::place;
 use crate::names::Names;
 use crate::probe::{Found, Look, Pace, Probe};
 use futures_util::future::select_ok;
@@ -47,19 +48,13 @@ impl ModuleProbe {
             Ok(addresses) => addresses,
             Err(why) => return Found::down(why),
         };
-        let (place, port, module) = (self.place(), self.port, self.module.as_str());
+        let (port, module) = (self.port, self.module.as_str());
+        let place = place(self.names.target(), port);
         let asked = addresses.into_iter().map(|ip| Box::pin(ready(SocketAddr::new(ip, port), module, &place)));
         match timeout(self.timeout, select_ok(asked)).await {
             Ok(Ok((answer, _))) => Found { seen: answer.run, ..Found::up() },
             Ok(Err(why)) => Found::down(why),
             Err(_) => Found::down(format!("{place} did not answer within {} ms", self.timeout.as_millis())),
-        }
-    }
-
-    fn place(&self) -> String {
-        match self.names.target() {
-            hf_config::Target::Address(ip) => SocketAddr::new(*ip, self.port).to_string(),
-            hf_config::Target::Name(name) => format!("{name}:{}", self.port),
         }
     }
 }

@@ -1,5 +1,9 @@
 //! What `<check>`, `<errd>` and `<failover>` say, as plain data with every default filled in. All times are in milliseconds.
 
+mod http;
+
+pub use http::{HttpBody, HttpCheck, HttpTls};
+
 use std::net::IpAddr;
 
 use hf_rules::RuleSet;
@@ -59,6 +63,7 @@ pub struct Check {
     pub ping: Vec<PingCheck>,
     pub intf: Vec<IntfCheck>,
     pub ip: Vec<IpCheck>,
+    pub http: Vec<HttpCheck>,
     pub custom: Vec<CustomCheck>,
     pub module: Vec<ModuleCheck>,
     pub splitbrain: Option<SplitbrainCheck>,
@@ -72,6 +77,7 @@ impl Check {
         all.extend(self.ping.iter().cloned().map(Checker::Ping));
         all.extend(self.intf.iter().cloned().map(Checker::Intf));
         all.extend(self.ip.iter().cloned().map(Checker::Ip));
+        all.extend(self.http.iter().cloned().map(Checker::Http));
         all.extend(self.custom.iter().cloned().map(Checker::Custom));
         all.extend(self.module.iter().cloned().map(Checker::Module));
         all.extend(self.splitbrain.iter().cloned().map(Checker::Splitbrain));
@@ -98,6 +104,7 @@ pub enum Checker {
     Ping(PingCheck),
     Intf(IntfCheck),
     Ip(IpCheck),
+    Http(HttpCheck),
     Custom(CustomCheck),
     Module(ModuleCheck),
     Splitbrain(SplitbrainCheck),
@@ -111,6 +118,7 @@ impl Checker {
             Checker::Ping(check) => check.resource(),
             Checker::Intf(check) => check.resource(),
             Checker::Ip(check) => check.resource(),
+            Checker::Http(check) => check.resource(),
             Checker::Custom(check) => check.resource(),
             Checker::Module(check) => check.resource(),
             Checker::Splitbrain(check) => check.resource(),
@@ -121,6 +129,7 @@ impl Checker {
     pub fn when(&self) -> When {
         match self {
             Checker::Tcp(check) => check.when,
+            Checker::Http(check) => check.when,
             Checker::Custom(check) => check.when,
             Checker::Ping(_) | Checker::Intf(_) | Checker::Module(_) | Checker::Splitbrain(_) => When::Pre,
             Checker::Ip(_) => When::Prim,
@@ -134,6 +143,7 @@ impl Checker {
             Checker::Ping(_) => "pingcheck",
             Checker::Intf(_) => "intfcheck",
             Checker::Ip(_) => "ipcheck",
+            Checker::Http(_) => "httpcheck",
             Checker::Custom(_) => "customcheck",
             Checker::Module(_) => "modulecheck",
             Checker::Splitbrain(_) => "splitbraincheck",
@@ -153,7 +163,7 @@ macro_rules! resource {
 }
 
 resource!(TcpCheck "tcp", PingCheck "ping", IntfCheck "intf", IpCheck "ip", CustomCheck "custom");
-resource!(ModuleCheck "module", SplitbrainCheck "splitbrain");
+resource!(ModuleCheck "module", SplitbrainCheck "splitbrain", HttpCheck "http");
 
 /// `<tcp>` (reference 004, 13.11): a service that takes connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

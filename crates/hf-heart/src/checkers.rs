@@ -10,7 +10,7 @@ pub use generated::interface_checks;
 use crate::event::{Event, Events};
 use crate::scripts::Scripts;
 use custom::Customs;
-use hf_check::{Found, ModuleProbe, PingProbe, Probe, Report, Runner, SplitbrainProbe, TcpProbe};
+use hf_check::{Found, HttpProbe, ModuleProbe, PingProbe, Probe, Report, Runner, SplitbrainProbe, TcpProbe};
 use hf_config::Checker;
 use hf_node::heart::{HeartInput, WITNESS_EVERY, WITNESS_TIMEOUT};
 use intf::IntfProbe;
@@ -33,6 +33,7 @@ impl Checkers {
         let resource = checker.resource();
         let probe: Box<dyn Probe> = match checker {
             Checker::Tcp(check) => Box::new(TcpProbe::new(&check)),
+            Checker::Http(check) => Box::new(HttpProbe::new(&check)),
             Checker::Ping(check) => Box::new(PingProbe::new(&check)),
             Checker::Module(check) => Box::new(ModuleProbe::new(&check)),
             Checker::Splitbrain(check) => Box::new(SplitbrainProbe::new(&check, WITNESS_EVERY, WITNESS_TIMEOUT)),

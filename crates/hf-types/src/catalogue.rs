@@ -126,6 +126,10 @@ classes! {
     Ping "ping" Checker,
     /// A service that takes TCP connections.
     Tcp "tcp" Checker,
+    /// A web service that answers as it should.
+    Http "http" Checker,
+    /// A directory's disk.
+    Disk "disk" Checker,
     /// Another module.
     Module "module" Checker,
     /// The witness against a split brain.
@@ -259,6 +263,8 @@ pub const ENTRIES: &[Entry] = &[
     free("ip.*", "Virtual address"),
     free("ping.*", "Machine that answers a ping"),
     free("tcp.*", "Service that takes connections"),
+    free("http.*", "Web service that answers as it should"),
+    free("disk.*", "Disk with room, that takes writes in time"),
     free("module.*", "Other module"),
     free("splitbrain.*", "Witness against a split brain"),
     free("custom.*", "Condition of this installation"),

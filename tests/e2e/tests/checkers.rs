@@ -10,6 +10,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const CHECKERS: &str = r#"
     <tcp ident="local" when="prim"><to addr="127.0.0.1" port="7001"/></tcp>
     <tcp ident="external" when="pre"><to addr="10.90.1.100" port="7000"/></tcp>
+    <http ident="web" when="prim"><to url="http://127.0.0.1:7002/health" bodyregex="shop is (fine|well)"/></http>
     <ping ident="router"><to addr="10.90.1.100"/></ping>
     <ping ident="router6"><to addr="fd90:1::64"/></ping>
     <ip ident="own"><to addr="10.90.1.20"/></ip>
@@ -41,8 +42,15 @@ done
 /// Something that takes connections.
 const LISTENER: &str = r#"use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => $ARGV[0], Listen => 9, ReuseAddr => 1) or die; while (my $c = $s->accept) { close $c }"#;
 
+/// A web service, which answers with the status in /run/http.status.
+const WEB: &str = r#"use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => $ARGV[0], Listen => 9, ReuseAddr => 1) or die; while (my $c = $s->accept) { while (<$c>) { last if /^\r?$/ } open F, "/run/http.status"; my $status = <F> + 0; close F; print $c "HTTP/1.1 $status x\r\n\r\nthe shop is fine"; close $c }"#;
+
+fn serve(program: &str, port: u16) -> String {
+    format!("setsid perl -e '{program}' {port} >/dev/null 2>&1 & echo $! > /run/listener.{port}")
+}
+
 fn listen(port: u16) -> String {
-    format!("setsid perl -e '{LISTENER}' {port} >/dev/null 2>&1 & echo $! > /run/listener.{port}")
+    serve(LISTENER, port)
 }
 
 fn hang_up(port: u16) -> String {
@@ -64,11 +72,13 @@ fn chapter_4_4() -> anyhow::Result<()> {
         let script = format!(
             "cat > {bin}/checker <<'END'\n{CHECKER}\nEND
              chmod 755 {bin}/checker
-             cat >> {bin}/start_prim <<'END'\n{}\nEND
-             cat >> {bin}/stop_prim <<'END'\n{}\nEND
+             cat >> {bin}/start_prim <<'END'\n{}\necho 200 > /run/http.status\n{}\nEND
+             cat >> {bin}/stop_prim <<'END'\n{}\n{}\nEND
              holdfast config -m {APP}",
             listen(7001),
-            hang_up(7001)
+            serve(WEB, 7002),
+            hang_up(7001),
+            hang_up(7002)
         );
         small.sh(node, &script)?;
     }
@@ -82,6 +92,7 @@ fn chapter_4_4() -> anyhow::Result<()> {
         Ok::<_, anyhow::Error>(())
     };
     step("4.4.2, tcp of the application", local_tcp)?;
+    step("http of the application", local_http)?;
     step("4.4.3, tcp of another machine", external_tcp)?;
     step("4.4.4, a cable", cable)?;
     step("4.4.5, ping", ping)?;
@@ -161,6 +172,26 @@ fn local_tcp(pair: &mut Roles) -> anyhow::Result<()> {
         ],
     )?;
     small.said(APP, node, mark, &["Checker tcp.local: 127.0.0.1:7001 refuses connections"])?;
+    pair.wait()
+}
+
+fn local_http(pair: &mut Roles) -> anyhow::Result<()> {
+    let (small, node) = (pair.small, pair.primary);
+    let mark = small.mark(APP, node)?;
+    small.sh(node, "echo 503 > /run/http.status")?;
+    small.said(
+        APP,
+        node,
+        mark,
+        &[
+            "Resource http.web set to down by httpcheck",
+            "Action restart from failover rule http_failure",
+            "Script start_prim",
+            "Resource http.web set to up by httpcheck",
+        ],
+    )?;
+    let why = "Checker http.web: 127.0.0.1:7002 answers with status 503, and 200-299 is expected";
+    small.said(APP, node, mark, &[why])?;
     pair.wait()
 }
 

@@ -3,6 +3,7 @@
 pub(super) use custom::program;
 
 mod custom;
+mod http;
 mod others;
 mod probes;
 mod target;
@@ -47,6 +48,7 @@ pub(super) fn read(
         ping: reader.each(&check, &spec::PING, Reader::ping),
         intf: reader.each(&check, &spec::INTF, Reader::intf),
         ip: reader.each(&check, &spec::IP, Reader::ip),
+        http: reader.each(&check, &spec::HTTP, Reader::http),
         custom: reader.each(&check, &spec::CUSTOM, Reader::custom),
         module: reader.modules(&check),
         splitbrain: reader.splitbrain(&check),

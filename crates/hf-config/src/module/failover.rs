@@ -108,6 +108,7 @@ fn joined(own: Vec<hf_rules::Rule>, check: &Check, extends: bool, handle_time_ms
     };
     check.custom.iter().for_each(|one| settle("c", Class::Custom, &one.ident, one.action));
     check.tcp.iter().for_each(|one| settle("t", Class::Tcp, &one.ident, one.action));
+    check.http.iter().for_each(|one| settle("h", Class::Http, &one.ident, one.action));
     check.ping.iter().for_each(|one| settle("p", Class::Ping, &one.ident, one.action));
     if extends {
         defaults().into_iter().for_each(|rule| rules.add(Origin::Default, rule));
@@ -146,14 +147,18 @@ fn warn_idle_checkers(service: &Element, check: &Check, rules: &RuleSet, context
         );
         context.sink.warning(Code::NoEffect, service.place_of("custom", &one.ident), message, Some(help));
     }
-    let waits = |one: &&crate::check_model::TcpCheck| one.when == When::Pre && one.action.is_none();
-    for one in check.tcp.iter().filter(waits).filter(|one| unseen(&one.resource(), "tcp")) {
-        let message = format!("when {} is down, the rule tcp_failure restarts the application here", one.resource());
+    let tcp = check.tcp.iter().map(|one| ("tcp", &one.ident, one.when, one.action));
+    let http = check.http.iter().map(|one| ("http", &one.ident, one.when, one.action));
+    for (tag, ident, when, action) in tcp.chain(http) {
+        let resource = format!("{tag}.{ident}");
+        if when != When::Pre || action.is_some() || !unseen(&resource, tag) {
+            continue;
+        }
+        let message = format!("when {resource} is down, the rule {tag}_failure restarts the application here");
         let help = format!(
-            "to wait for it: action=\"wait\" in <tcp>, or a rule: label: if ({} == down) then wait();",
-            one.resource()
+            "to wait for it: action=\"wait\" in <{tag}>, or a rule: label: if ({resource} == down) then wait();"
         );
-        context.sink.warning(Code::NoEffect, service.place_of("tcp", &one.ident), message, Some(help));
+        context.sink.warning(Code::NoEffect, service.place_of(tag, ident), message, Some(help));
     }
 }
 
@@ -177,7 +182,7 @@ mod tests {
 
     #[test]
     fn the_rules_that_come_with_holdfast_can_be_read() {
-        for (xml, labels) in [(FAILOVER_XML, 6), (RFS_XML, 4)] {
+        for (xml, labels) in [(FAILOVER_XML, 7), (RFS_XML, 4)] {
             let parsed = parse(inside(xml));
             assert_eq!(parsed.problems, []);
             assert_eq!(parsed.rules.len(), labels);
@@ -191,7 +196,7 @@ mod tests {
         let own = parse("ping_failure: if (ping.r == down) then stopstart();").rules;
         let rules = joined(own, &Check::default(), true, 15_000);
         let found: Vec<(Origin, &str)> = rules.iter().map(|(origin, rule)| (origin, rule.action.as_str())).collect();
-        assert_eq!(found.len(), 6);
+        assert_eq!(found.len(), 7);
         assert_eq!(found[0], (Origin::Own, "stopstart"));
         let alone = joined(Vec::new(), &Check::default(), false, 15_000);
         assert!(alone.is_empty());

@@ -58,6 +58,7 @@ fn what_follows_from_action() {
     let config = config(
         "<check><custom ident='app' when='prim' exec='c.sh' action='restart'/>
          <tcp ident='web' when='both' action='swap'><to addr='::1' port='80'/></tcp>
+         <http ident='shop' when='prim' action='swap'><to url='http://[::1]/'/></http>
          <ping ident='gw' action='noaction'><to addr='10.0.0.1'/></ping></check>
          <failover><![CDATA[p_gw: if (ping.gw == up) then stop(); t_web: if (tcp.web == down) then stopstart();]]></failover>",
     );
@@ -65,11 +66,14 @@ fn what_follows_from_action() {
         labels(&config, Origin::Own),
         ["p_gw: if (ping.gw == up) then stop();", "t_web: if (tcp.web == down) then stopstart();"]
     );
-    assert_eq!(labels(&config, Origin::Generated), ["c_app: if (custom.app == down) then restart();"]);
+    assert_eq!(
+        labels(&config, Origin::Generated),
+        ["c_app: if (custom.app == down) then restart();", "h_shop: if (http.shop == down) then swap();"]
+    );
     assert_eq!(config.check.ping[0].action, Some(CheckAction::NoAction));
     assert!(config.failover.rules.passes_over(Origin::Default, "ping.gw"));
     assert!(!config.failover.rules.passes_over(Origin::Own, "ping.gw"));
-    assert_eq!(labels(&config, Origin::Default).len(), 6);
+    assert_eq!(labels(&config, Origin::Default).len(), 7);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::Standing::{OnlyDefault, Served};
 use super::form::REQUIRED;
 use super::{Attribute, Form, Spec};
 
-pub(super) static TAGS: [&Spec; 16] = [
+pub(super) static TAGS: [&Spec; 18] = [
     &CHECK,
     &TCP,
     &TCP_TO,
@@ -14,6 +14,8 @@ pub(super) static TAGS: [&Spec; 16] = [
     &INTF_TO,
     &IP,
     &IP_TO,
+    &HTTP,
+    &HTTP_TO,
     &CUSTOM,
     &MODULE,
     &MODULE_TO,
@@ -25,8 +27,14 @@ pub(super) static TAGS: [&Spec; 16] = [
 
 /// The tag that a `<to>` lies in.
 pub(super) fn home_of(spec: &Spec) -> Option<&'static str> {
-    let homes: [(&Spec, &str); 5] =
-        [(&TCP_TO, "tcp"), (&PING_TO, "ping"), (&INTF_TO, "intf"), (&IP_TO, "ip"), (&MODULE_TO, "module")];
+    let homes: [(&Spec, &str); 6] = [
+        (&HTTP_TO, "http"),
+        (&TCP_TO, "tcp"),
+        (&PING_TO, "ping"),
+        (&INTF_TO, "intf"),
+        (&IP_TO, "ip"),
+        (&MODULE_TO, "module"),
+    ];
     homes.into_iter().find(|(to, _)| std::ptr::eq(*to, spec)).map(|(_, home)| home)
 }
 
@@ -66,6 +74,7 @@ pub(crate) static CHECK: Spec = Spec {
         ("ping", Served),
         ("intf", Served),
         ("ip", Served),
+        ("http", Served),
         ("custom", Served),
         ("module", Served),
         ("splitbrain", Served),
@@ -121,6 +130,32 @@ pub(crate) static IP: Spec =
 
 pub(crate) static IP_TO: Spec =
     Spec { tag: "to", attributes: &[Attribute::served("addr", TARGET).dynamic(), interval()], children: &[] };
+
+pub(crate) static HTTP: Spec = Spec {
+    tag: "http",
+    attributes: &[ident(), when(&["prim", "second", "both", "pre"], None), action()],
+    children: &[("to", Served)],
+};
+
+pub(crate) static HTTP_TO: Spec = Spec {
+    tag: "to",
+    attributes: &[
+        Attribute::served("url", Form::text("`http://` or `https://`, machine, `:port`, path", "`addr`")).dynamic(),
+        Attribute::served("addr", Form::text("IPv4 or IPv6 address, or a name", "that of `url`")).dynamic(),
+        Attribute::served("port", Form::port("`80`; `443` with TLS")).dynamic(),
+        Attribute::served("path", Form::text("begins with `/`", "`/`")).dynamic(),
+        Attribute::served("secure", Form::Switch(false)).dynamic(),
+        Attribute::served("host", Form::text("name in the request and in the certificate", "the machine")).dynamic(),
+        Attribute::served("status", Form::text("such as `200`, `200,204` or `200-399`", "`200-299`")).dynamic(),
+        Attribute::served("body", Form::text("text that the answer has", "not looked at")).dynamic(),
+        Attribute::served("bodyregex", Form::text(PATTERN, "not looked at")).dynamic(),
+        Attribute::served("ca", Form::text("file with certificates (PEM)", "those of the machine")).dynamic(),
+        Attribute::served("verify", Form::Switch(true)).dynamic(),
+        interval(),
+        timeout(),
+    ],
+    children: &[],
+};
 
 pub(crate) static CUSTOM: Spec = Spec {
     tag: "custom",

@@ -40,7 +40,7 @@ impl Reader<'_, '_> {
     }
 }
 
-fn target(text: &str) -> Option<Target> {
+pub(super) fn target(text: &str) -> Option<Target> {
     if let Ok(address) = text.parse::<IpAddr>() {
         let usable = !address.is_unspecified() && !address.is_multicast();
         return usable.then_some(Target::Address(address));

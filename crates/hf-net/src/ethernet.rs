@@ -31,6 +31,11 @@ pub(crate) fn mac_at(frame: &[u8], at: usize) -> Option<MacAddr> {
     frame.get(at..at + 6)?.try_into().ok().map(MacAddr)
 }
 
+/// Who sends the frame, as switches see it.
+pub(crate) fn set_sender(frame: &mut [u8], sender: MacAddr) {
+    frame[6..12].copy_from_slice(&sender.0);
+}
+
 /// Joins the parts of a frame.
 pub(crate) fn joined(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
@@ -58,12 +63,23 @@ impl EthernetSocket {
 
     /// Lets the interface receive frames to a multicast address, as long as this socket is open.
     pub(crate) fn join(&self, group: MacAddr) -> io::Result<()> {
+        self.add_membership(libc::PACKET_MR_MULTICAST, Some(group))
+    }
+
+    /// Lets the interface receive every frame, as long as this socket is open.
+    pub(crate) fn be_promiscuous(&self) -> io::Result<()> {
+        self.add_membership(libc::PACKET_MR_PROMISC, None)
+    }
+
+    fn add_membership(&self, kind: libc::c_int, group: Option<MacAddr>) -> io::Result<()> {
         // SAFETY: plain data, valid when zeroed.
         let mut request: libc::packet_mreq = unsafe { std::mem::zeroed() };
         request.mr_ifindex = self.index.cast_signed();
-        request.mr_type = libc::PACKET_MR_MULTICAST as u16;
-        request.mr_alen = 6;
-        request.mr_address[..6].copy_from_slice(&group.0);
+        request.mr_type = kind as u16;
+        if let Some(group) = group {
+            request.mr_alen = 6;
+            request.mr_address[..6].copy_from_slice(&group.0);
+        }
         // SAFETY: the pointer and the length are those of a packet_mreq that lives during the call.
         let result = unsafe {
             libc::setsockopt(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::ethernet::{EthernetSocket, MacAddr};
+use crate::ethernet::{EthernetSocket, MacAddr, set_sender};
 use crate::{arp, ndp};
 
 /// So many probes, spread over the first half of the time.
@@ -125,10 +125,16 @@ impl Guard {
 
 /// Tells everybody on the LAN that the address is at this interface.
 pub(crate) fn announce(index: u32, mac: MacAddr, address: IpAddr, router: bool) -> io::Result<()> {
-    let (ethertype, frames) = match address {
-        IpAddr::V4(address) => (arp::ETHERTYPE, arp::announcements(address, mac)),
-        IpAddr::V6(address) => (ndp::ETHERTYPE, vec![ndp::announcement(address, mac, router)]),
+    announce_as(index, mac, mac, address, router)
+}
+
+/// Tells everybody on the LAN that the address has the MAC `told`, in frames from `sender`.
+pub(crate) fn announce_as(index: u32, sender: MacAddr, told: MacAddr, address: IpAddr, router: bool) -> io::Result<()> {
+    let (ethertype, mut frames) = match address {
+        IpAddr::V4(address) => (arp::ETHERTYPE, arp::announcements(address, told)),
+        IpAddr::V6(address) => (ndp::ETHERTYPE, vec![ndp::announcement(address, told, router)]),
     };
     let socket = EthernetSocket::open(index, ethertype, None)?;
+    frames.iter_mut().for_each(|frame| set_sender(frame, sender));
     frames.iter().try_for_each(|frame| socket.send(frame))
 }

@@ -35,10 +35,12 @@
 mod arp;
 mod error;
 mod ethernet;
+mod farm;
 mod guard;
 mod linux;
 mod ndp;
 mod netlink;
+mod nft;
 mod route;
 mod sock_diag;
 mod vip;
@@ -46,8 +48,14 @@ mod watch;
 
 pub use error::{VipCause, VipError};
 pub use ethernet::MacAddr;
+pub use farm::{
+    BUCKETS, Buckets, DEFAULT_SEED, Delivery, FarmError, FarmGroup, FarmInterface, FarmLoad, FarmPlane, FarmRule,
+    FarmSpec, Filter, GroupLoad, Lack, PlanError, Protocol, Renewed, Started, Station, Stopped, Verified, bucket,
+    clear_leftovers, kernel_bitmaps, lacks,
+};
 pub use guard::Guard;
 pub use linux::LinuxVirtualIp;
+pub use nft::NftError;
 pub use route::{AddressEntry, Link};
 pub use vip::{Cleared, Placed, VipSpec, VirtualIp};
 pub use watch::{NetEvent, NetWatch, WatchError};

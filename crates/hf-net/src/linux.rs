@@ -230,7 +230,7 @@ fn is_link_local(address: IpAddr) -> bool {
 }
 
 /// Rounded down: the peer counts on the address being gone after the lifetime it knows of.
-fn whole_seconds(lifetime: Duration) -> Result<u32, VipCause> {
+pub(crate) fn whole_seconds(lifetime: Duration) -> Result<u32, VipCause> {
     match u32::try_from(lifetime.as_secs()) {
         Ok(0) => Err(VipCause::Lifetime { millis: lifetime.as_millis() }),
         // The largest value means for ever, which an address of ours never is.
@@ -250,7 +250,7 @@ fn announce_on(link: &Link, address: IpAddr) -> Result<(), VipCause> {
 }
 
 /// Whether the node is an IPv6 router on this interface. A kernel that doesn't say so isn't.
-fn forwards(interface: &str) -> bool {
+pub(crate) fn forwards(interface: &str) -> bool {
     let path = format!("/proc/sys/net/ipv6/conf/{interface}/forwarding");
     fs::read_to_string(path).is_ok_and(|text| text.trim() != "0")
 }

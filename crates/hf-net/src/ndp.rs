@@ -11,15 +11,15 @@ pub(crate) const ETHERTYPE: u16 = 0x86dd;
 const ICMPV6: u8 = 58;
 /// Whoever sees another one has a packet from beyond a router (RFC 4861, 7.1).
 const HOP_LIMIT: u8 = 255;
-const SOLICITATION: u8 = 135;
-const ADVERTISEMENT: u8 = 136;
+pub(crate) const SOLICITATION: u8 = 135;
+pub(crate) const ADVERTISEMENT: u8 = 136;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ROUTER: u8 = 0x80;
 /// "Forget the address that you know of."
 const OVERRIDE: u8 = 0x20;
 /// Options (RFC 4861, 4.6.1): the target's and the sender's link-layer address, one unit of eight bytes.
-const TARGET_LINK_ADDRESS: [u8; 2] = [2, 1];
-const SOURCE_LINK_ADDRESS: [u8; 2] = [1, 1];
+pub(crate) const TARGET_LINK_ADDRESS: [u8; 2] = [2, 1];
+pub(crate) const SOURCE_LINK_ADDRESS: [u8; 2] = [1, 1];
 
 /// Offsets in a frame.
 const NEXT_HEADER: usize = HEADER_LEN + 6;

@@ -52,7 +52,8 @@ impl Station {
 
 /// A bridge with stations 10.77.0.1 and fd77::1, 10.77.0.2 and fd77::2, ... at it, each on its `eth0`.
 pub struct Lan {
-    switch: Station,
+    #[allow(dead_code, reason = "not every test file asks the switch")]
+    pub switch: Station,
     pub stations: Vec<Station>,
 }
 

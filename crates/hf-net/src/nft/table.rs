@@ -123,6 +123,11 @@ const CREATE: u16 = libc::NLM_F_CREATE as u16;
 const APPEND: u16 = CREATE | libc::NLM_F_APPEND as u16;
 const CHAIN_TYPE: &str = "filter";
 const POLICY_ACCEPT: u32 = 1;
+/// A note that `nft list` needs to show such keys: type 0, length 4, BYTEORDER_HOST_ENDIAN.
+#[cfg(target_endian = "little")]
+const KEY_OF_THIS_MACHINES_ORDER: [u8; 6] = [0, 4, 1, 0, 0, 0];
+#[cfg(target_endian = "big")]
+const KEY_OF_THIS_MACHINES_ORDER: [u8; 6] = [0, 4, 0, 0, 0, 1];
 const SET_MAP: u32 = 0x8;
 const SET_TIMEOUT: u32 = 0x10;
 
@@ -187,6 +192,9 @@ fn set_message(table: &Table, name: &str, set: &Set) -> Message {
     }
     if let Some(size) = set.size {
         attributes = attributes.nested(9, Attributes::new().number(1, size));
+    }
+    if set.key == Kind::Mark {
+        attributes = attributes.bytes(13, &KEY_OF_THIS_MACHINES_ORDER);
     }
     // The kernel wants a number of the batch's own, though sets are found by name.
     let attributes = attributes.number(10, 1);

@@ -80,6 +80,13 @@ pub fn port_of(server: usize, shares: Shares) -> u16 {
     (20_000..30_000).find(|port| owner(*port) == server).unwrap()
 }
 
+/// From Linux 6.9 on a table can be both owned and persistent.
+pub fn tables_are_owned() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(6), Some(9))
+}
+
 pub fn command(program: &str, args: &str) -> Result<String, String> {
     let output = Command::new(program).args(args.split(' ')).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -280,8 +287,9 @@ impl Farm {
             let promiscuity =
                 promiscuity.split(' ').skip_while(|word| *word != "promiscuity").nth(1).unwrap().to_owned();
             let addresses = command("ip", "-o addr show dev eth0").unwrap();
-            // Lifetimes run.
-            let addresses: Vec<_> = addresses.lines().map(|line| line.split("valid_lft").next().unwrap()).collect();
+            // Lifetimes run, and the link's own address comes when it likes.
+            let ours = addresses.lines().filter(|line| line.contains(" 10.77.") || line.contains(" fd77:"));
+            let addresses: Vec<_> = ours.map(|line| line.split("valid_lft").next().unwrap()).collect();
             let setting = std::fs::read_to_string("/proc/sys/net/ipv4/conf/eth0/arp_announce").unwrap();
             [command("nft", "list ruleset").unwrap(), addresses.join("\n"), promiscuity, setting]
         })

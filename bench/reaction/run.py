@@ -36,7 +36,8 @@ with open('/tmp/b.answers', 'w') as out:
             with socket.create_connection(('{VIP}', {PORT}), 0.05) as s:
                 s.settimeout(0.05)
                 name = s.recv(20).decode().strip()
-                print(time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000, name, file=out, flush=True)
+                if name:  # else it died between accepting and answering
+                    print(time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000, name, file=out, flush=True)
         except OSError:
             pass
         time.sleep(0.005)

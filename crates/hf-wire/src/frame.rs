@@ -20,10 +20,14 @@
 
 mod body;
 mod codec;
+mod decode;
+mod encode;
 mod header;
+mod kind;
 mod list;
 
-pub use body::{Ack, Attrs, Body, Encoded, Hello, Meta, Stamp};
+pub use body::{Ack, Attrs, Body, Hello, Meta, Stamp};
+pub use encode::Encoded;
 pub use header::{HEADER_LEN, Header, Place};
 pub use list::{Entries, Entry, Pairs, push_entry, push_pair};
 

@@ -15,7 +15,7 @@
 //! What this version doesn't serve and what would be missed is refused with [`Code::NotYet`]; what is merely without
 //! effect (so far, here, or on this system) is checked and accepted, with a note or a warning that says so:
 //! [`check_cluster`] and [`check_module`] return those beside the value. A name that nobody knows is refused with the
-//! nearest known one. [`reference_page`] writes the tables down.
+//! nearest known one. [`reference_page`] writes the tables down, [`tag_pages`] a page for each tag.
 //!
 //! **Hostile text** can cost time in proportion to its size, bounded by [`MAX_TEXT_BYTES`], and never a panic.
 
@@ -56,6 +56,6 @@ pub use module::ocf::MONITOR as OCF_MONITOR;
 pub use module::{Exclusions, FAILOVER_XML, Pattern, RFS_XML, check_module, check_module_on, parse_module};
 pub use ocf::{OcfMetaData, OcfParameter};
 pub use schedule::{Schedule, WallMinute};
-pub use spec::reference_page;
+pub use spec::{TagPage, reference_page, tag_pages};
 pub use wanted::Wanted;
 pub use xml::MAX_TEXT_BYTES;

@@ -12,6 +12,7 @@ mod form;
 mod module;
 mod ocf;
 mod page;
+mod tags;
 
 pub(crate) use check::{
     CHECK, CUSTOM, ERRD, FAILOVER, HTTP, HTTP_TO, INTF, INTF_TO, IP, IP_TO, MODULE, MODULE_TO, PING, PING_TO, PROC,
@@ -28,6 +29,7 @@ pub(crate) use module::{
 };
 pub(crate) use ocf::{OCF, PARAM};
 pub use page::reference_page;
+pub use tags::{TagPage, tag_pages};
 
 /// What this version does with a valid name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

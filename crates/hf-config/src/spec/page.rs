@@ -7,14 +7,14 @@ use super::{Attribute, Spec, Standing, check, cluster, of_modules};
 const HEAD: &str = "\
 # Tags and attributes of cluster.xml and userconfig.xml
 
-Written from the tables of crates/hf-config (`HOLDFAST_BLESS=1 cargo test -p hf-config`). What each attribute is for: reference 004, chapters 12 and 13.
+Written from the tables of crates/hf-config (`HOLDFAST_BLESS=1 cargo test -p hf-config`). A page for each tag, with an example and what each attribute is for: [tags](tags/README.md).
 
 A time is a number with a unit (`700ms`, `30s`, `5m`, `24h`) or a bare number in the unit that the table names. What stands in no table is refused, with the nearest known name.
 In the last column: **served**: it works. **Not yet**: accepted with a line that says so; meanwhile it is as the column says. **Refused**: valid, but a later version will serve it; leave it out for now.
 **Nothing to do**: accepted with a line; there is nothing here that it could change. **Windows**: accepted with a line, without effect. *Running*: `config` changes it while the module is ALONE or WAIT, too; everything else needs `stop` first (`config --dry-run` says which).
 ";
 
-fn standing(standing: Standing) -> String {
+pub(super) fn standing(standing: Standing) -> String {
     match standing {
         Standing::Served => "served".to_owned(),
         Standing::Later(meanwhile) => format!("not yet: {meanwhile}"),

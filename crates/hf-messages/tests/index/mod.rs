@@ -83,6 +83,21 @@ fn every_message_of_the_reference_is_said_in_its_situation() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The troubleshooting page goes by what an administrator reads: a message that has another text by now would lead nobody there.
+#[test]
+fn the_troubleshooting_page_quotes_messages_that_there_are() {
+    let page = include_str!("../../../../docs/user/troubleshooting.md");
+    let quoted = page.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split('"').skip(1).step_by(2));
+    let messages: Vec<&str> =
+        quoted.filter(|text| text.starts_with(|first: char| first.is_ascii_uppercase())).collect();
+    assert!(messages.len() > 20, "{}", messages.len());
+    for text in messages {
+        let begun = text.split("...").next().unwrap_or_default();
+        let begins = !begun.is_empty() && MESSAGES.iter().any(|entry| entry.en.starts_with(begun));
+        assert!(begins || found(MESSAGES, text).is_some(), "docs/user/troubleshooting.md quotes {text:?}");
+    }
+}
+
 #[test]
 fn what_is_wrong_with_a_line_is_told() {
     let events = super::all();

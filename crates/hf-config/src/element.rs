@@ -210,6 +210,11 @@ fn report_standing(known: &spec::Attribute, text: &str, attribute: &Attribute, c
             let help = format!("only the default {name}=\"{}\" is; take it out for now", known.form.default_text());
             context.sink.error(Code::NotYet, attribute.range_value(), message, Some(help));
         }
+        Standing::Never(_) if default => {}
+        Standing::Never(instead) => {
+            let message = format!("{name}=\"{text}\" isn't served: {instead}");
+            context.sink.error(Code::BadValue, attribute.range_value(), message, None);
+        }
         Standing::NotYet(what) => {
             let message = format!("the attribute {name} isn't served yet: {what}");
             context.sink.error(Code::NotYet, attribute.range(), message, Some(NOT_YET_HELP.to_owned()));

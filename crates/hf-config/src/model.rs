@@ -213,6 +213,11 @@ pub struct Rfs {
 }
 
 impl Rfs {
+    /// Where the data of a replicated directory is while the module is stopped.
+    pub fn data_dir(&self, replicated: &Replicated) -> String {
+        if self.mount_over { self.backing_dir(replicated) } else { replicated.dir.clone() }
+    }
+
     /// The directory that holds the data of a replicated directory: `/a/dir` + suffix.
     pub fn backing_dir(&self, replicated: &Replicated) -> String {
         format!("{}{}", replicated.dir, self.suffix)

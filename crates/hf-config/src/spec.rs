@@ -45,6 +45,8 @@ pub(crate) enum Standing {
     /// An attribute that may only have its default value, which is how this version behaves anyway. The text says what
     /// another value would do.
     OnlyDefault(&'static str),
+    /// An attribute that may only have its default value, and no version will serve another one. The text says what to do instead.
+    Never(&'static str),
     /// An attribute that only Windows uses: accepted with a note.
     Windows,
 }

@@ -25,7 +25,7 @@ pub fn of_this_node(rfs: Option<&Rfs>) -> (Asked, Vec<Finding>) {
     let (mut users, mut groups) = (BTreeSet::new(), BTreeSet::new());
     let share = LOOK_FOR / u32::try_from(rfs.replicated.len().max(1)).unwrap_or(u32::MAX);
     for replicated in rfs.replicated.iter().take(DIRS_MAX) {
-        let dir = Dir { dir: replicated.dir.clone(), data: rfs.backing_dir(replicated) };
+        let dir = Dir { dir: replicated.dir.clone(), data: rfs.data_dir(replicated) };
         // Patterns were checked with the configuration.
         let left_out = Exclusions::new(replicated).unwrap_or_default();
         let mut seen = walk::walk(&place(&dir), &left_out, share);

@@ -4,7 +4,8 @@
 //! ```text
 //! engine_node keeper SOCKET                        holds the mounts until SIGTERM
 //! engine_node run DIR OWN PEER first|other ASYNC [PATTERN]...
-//!                                                  replicates DIR/mnt, data in DIR/data; keeper at DIR/keeper.sock; what matches isn't replicated
+//!                                                  replicates DIR/mnt, data in DIR/data; keeper at DIR/keeper.sock; what matches isn't replicated;
+//!                                                  with UNRENAMED in the environment the data stays in DIR/mnt
 //! ```
 
 use std::io::{BufRead, Read, Write};
@@ -64,6 +65,7 @@ fn run(dir: &Path, own: &str, peer: &str, first: bool, async_second: bool, left_
         directories: vec![Directory {
             dir: dir.join("mnt"),
             backing: dir.join("data"),
+            renamed: std::env::var_os("UNRENAMED").is_none(),
             to_check: Vec::new(),
             left_out: left_out.iter().map(|text| NotReplicated::Pattern((*text).to_owned())).collect(),
         }],

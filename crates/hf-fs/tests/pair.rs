@@ -108,3 +108,28 @@ fn both_die_in_turn_and_the_copies_stay_equal() {
     load.end();
     pair.stop_and_compare();
 }
+
+/// `mountover="off"`: the data is in the directory itself, before, meanwhile under our mount, and afterwards.
+#[test]
+fn a_directory_that_keeps_its_name_is_followed_over_deaths_and_swaps() {
+    let mut pair = Pair::unrenamed("second");
+    pair.connect();
+    pair.synchronise();
+    let load = pair.load();
+    for _ in 0..3 {
+        pair.kill_primary();
+        pair.kill_secondary();
+    }
+    assert!(load.end() > 0);
+    pair.swap();
+    fs::write(pair.primary.mount().join("after"), b"text").unwrap();
+    assert_eq!(fs::read_dir(pair.primary.data()).map(|names| names.count()).unwrap_or(0), 0, "it is covered");
+    pair.assert_same();
+    pair.stop();
+    for node in [&pair.primary, &pair.secondary] {
+        for name in ["before", "after"] {
+            assert_eq!(fs::read(node.mount().join(name)).unwrap(), b"text");
+        }
+        assert!(!node.data().exists(), "nothing of the second mount is left");
+    }
+}

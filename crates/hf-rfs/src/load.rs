@@ -110,6 +110,7 @@ pub fn load(paths: &Paths, name: &ModuleName, node: Option<NodeName>) -> Result<
     let read = read(paths, name, node)?;
     let rfs = &read.rfs;
     let of = |replicated: &Replicated| Place::new(Path::new(&replicated.dir), &rfs.suffix);
+    let of = |replicated: &Replicated| of(replicated).map(|place| place.renamed(rfs.mount_over));
     let places = rfs.replicated.iter().map(of).collect::<Result<Vec<Place>, _>>().map_err(PlacesError::from)?;
     places::prepare(paths, &places)?;
     let (readers, answer, detail) = tuning(rfs);
@@ -203,6 +204,7 @@ fn directories(rfs: &Rfs) -> Vec<Directory> {
         .map(|replicated| Directory {
             dir: replicated.dir.clone().into(),
             backing: rfs.backing_dir(replicated).into(),
+            renamed: rfs.mount_over,
             to_check: replicated.to_check.iter().map(PathBuf::from).collect(),
             left_out: replicated.not_replicated.clone(),
         })

@@ -1,6 +1,6 @@
 //! The tags of userconfig.xml (reference 004, chapter 13).
 
-use super::Standing::{Moot, NotYet, OnlyDefault, Served, Windows};
+use super::Standing::{Moot, Never, NotYet, Served, Windows};
 use super::form::REQUIRED;
 use super::{Attribute, Form, Spec};
 
@@ -115,7 +115,7 @@ pub(crate) static RFS: Spec = Spec {
             "mountoversuffix",
             Form::text("ends the backing directory's name", "`_For_SafeKit_Replication`"),
         ),
-        Attribute::new("mountover", Form::Switch(true), OnlyDefault("replicating a directory without renaming it")),
+        Attribute::served("mountover", Form::Switch(true)),
         Attribute::served("acl", Form::Switch(false)),
         Attribute::served("nbremconn", Form::number("connections", 1, 64, 1)),
         Attribute::served("nbrei", Form::number("threads", 1, 64, 3)).dynamic(),
@@ -157,7 +157,7 @@ pub(crate) static RFS: Spec = Spec {
         Attribute::served("reidetail", Form::Switch(false)).dynamic(),
         Attribute::served("checktime", Form::milliseconds(SECOND_MS, DAY_MS, 220_000)),
         Attribute::served("checkintv", Form::seconds(SECOND_MS, DAY_MS, 120_000)),
-        Attribute::new("scripts", Form::Switch(false), OnlyDefault("replication by scripts of the module (_rfs_*)")),
+        Attribute::new("scripts", Form::Switch(false), Never(SCRIPTS)),
         Attribute::served(
             "syncat",
             Form::text(
@@ -173,6 +173,8 @@ pub(crate) static RFS: Spec = Spec {
     children: &[("replicated", Served), ("flow", Served)],
 };
 
+const SCRIPTS: &str =
+    "what other software replicates has no `<rfs>`: leave the tag out, and let start_prim and stop_prim do it";
 const BLOCKS: &str = "a synchronisation chooses its blocks itself";
 
 pub(crate) static FLOW: Spec = Spec {

@@ -21,6 +21,7 @@ pub(super) fn standing(standing: Standing) -> String {
         Standing::Moot(why) => format!("nothing to do: {why}"),
         Standing::NotYet(what) => format!("refused: {what}"),
         Standing::OnlyDefault(what) => format!("only the default; refused: {what}"),
+        Standing::Never(instead) => format!("only the default: {instead}"),
         Standing::Windows => "Windows".to_owned(),
     }
 }

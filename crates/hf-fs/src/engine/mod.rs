@@ -42,6 +42,8 @@ pub struct Directory {
     pub dir: PathBuf,
     /// Where the data is.
     pub backing: PathBuf,
+    /// `mountover`: while it is replicated the data has the name of `backing`; else it keeps its own.
+    pub renamed: bool,
     /// `<tocheck>`: what must be there before it is replicated, relative.
     pub to_check: Vec<PathBuf>,
     /// `<notreplicated>`: what of it is this node's own.

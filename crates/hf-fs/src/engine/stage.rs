@@ -66,6 +66,7 @@ impl FuseStage {
             dir: directory.dir.clone(),
             backing: directory.backing.clone(),
             control: directory.control(),
+            renamed: directory.renamed,
         };
         let places: Vec<_> = config.directories.iter().map(place).collect();
         let takeover = Client::connect(&config.keeper)

@@ -65,7 +65,13 @@ fn config(dir: &Path, own: SocketAddr, peer: SocketAddr, first: bool) -> EngineC
     let directory = |name: &str| {
         let backing = dir.join(name);
         std::fs::create_dir_all(&backing).unwrap();
-        Directory { dir: dir.join(format!("{name}.mount")), backing, to_check: Vec::new(), left_out: Vec::new() }
+        Directory {
+            dir: dir.join(format!("{name}.mount")),
+            backing,
+            renamed: true,
+            to_check: Vec::new(),
+            left_out: Vec::new(),
+        }
     };
     EngineConfig {
         directories: vec![directory("data"), directory("log")],

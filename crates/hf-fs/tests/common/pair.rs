@@ -22,6 +22,7 @@ pub struct Node {
     commands: ChildStdin,
     events: Receiver<E>,
     arguments: Vec<String>,
+    renamed: bool,
 }
 
 pub struct Pair {
@@ -44,15 +45,13 @@ impl OtherLoad {
     }
 }
 
-fn spawn(dir: &Path, arguments: &[String]) -> (Child, ChildStdin, Receiver<E>) {
-    let mut process = Command::new(example("engine_node"))
-        .arg("run")
-        .arg(dir)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+fn spawn(dir: &Path, arguments: &[String], renamed: bool) -> (Child, ChildStdin, Receiver<E>) {
+    let mut process = Command::new(example("engine_node"));
+    if !renamed {
+        process.env("UNRENAMED", "1");
+    }
+    let mut process =
+        process.arg("run").arg(dir).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let commands = process.stdin.take().unwrap();
     let says = BufReader::new(process.stdout.take().unwrap());
     let (sender, events) = channel();
@@ -68,6 +67,10 @@ fn spawn(dir: &Path, arguments: &[String]) -> (Child, ChildStdin, Receiver<E>) {
 
 impl Node {
     fn start(own: SocketAddr, peer: SocketAddr, order: &str, kind: &str, left_out: &[&str]) -> Node {
+        Node::with_name(own, peer, order, kind, left_out, true)
+    }
+
+    fn with_name(own: SocketAddr, peer: SocketAddr, order: &str, kind: &str, left_out: &[&str], renamed: bool) -> Node {
         let dir = tempfile::Builder::new().prefix("hf-pair-").tempdir().unwrap();
         std::fs::create_dir(dir.path().join("mnt")).unwrap();
         let socket = dir.path().join("keeper.sock");
@@ -75,8 +78,8 @@ impl Node {
         wait_until("the keeper listens", || socket.exists());
         let mut arguments = [own.to_string(), peer.to_string(), order.into(), kind.into()].to_vec();
         arguments.extend(left_out.iter().map(|pattern| (*pattern).to_owned()));
-        let (process, commands, events) = spawn(dir.path(), &arguments);
-        let mut node = Node { dir, keeper, process, commands, events, arguments };
+        let (process, commands, events) = spawn(dir.path(), &arguments, renamed);
+        let mut node = Node { dir, keeper, process, commands, events, arguments, renamed };
         node.wait("Started", |event| matches!(event, E::Started { takeover: false, .. }).then_some(()));
         node
     }
@@ -121,7 +124,7 @@ impl Node {
     fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        (self.process, self.commands, self.events) = spawn(self.dir.path(), &self.arguments);
+        (self.process, self.commands, self.events) = spawn(self.dir.path(), &self.arguments, self.renamed);
         self.wait("Started", |event| matches!(event, E::Started { takeover: true, .. }).then_some(()));
     }
 
@@ -181,6 +184,16 @@ impl Pair {
         let (primary, secondary) = (Node::start(a, b, "first", kind, &[]), Node::start(b, a, "other", kind, &[]));
         let mount = Command::new("mount").args(["-o", "loop"]).args([image, &primary.mount()]).status().unwrap();
         assert!(mount.success());
+        Pair::mounted(primary, secondary)
+    }
+
+    /// `mountover="off"`.
+    pub fn unrenamed(kind: &str) -> Pair {
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (a, b) = (free(), free());
+        let primary = Node::with_name(a, b, "first", kind, &[], false);
+        let secondary = Node::with_name(b, a, "other", kind, &[], false);
+        std::fs::write(primary.mount().join("before"), b"text").unwrap();
         Pair::mounted(primary, secondary)
     }
 

@@ -135,8 +135,8 @@ impl Conflicts {
     fn homes(&self) -> impl Iterator<Item = (String, PathBuf)> {
         self.rfs.replicated.iter().map(|replicated| {
             let control = PathBuf::from(self.rfs.backing_dir(replicated) + ".hold");
-            // A file system of its own keeps them on itself.
-            let whole = control.join("filesystem").exists();
+            // A file system of its own keeps them on itself, as does a directory that keeps its name.
+            let whole = !self.rfs.mount_over || control.join("filesystem").exists();
             let home = if whole { Path::new(&replicated.dir).join(hf_fs::backing::INSIDE) } else { control };
             (replicated.dir.clone(), home.join("conflicts"))
         })

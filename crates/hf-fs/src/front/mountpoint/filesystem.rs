@@ -24,7 +24,7 @@ const NOTE: &str = "filesystem";
 
 impl Place {
     /// Is it mounted where applications use it, and under the backing directory's name?
-    fn own_mounts(&self) -> Result<(bool, bool), PlaceError> {
+    pub(super) fn own_mounts(&self) -> Result<(bool, bool), PlaceError> {
         let mounts = self.mounts()?;
         let at = |path: &Path, other: &dyn Fn(&super::MountEntry) -> bool| {
             mounts.iter().any(|mount| mount.mountpoint == path && other(mount))
@@ -39,7 +39,7 @@ impl Place {
             (false, false) => Ok(()),
             (false, true) => self.check_same(&self.backing),
             (true, false) => {
-                self.check_same(&self.dir)?;
+                self.check_filesystem()?;
                 self.check_free()?;
                 self.move_there()
             }
@@ -96,7 +96,16 @@ impl Place {
         Ok(true)
     }
 
-    fn check_free(&self) -> Result<(), PlaceError> {
+    /// If the directory is, or was, a file system of its own: is it that one?
+    pub(super) fn check_filesystem(&self) -> Result<(), PlaceError> {
+        match self.own_mounts()?.0 {
+            true => self.check_same(&self.dir),
+            false if self.note().exists() => Err(PlaceError::NotMounted { dir: self.dir.clone() }),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn check_free(&self) -> Result<(), PlaceError> {
         let holders = holders::below(&self.dir, &[std::process::id()]);
         if holders.is_empty() { Ok(()) } else { Err(PlaceError::Held { backing: self.dir.clone(), holders }) }
     }
@@ -126,7 +135,7 @@ impl Place {
         self.control.join(NOTE)
     }
 
-    fn moved(&self) -> PathBuf {
+    pub(super) fn moved(&self) -> PathBuf {
         self.control.join("moved")
     }
 }
@@ -145,14 +154,14 @@ fn read(path: &Path) -> Result<Option<String>, PlaceError> {
 }
 
 /// The same file system at another place. What is mounted there later is nobody else's.
-fn bind(from: &Path, to: &Path) -> Result<(), PlaceError> {
+pub(super) fn bind(from: &Path, to: &Path) -> Result<(), PlaceError> {
     step(to, "mounted", rustix::mount::mount_bind(from, to).map_err(io::Error::from))?;
     let private = rustix::mount::mount_change(to, MountPropagationFlags::PRIVATE);
     step(to, "made private", private.map_err(io::Error::from))
 }
 
 /// Who still has a directory of it open keeps that.
-fn unmount(at: &Path) -> Result<(), PlaceError> {
+pub(super) fn unmount(at: &Path) -> Result<(), PlaceError> {
     let flags = UnmountFlags::NOFOLLOW | UnmountFlags::DETACH;
     step(at, "unmounted", rustix::mount::unmount(at, flags).map_err(io::Error::from))
 }

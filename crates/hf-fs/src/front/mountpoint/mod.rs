@@ -8,6 +8,7 @@
 mod filesystem;
 mod holders;
 mod mounts;
+mod unrenamed;
 mod writers;
 
 use std::fs;
@@ -39,6 +40,8 @@ pub struct Place {
     pub backing: PathBuf,
     /// Records and files without names; only for root.
     pub control: PathBuf,
+    /// `mountover`: while it is replicated the data has the name of `backing`; else it keeps its own.
+    pub renamed: bool,
 }
 
 /// Why a directory can't be replicated, or can't be put in its place.
@@ -109,7 +112,12 @@ impl Place {
             PathBuf::from(name)
         };
         let (backing, control) = (beside(suffix), beside(&format!("{suffix}.hold")));
-        Ok(Place { dir: dir.to_owned(), backing, control })
+        Ok(Place { dir: dir.to_owned(), backing, control, renamed: true })
+    }
+
+    /// The same with `mountover="off"`, if `renamed` isn't set.
+    pub fn renamed(self, renamed: bool) -> Place {
+        Place { renamed, ..self }
     }
 
     /// May it be replicated? `own` are SAFE and SAFEVAR; `others` are the other replicated directories of all modules.
@@ -166,6 +174,9 @@ impl Place {
         if self.is_mounted()? {
             return Ok(());
         }
+        if !self.renamed {
+            return self.bring_unrenamed();
+        }
         self.bring_filesystem()?;
         match (self.kind(&self.dir)?, self.kind(&self.backing)?) {
             (Kind::Dir { .. }, Kind::Absent) => {
@@ -189,6 +200,9 @@ impl Place {
     pub fn restore(&self) -> Result<(), PlaceError> {
         if self.is_mounted()? {
             return Err(PlaceError::Mounted { dir: self.dir.clone() });
+        }
+        if !self.renamed {
+            return self.return_unrenamed();
         }
         if self.return_filesystem()? {
             return Ok(());
@@ -216,6 +230,13 @@ impl Place {
         if self.is_mounted()? {
             return Err(PlaceError::Mounted { dir: self.dir.clone() });
         }
+        if !self.renamed {
+            return self.return_unrenamed();
+        }
+        self.undo_renaming()
+    }
+
+    fn undo_renaming(&self) -> Result<(), PlaceError> {
         if self.return_filesystem()? {
             return Ok(());
         }

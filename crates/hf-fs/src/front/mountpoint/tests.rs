@@ -255,3 +255,79 @@ fn a_file_system_of_its_own_has_our_place_in_itself() {
     place.uncover().unwrap();
     place.restore().unwrap();
 }
+
+/// A directory that keeps its name, and whatever is mounted there unmounted at the end.
+fn unrenamed() -> Disk {
+    let base = tempfile::tempdir().unwrap();
+    let place = Place::new(&base.path().join("dir"), "_data").unwrap().renamed(false);
+    fs::create_dir(&place.dir).unwrap();
+    fs::write(place.dir.join("file"), b"x").unwrap();
+    Disk { base, place }
+}
+
+#[test]
+fn a_directory_that_keeps_its_name_is_mounted_a_second_time() {
+    let disk = unrenamed();
+    let place = &disk.place;
+    for _ in 0..2 {
+        place.prepare().unwrap();
+        place.prepare().unwrap();
+        assert!(is_mount(&place.backing) && !is_mount(&place.dir));
+        assert!(place.backing.join("file").exists() && place.dir.join("file").exists());
+        place.cover().unwrap();
+        place.check(&[], &[]).unwrap();
+        assert!(!place.backing.join("file").exists());
+        place.uncover().unwrap();
+        place.restore().unwrap();
+        place.restore().unwrap();
+        assert!(!place.backing.exists() && place.dir.join("file").exists());
+    }
+    // A power cut: an empty directory is left of the second mount.
+    place.prepare().unwrap();
+    disk.unmount_all();
+    place.prepare().unwrap();
+    assert!(is_mount(&place.backing) && place.backing.join("file").exists());
+    place.undo().unwrap();
+    assert!(place.dir.join("file").exists() && !place.backing.exists());
+}
+
+#[test]
+fn a_directory_gets_its_name_back_when_it_shall_keep_it_and_gives_it_when_not() {
+    let disk = unrenamed();
+    let place = &disk.place;
+    let other = place.clone().renamed(true);
+    other.prepare().unwrap();
+    other.restore().unwrap();
+    assert!(fs::symlink_metadata(&place.dir).unwrap().is_symlink());
+    place.prepare().unwrap();
+    assert!(place.dir.join("file").exists() && is_mount(&place.backing));
+    place.restore().unwrap();
+    assert!(fs::symlink_metadata(&place.dir).unwrap().is_dir() && !place.backing.exists());
+    other.prepare().unwrap();
+    assert!(!is_mount(&place.backing) && place.backing.join("file").exists());
+    // A crash while it had the other name: only the data is there.
+    fs::remove_dir(&place.dir).unwrap();
+    place.prepare().unwrap();
+    assert!(place.dir.join("file").exists() && is_mount(&place.backing));
+}
+
+#[test]
+fn what_else_is_under_the_second_name_is_not_covered() {
+    let disk = unrenamed();
+    let place = &disk.place;
+    fs::create_dir(&place.backing).unwrap();
+    fs::write(place.backing.join("other"), b"x").unwrap();
+    assert!(matches!(place.prepare(), Err(PlaceError::Both { .. })));
+    fs::remove_file(place.backing.join("other")).unwrap();
+    rustix::mount::mount_bind(disk.base.path(), &place.backing).unwrap();
+    assert!(matches!(place.prepare(), Err(PlaceError::InTheWay { .. })));
+    disk.unmount_all();
+    let open = fs::File::create(place.dir.join("open")).unwrap();
+    let child = std::process::Command::new("sleep").arg("60").stdout(open).spawn();
+    let mut child = child.unwrap();
+    let held = place.prepare();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(matches!(held, Err(PlaceError::Held { .. })), "{held:?}");
+    place.prepare().unwrap();
+}

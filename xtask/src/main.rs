@@ -35,6 +35,9 @@ enum Chore {
         /// How many, from 1 on
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
+        /// Instead: plant each of the bugs of crates/hf-sim/src/bugs.rs in turn; every one must be caught within 1,000 seeds
+        #[arg(long)]
+        planted: bool,
     },
     /// Run every scenario of tests/e2e many times at random moments and write the table
     Soak {
@@ -52,7 +55,8 @@ fn main() -> anyhow::Result<ExitCode> {
             println!("{}", deb::make(root(), &options)?.display());
             Ok(ExitCode::SUCCESS)
         }
-        Chore::Sim { seeds } => sim(seeds),
+        Chore::Sim { seeds: _, planted: true } => planted(),
+        Chore::Sim { seeds, planted: false } => sim(seeds),
         Chore::Soak { options } => soak(&options),
     }
 }
@@ -101,6 +105,11 @@ fn sim(seeds: u64) -> anyhow::Result<ExitCode> {
         args.push("--complete");
     }
     cargo(&args)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn planted() -> anyhow::Result<ExitCode> {
+    cargo(&["run", "--locked", "-q", "--profile", "lab", "-p", "hf-sim", "--", "--planted"])?;
     Ok(ExitCode::SUCCESS)
 }
 

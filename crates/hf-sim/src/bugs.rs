@@ -3,6 +3,8 @@
 //! Production code knows nothing of them: they drop, alter or add inputs and effects, or let the data plane lie.
 
 use crate::event::Input;
+use crate::faults::Class;
+use crate::run::{Options, run};
 use crate::world::World;
 use hf_node::heart::HeartInput;
 use hf_node::rfs::RfsInput;
@@ -36,11 +38,83 @@ pub enum Bug {
     HistoryForgotten,
     /// The secondary confirms operations of the stream that it left out.
     OperationSkipped,
+    /// A drain is said to be over at once, whatever is still on its way to the disk or to the other copy.
+    DrainEarly,
+}
+
+/// What a planted bug does harm to, and where.
+pub struct Plan {
+    pub bug: Bug,
+    /// Faults under which it shows.
+    pub faults: &'static [Class],
+    /// The invariants that are there for it.
+    pub caught_by: &'static [&'static str],
+}
+
+/// Each of them is caught within so many seeds, of [`PLANTED_OPS`] each.
+pub const PLANTED_SEEDS: u64 = 1000;
+
+/// [`Options::ops`] of such a run.
+pub const PLANTED_OPS: u64 = 600;
+
+const LOST: &str = "no_acknowledged_operation_lost";
+const ONE: &str = "one_acknowledges";
+const NOT_UP_TO_DATE: &str = "not_up_to_date_never_primary";
+const REST: &str = "reaches_prim_second";
+
+/// All of them.
+pub const PLANTED: &[Plan] = &[
+    Plan { bug: Bug::RecordLost, faults: &[Class::Power, Class::Admin], caught_by: &[LOST, ONE, NOT_UP_TO_DATE, REST] },
+    Plan {
+        bug: Bug::RecordEarly,
+        faults: &[Class::Power, Class::SlowDisk, Class::Link, Class::KillRfs],
+        caught_by: &[LOST, ONE, NOT_UP_TO_DATE],
+    },
+    Plan {
+        bug: Bug::FenceIgnored,
+        faults: &[Class::KillHeart, Class::KillRfs],
+        caught_by: &["fence_ends_grants", ONE],
+    },
+    Plan { bug: Bug::GrantForNothing, faults: &[Class::Link, Class::Power, Class::Partition], caught_by: &[LOST, ONE] },
+    Plan { bug: Bug::AckBeforePeer, faults: &[Class::Power, Class::Partition], caught_by: &[LOST, ONE] },
+    Plan { bug: Bug::UpToDateEarly, faults: &[Class::Power, Class::KillHeart], caught_by: &[NOT_UP_TO_DATE, LOST] },
+    Plan { bug: Bug::VipOutlives, faults: &[Class::Freeze], caught_by: &["one_virtual_ip"] },
+    Plan { bug: Bug::StallUnnoticed, faults: &[Class::Freeze], caught_by: &["thawed_never_alone"] },
+    Plan { bug: Bug::AlwaysUpToDate, faults: &[Class::Power], caught_by: &[NOT_UP_TO_DATE, LOST] },
+    Plan { bug: Bug::HistoryForgotten, faults: &[Class::Power], caught_by: &["generations_descend"] },
+    Plan { bug: Bug::OperationSkipped, faults: &[Class::Power], caught_by: &[LOST, REST] },
+    Plan {
+        bug: Bug::DrainEarly,
+        faults: &[Class::SlowDisk, Class::Delay, Class::Admin],
+        caught_by: &["drained_is_there"],
+    },
+];
+
+impl Plan {
+    /// The first seed that shows the bug by one of the invariants that are there for it, and by which.
+    ///
+    /// # Errors
+    /// None did. The invariants that were violated instead.
+    pub fn catch(&self) -> Result<(u64, &'static str), Vec<&'static str>> {
+        let options =
+            Options { ops: PLANTED_OPS, faults: self.faults.to_vec(), bug: Some(self.bug), ..Options::default() };
+        let mut others = Vec::new();
+        for seed in 1..=PLANTED_SEEDS {
+            if let Err(failure) = run(seed, &options) {
+                let invariant = failure.violation.invariant;
+                if self.caught_by.contains(&invariant) {
+                    return Ok((seed, invariant));
+                }
+                others.push(invariant);
+            }
+        }
+        Err(others)
+    }
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 11] = [
+    pub const ALL: [Bug; 12] = [
         Bug::RecordLost,
         Bug::RecordEarly,
         Bug::FenceIgnored,
@@ -52,6 +126,7 @@ impl Bug {
         Bug::AlwaysUpToDate,
         Bug::HistoryForgotten,
         Bug::OperationSkipped,
+        Bug::DrainEarly,
     ];
 }
 

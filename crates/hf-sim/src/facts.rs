@@ -41,6 +41,10 @@ pub enum Fact {
     RfsFenced {
         node: usize,
     },
+    /// The data plane of a primary in step said that everything accepted so far is at the other copy, too.
+    Drained {
+        node: usize,
+    },
     /// A heart begins to run.
     HeartStarts {
         node: usize,

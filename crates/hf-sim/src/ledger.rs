@@ -122,6 +122,7 @@ impl Ledger {
             Fact::HeartStarts { node } => self.nodes[*node].heard_serving = false,
             Fact::HeardServing { node } => self.nodes[*node].heard_serving = true,
             Fact::Fenced { .. }
+            | Fact::Drained { .. }
             | Fact::RfsFenced { .. }
             | Fact::Record { .. }
             | Fact::SyncBegins { .. }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use hf_sim::bugs::Bug;
+use hf_sim::bugs::{Bug, PLANTED, PLANTED_SEEDS};
 use hf_sim::clock::SEC;
 use hf_sim::faults::Class;
 use hf_sim::sweep::Totals;
@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// The changes of state that are known, each with what brings it about.
@@ -40,6 +41,9 @@ struct Args {
     /// Fails if a change of state happens that `transitions.txt` doesn't have, or one that it has doesn't happen.
     #[arg(long)]
     complete: bool,
+    /// Plants each bug in turn: every one must be caught within 1,000 seeds.
+    #[arg(long)]
+    planted: bool,
     /// Prints the whole history of every seed.
     #[arg(long)]
     history: bool,
@@ -66,6 +70,9 @@ fn main() -> anyhow::Result<()> {
         witness: args.witness,
     };
     std::panic::set_hook(Box::new(|_| {}));
+    if args.planted {
+        return planted(&args);
+    }
     if args.history {
         return show(&args, &options);
     }
@@ -74,6 +81,40 @@ fn main() -> anyhow::Result<()> {
         bail!("{failed} seeds failed");
     }
     Ok(())
+}
+
+/// The bugs are shared out among the processors; each is printed as soon as it is caught.
+fn planted(args: &Args) -> anyhow::Result<()> {
+    let next = AtomicUsize::new(0);
+    let escaped = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..threads(args) {
+            scope.spawn(|| {
+                while let Some(plan) = PLANTED.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match plan.catch() {
+                        Ok((seed, invariant)) => {
+                            println!("{:<17} caught by {invariant}, seed {seed}", format!("{:?}", plan.bug))
+                        }
+                        Err(others) => {
+                            escaped.fetch_add(1, Ordering::Relaxed);
+                            println!(
+                                "{:?} was NOT caught by {:?} within {PLANTED_SEEDS} seeds, but by {others:?}",
+                                plan.bug, plan.caught_by
+                            );
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let escaped = escaped.into_inner();
+    anyhow::ensure!(escaped == 0, "{escaped} of {} planted bugs were not caught", PLANTED.len());
+    println!("all {} planted bugs were caught, each within {PLANTED_SEEDS} seeds", PLANTED.len());
+    Ok(())
+}
+
+fn threads(args: &Args) -> usize {
+    args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
 }
 
 fn show(args: &Args, options: &Options) -> anyhow::Result<()> {
@@ -89,8 +130,7 @@ fn show(args: &Args, options: &Options) -> anyhow::Result<()> {
 
 fn sweep(args: &Args, options: &Options) -> anyhow::Result<usize> {
     let began = Instant::now();
-    let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-    let totals = hf_sim::sweep::sweep(args.seeds.clone(), options, threads, args.failures, |totals| {
+    let totals = hf_sim::sweep::sweep(args.seeds.clone(), options, threads(args), args.failures, |totals| {
         if let Some(failure) = totals.failures.last().filter(|_| totals.seeds.is_multiple_of(100)) {
             eprintln!("seed {} and {} before it failed so far", failure.seed, totals.failures.len() - 1);
         }

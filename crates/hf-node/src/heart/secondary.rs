@@ -390,6 +390,10 @@ impl HeartActor {
         let newer = compare(mine, &theirs) == Relation::Descendant && is_candidate(mine);
         match self.state() {
             ModuleState::Second => !newer && self.role_wanted.is_none(),
+            // An administrator said that this copy is the one: consenting to the other one's start would make two primaries.
+            ModuleState::Wait if matches!(self.intent, Command::Prim | Command::PrimFullsync | Command::Primforce) => {
+                false
+            }
             ModuleState::Wait => {
                 let mine_first = matches!(who_starts(mine, &theirs, self.preferred()), Starter::Me);
                 !newer && !mine_first

@@ -173,9 +173,16 @@ impl HeartActor {
         if !std::mem::replace(&mut self.vips.wanted, true) {
             self.vips.wanted_since = self.now;
         }
+        // A role that came late, from a swap that was given up meanwhile: the other node has the address, and one of the two makes way.
+        let elsewhere = self.other_primary() && self.heard_peer().is_some_and(|peer| peer.granted.is_some());
         let lifetime = self.vips.lifetime;
         for address in &mut self.vips.addresses {
             if matches!(address.state, AddressState::Set | AddressState::Setting) {
+                continue;
+            }
+            if elsewhere {
+                address.state = AddressState::Failed;
+                address.next_renewal = None;
                 continue;
             }
             address.state = AddressState::Setting;

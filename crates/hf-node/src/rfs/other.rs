@@ -101,6 +101,10 @@ impl RfsActor {
         } else if self.alone.is_some() && !self.held {
             self.outrank(epoch, records);
             self.begin_sync(now, records, out);
+        } else if self.drowsy && self.is_waiting() {
+            // It waited in the socket while this process stood still: who said it may have gone on alone since. A new connection asks again.
+            self.turn_link(out);
+            engine(out, EngineCommand::Connect);
         } else if goes_on && self.is_waiting() && epoch == self.epoch && self.is_followed_by(records) {
             self.go_on(out);
         }

@@ -1,6 +1,6 @@
 use super::Pending;
 use crate::bugs::Bug;
-use crate::clock::{MS, Time, nanos};
+use crate::clock::{MS, SEC, Time, nanos};
 use crate::event::OnNode;
 use crate::facts::{Fact, acknowledges};
 use crate::link::Frame;
@@ -60,7 +60,17 @@ impl World {
         Some(seq)
     }
 
+    /// Nobody waits for what a secondary received if that is confirmed as received: it is made durable within a second (guide P1).
+    pub(super) fn begin_fsync_of_received(&mut self, node: usize) {
+        let lazy = if self.setup.async_second { self.dice.disk.below(SEC) } else { 0 };
+        self.begin_fsync_in(node, lazy);
+    }
+
     pub(super) fn begin_fsync(&mut self, node: usize) {
+        self.begin_fsync_in(node, 0);
+    }
+
+    fn begin_fsync_in(&mut self, node: usize, lazy: Time) {
         let mark = self.nodes[node].disk.data.mark();
         let (bad, slow) = (self.nodes[node].disk.bad, self.nodes[node].disk.slow);
         let Some(engine) = self.engine(node) else {
@@ -74,7 +84,7 @@ impl World {
         let dice = &mut self.dice.disk;
         let after = if slow && dice.chance(300) { dice.range(50 * MS, 2000 * MS) } else { dice.range(MS / 5, 5 * MS) };
         let failed = bad && dice.chance(500);
-        self.on_node(node, after, OnNode::Fsynced { rfs, mark, failed });
+        self.on_node(node, lazy + after, OnNode::Fsynced { rfs, mark, failed });
     }
 
     pub(crate) fn fsynced(&mut self, node: usize, mark: (u64, usize), failed: bool) {

@@ -1,4 +1,5 @@
 use super::{Engine, Stream};
+use crate::bugs::Bug;
 use crate::clock::MS;
 use crate::event::{Input, OnNode};
 use crate::facts::{Fact, acknowledges};
@@ -151,7 +152,11 @@ impl World {
 
     fn drain(&mut self, node: usize) {
         let count = self.nodes[node].disk.data.mark().1;
-        self.with(node, |e| e.drain = Some(count));
+        self.with(node, |e| {
+            e.drain = Some(count);
+            // Not after the one that takes its time.
+            e.fsync = None;
+        });
         self.begin_fsync(node);
         self.settle(node);
     }
@@ -173,14 +178,18 @@ impl World {
         let durable = state.disk.data.is_durable(count) || state.disk.data.is_mixed();
         let follows = matches!(engine.gate, Gate::InStep { .. } | Gate::Syncing { .. });
         let applied = state.mount.out.answered(self.setup.async_second) >= state.mount.out.last;
-        if !durable || (follows && !applied) {
+        if (!durable || (follows && !applied)) && self.bug != Some(Bug::DrainEarly) {
             return;
         }
         let seq = match engine.gate {
             Gate::ReadOnly => state.mount.applied.1,
             _ => state.mount.out.last,
         };
+        let in_step = matches!(engine.gate, Gate::InStep { .. });
         self.with(node, |e| e.drain = None);
+        if in_step {
+            self.fact(Fact::Drained { node });
+        }
         self.tell_core(node, EngineEvent::Drained { seq: Seq(seq) });
     }
 

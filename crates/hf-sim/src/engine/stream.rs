@@ -191,7 +191,7 @@ impl World {
         if self.setup.async_second {
             self.send_ack(node);
         }
-        self.begin_fsync(node);
+        self.begin_fsync_of_received(node);
     }
 
     pub(super) fn send_ack(&mut self, node: usize) {

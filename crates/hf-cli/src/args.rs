@@ -6,10 +6,10 @@ use hf_types::ModuleName;
 use crate::error::CliError;
 use crate::verbs::Verb;
 
-const AFTER: &str = "Exit codes: 0 done, 1 failed, 2 wrongly called; `state -lq` has its own.\n\n\
+pub(crate) const AFTER: &str = "Exit codes: 0 done, 1 failed, 2 wrongly called; `state -lq` has its own.\n\n\
     A module is named with -m AM (or -v AM), else with the environment variable SAFEMODULE.\n\
     SAFE (default /opt/holdfast) and SAFEVAR (default /var/holdfast) choose the installation.\n\
-    `holdfast -r COMMAND` runs a special command for scripts: boundcmd, errdpoll_running, gencron, processtree.";
+    `holdfast -r COMMAND` runs a special command for scripts: boundcmd, errdpoll_running, gencron, ocf, processtree.";
 
 /// High availability for applications: start, stop, look at and configure modules on this node.
 #[derive(Debug, Parser)]

@@ -69,6 +69,17 @@ pub enum CliError {
     /// A package could not be made.
     #[error(transparent)]
     Pack(#[from] hf_package::PackError),
+    /// Processes could not be looked at, or not ended.
+    #[error("{what}")]
+    Special {
+        /// What was tried.
+        what: String,
+        /// The cause, if it is the system's.
+        #[source]
+        source: Option<io::Error>,
+        /// 2: wrongly called; 1: it failed.
+        exit_code: u8,
+    },
     /// Nothing can be printed.
     #[error("can't print the answer")]
     Print(#[source] io::Error),
@@ -89,7 +100,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             CliError::Usage(_) | CliError::NotYet(_) => 2,
-            CliError::Refused { exit_code, .. } => *exit_code,
+            CliError::Refused { exit_code, .. } | CliError::Special { exit_code, .. } => *exit_code,
             _ => 1,
         }
     }

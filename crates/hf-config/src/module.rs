@@ -10,6 +10,7 @@ mod heart;
 mod kinds;
 pub(crate) mod ocf;
 mod rfs;
+mod roles;
 mod rules_text;
 mod schedule;
 mod servers;
@@ -113,10 +114,11 @@ fn read<'d>(
     let ocf = ocf::read(&service, mode, context);
     let mut check = check::read(&service, name, settings.reaction, made.addresses(), context);
     ocf::check(&ocf, user.is_some(), &check, &service, context);
-    check.custom.extend(ocf.iter().map(ocf::checker));
     let errd = errd::read(&service, settings.reaction, context);
+    roles::check(&service, mode, &check, errd.as_ref(), context);
+    check.custom.extend(ocf.iter().map(ocf::checker));
     let known = made.resources(&check, errd.as_ref());
-    let failover = failover::read(&service, settings.reaction, &check, known, text, context);
+    let failover = failover::read(&service, &settings, &check, known, text, context);
     let name = name.to_owned();
     Some(ModuleConfig {
         name,

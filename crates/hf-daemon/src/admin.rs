@@ -34,6 +34,8 @@ pub struct Admin {
     pub paths: Paths,
     /// The own node's name, if given on the command line.
     pub given: Option<NodeName>,
+    /// TCP port of the listener for health checks.
+    pub ready_port: u16,
     pub events: Events,
     pub store: Store,
     /// One change of configuration at a time.

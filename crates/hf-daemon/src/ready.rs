@@ -4,7 +4,7 @@ use crate::event::{Event, Events};
 use hf_host::Paths;
 use hf_host::files::{make_dir, with_causes};
 use hf_ready::Table;
-use hf_types::{Colour, ModuleState, NodeName, ResourceValue, ports};
+use hf_types::{Colour, ModuleState, NodeName, ResourceValue};
 use hf_wire::bus::ModuleStatus;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
@@ -34,8 +34,14 @@ pub struct Ready {
 /// Why there is no listener.
 #[derive(Debug, thiserror::Error)]
 enum ReadyError {
-    #[error("TCP port {port} can't be had, so load balancers and other nodes' module checkers hear nothing of this node", port = ports::CONSOLE)]
-    Port(#[source] io::Error),
+    #[error(
+        "TCP port {port} can't be had, so load balancers and other nodes' module checkers hear nothing of this node"
+    )]
+    Port {
+        port: u16,
+        #[source]
+        source: io::Error,
+    },
     #[error(transparent)]
     Directory(#[from] hf_host::files::FileError),
     #[error("the listener for health checks can't be started")]
@@ -47,12 +53,12 @@ enum ReadyError {
 }
 
 impl Ready {
-    /// Starts a listener (`PROGRAM ready`), and another one whenever it ends.
-    pub fn start(paths: &Paths, program: PathBuf, events: Events) -> Ready {
+    /// Starts a listener (`PROGRAM ready`) on this port, and another one whenever it ends.
+    pub fn start(paths: &Paths, program: PathBuf, port: u16, events: Events) -> Ready {
         let (table, told) = watch::channel(Table::default());
         let empty = paths.run().join("empty");
         tokio::spawn(async move {
-            let mut keeper = Keeper { program, empty, told, events, said: None };
+            let mut keeper = Keeper { program, port, empty, told, events, said: None };
             keeper.keep().await;
         });
         Ready { table }
@@ -89,6 +95,7 @@ fn run_of(module: &ModuleStatus) -> String {
 /// What keeps a listener alive.
 struct Keeper {
     program: PathBuf,
+    port: u16,
     /// All that the listener sees of the disk.
     empty: PathBuf,
     told: watch::Receiver<Table>,
@@ -124,10 +131,10 @@ impl Keeper {
     /// One listener's life. Its socket ends with it: who asks is refused rather than left waiting.
     async fn run_once(&mut self) -> Result<(), ReadyError> {
         make_dir(&self.empty, 0o755)?;
-        let socket = listen().map_err(ReadyError::Port)?;
+        let socket = listen(self.port).map_err(|source| ReadyError::Port { port: self.port, source })?;
         let (mut child, mut stdin) = spawn(&self.program, &self.empty, socket).map_err(ReadyError::Start)?;
         if self.said.take().is_some() {
-            let text = format!("health checks are answered on TCP port {}", ports::CONSOLE);
+            let text = format!("health checks are answered on TCP port {}", self.port);
             let _gone = self.events.send(Event::Tell(text)).await;
         }
         loop {
@@ -147,9 +154,8 @@ impl Keeper {
 }
 
 /// On every address of this machine, of both kinds where it has both.
-fn listen() -> io::Result<TcpListener> {
-    TcpListener::bind((Ipv6Addr::UNSPECIFIED, ports::CONSOLE))
-        .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, ports::CONSOLE)))
+fn listen(port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))
 }
 
 fn spawn(program: &Path, directory: &Path, socket: TcpListener) -> io::Result<(Child, ChildStdin)> {

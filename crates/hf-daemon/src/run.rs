@@ -14,6 +14,8 @@ use std::process::ExitCode;
 pub struct DaemonArgs {
     /// `--node`: the own node's name in cluster.xml, for a machine whose host name is another one.
     pub node: Option<NodeName>,
+    /// `--ready-port`: TCP port of the listener for health checks, 9010 unless said otherwise.
+    pub ready_port: u16,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +51,7 @@ fn start(args: DaemonArgs) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let listener = credentials::listen(&paths.admin_socket())?;
-        Shell::new(paths, args.node, store)?.run(listener).await;
+        Shell::new(paths, args, store)?.run(listener).await;
         Ok::<_, io::Error>(())
     })?;
     // Hearts' children and hung disks don't hold the end up.

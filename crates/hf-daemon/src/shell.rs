@@ -11,6 +11,7 @@ use crate::marker::{Marker, Notes};
 use crate::modules::Configured;
 use crate::prerequisites;
 use crate::ready::Ready;
+use crate::run::DaemonArgs;
 use crate::watchdog::Watchdog;
 use hf_config::Cluster;
 use hf_host::{Paths, clock};
@@ -76,6 +77,8 @@ pub struct Shell {
     watchdog: Watchdog,
     /// The listener for health checks.
     pub(crate) ready: Ready,
+    /// Where it listens.
+    pub(crate) ready_port: u16,
 }
 
 struct Signals {
@@ -95,8 +98,9 @@ enum Woken {
 
 impl Shell {
     /// Reads what is configured. Nothing is sent or answered yet.
-    pub fn new(paths: Paths, given: Option<NodeName>, store: Store) -> std::io::Result<Shell> {
+    pub fn new(paths: Paths, args: DaemonArgs, store: Store) -> std::io::Result<Shell> {
         let (events, inbox) = mpsc::channel(EVENTS);
+        let DaemonArgs { node: given, ready_port } = args;
         let stamp = Stamp::of(&paths);
         let me = hf_host::cluster::Identity::of_this_machine(given.clone()).provisional();
         let unconfigured = configure::config(&me, None, &BTreeMap::new(), Vec::new());
@@ -130,7 +134,8 @@ impl Shell {
             told: Refused::default(),
             states: BTreeMap::new(),
             watchdog: Watchdog::from_environment(),
-            ready: Ready::start(&paths, own_program(&paths), events.clone()),
+            ready: Ready::start(&paths, own_program(&paths), ready_port, events.clone()),
+            ready_port,
             paths,
             me,
             store,
@@ -147,6 +152,7 @@ impl Shell {
         let admin = Arc::new(Admin {
             paths: self.paths.clone(),
             given: self.given.clone(),
+            ready_port: self.ready_port,
             events: self.events.clone(),
             store: self.store.clone(),
             changing: tokio::sync::Mutex::new(()),

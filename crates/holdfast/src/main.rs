@@ -15,6 +15,10 @@ struct Daemon {
     /// The own node's name in cluster.xml, if it is not the host's name
     #[arg(long, env = "HOLDFAST_NODE")]
     node: Option<hf_types::NodeName>,
+    /// The TCP port where load balancers and other nodes' <module> checkers ask
+    #[arg(long, env = "HOLDFAST_READY_PORT", value_name = "PORT", default_value_t = hf_types::ports::CONSOLE,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    ready_port: u16,
 }
 
 /// `holdfast heart`: heartbeats, state machine, scripts, virtual addresses of one module.
@@ -51,7 +55,7 @@ fn main() -> ExitCode {
             let args = Daemon::parse_from(&args[1..]);
             log_to_stderr();
             link_special_commands(&hf_host::Paths::from_environment());
-            hf_daemon::run(hf_daemon::DaemonArgs { node: args.node })
+            hf_daemon::run(hf_daemon::DaemonArgs { node: args.node, ready_port: args.ready_port })
         }
         "heart" => {
             let args = Heart::parse_from(&args[1..]);

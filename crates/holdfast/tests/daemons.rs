@@ -5,7 +5,8 @@ mod common;
 use common::{CLUSTER, MODULE, Node, PATIENCE, inside, pair, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::net::UdpSocket;
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,33 @@ fn two_daemons_see_each_other_lose_each_other_and_refuse_strangers() {
     one.copy_cluster_to(&two);
     until("with the same key again", || one.hears_all_alike() && two.hears_all_alike());
     assert_ne!(one.signatures()[0].1, before);
+}
+
+#[test]
+fn health_checks_are_answered_at_the_port_that_is_said() {
+    if !inside("health_checks_are_answered_at_the_port_that_is_said") {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let mut one = Node::new(root.path(), "n1");
+    one.ready_port = Some(9110);
+    one.start();
+    let ask = |port: u16| -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: n1\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    until("an answer", || ask(9110).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")));
+    assert!(ask(9010).is_err(), "and nowhere else");
+    one.ok(&["cluster", "config", &one.write("c.xml", CLUSTER)]);
+    one.write("pg/bin/start_prim", "#!/bin/sh\n");
+    one.write("pg/conf/userconfig.xml", MODULE);
+    one.ok(&["module", "install", &one.root.join("pg").display().to_string()]);
+    one.ok(&["config", "-m", "pg"]);
+    let ports = one.ok(&["module", "getports", "-m", "pg"]);
+    assert!(ports.contains("TCP 9110"), "{ports}");
 }
 
 #[test]

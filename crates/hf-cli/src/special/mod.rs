@@ -14,6 +14,7 @@ use std::process::{Command, ExitCode};
 
 use hf_types::ModuleName;
 
+use crate::error::CliError;
 use crate::paths::Paths;
 
 /// Runs one with its arguments; the error is a sentence for the person who called it.
@@ -67,6 +68,18 @@ impl Failure {
             Failure::Usage(_) | Failure::Word(_) => 2,
             Failure::Io { .. } | Failure::Failed(_) => 1,
         }
+    }
+}
+
+/// For the verbs that do the same.
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> CliError {
+        let (what, exit_code) = (failure.to_string(), failure.exit_code());
+        let source = match failure {
+            Failure::Io { source, .. } => Some(source),
+            Failure::Usage(_) | Failure::Word(_) | Failure::Failed(_) => None,
+        };
+        CliError::Special { what, source, exit_code }
     }
 }
 
@@ -134,4 +147,27 @@ fn report(name: &OsStr, done: Result<ExitCode, Failure>) -> ExitCode {
 /// Arguments as text; what isn't UTF-8 can match nothing anyway.
 fn words(args: &[OsString]) -> Vec<String> {
     args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    #[test]
+    fn a_verb_that_fails_names_the_cause() {
+        let gone = std::io::Error::from_raw_os_error(libc::EPERM);
+        let failed = CliError::from(Failure::io("signal process 7")(gone));
+        assert_eq!((failed.to_string().as_str(), failed.exit_code()), ("can't signal process 7", 1));
+        let cause = failed.source().map(ToString::to_string);
+        assert_eq!(cause.as_deref(), Some("Operation not permitted (os error 1)"));
+        assert_eq!(CliError::from(Failure::Usage("x")).exit_code(), 2);
+    }
+
+    #[test]
+    fn the_help_page_names_each() {
+        for name in names() {
+            assert!(crate::args::AFTER.contains(name), "{name}");
+        }
+    }
 }

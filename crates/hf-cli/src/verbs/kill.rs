@@ -58,5 +58,5 @@ pub(crate) fn run(verb: &Kill) -> Result<ExitCode, CliError> {
             Level::Signal(number) => processtree::How::Signal(number),
         },
     );
-    done.map_err(|failure| CliError::Usage(failure.to_string()))
+    done.map_err(CliError::from)
 }

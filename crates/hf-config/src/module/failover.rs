@@ -10,6 +10,8 @@ use crate::check_model::{Check, CheckAction, Failover, Reaction, When};
 use crate::context::Context;
 use crate::diagnostic::Code;
 use crate::element::Element;
+use crate::model::Service;
+use crate::module::roles;
 use crate::module::rules_text::RulesText;
 use crate::spec::{self, Form};
 use crate::values::shown;
@@ -29,12 +31,13 @@ pub(crate) const RESERVED: [&str; 5] =
 /// Reads `<failover>`. `makes`: what the rest of the configuration makes, beside the checkers.
 pub(super) fn read(
     service: &Element,
-    reaction: Reaction,
+    settings: &Service,
     check: &Check,
     makes: Known,
     source: &str,
     context: &mut Context,
 ) -> Failover {
+    let reaction = settings.reaction;
     let known = Known { reserved: RESERVED.map(str::to_owned).into(), ..makes };
     let Some(tag) = service.only_child(&spec::FAILOVER, context) else {
         let default = |name| default_ms(name, reaction);
@@ -54,6 +57,7 @@ pub(super) fn read(
     for problem in problems {
         report(&problem, text.place(&problem.span), context);
     }
+    roles::check_rules(settings.mode, &parsed.rules, |span| text.place(span), context);
     let rules = joined(parsed.rules, check, extends, handle_time_ms);
     warn_idle_checkers(service, check, &rules, context);
     Failover { extends, period_ms, handle_time_ms, rules }

@@ -72,12 +72,12 @@ impl Admin {
     }
 
     pub(super) async fn ports(&self, module: ModuleName) -> Replies {
-        let (paths, given) = (self.paths.clone(), self.given.clone());
+        let (paths, given, ready) = (self.paths.clone(), self.given.clone(), self.ready_port);
         let ports = blocking(move || {
             let loaded = load(&paths, given);
             let configured = loaded.modules.iter().find(|(name, _)| *name == module);
             match configured {
-                Some((_, configured)) => Ok(ports::of(configured, loaded.member.as_ref())),
+                Some((_, configured)) => Ok(ports::of(configured, loaded.member.as_ref(), ready)),
                 None => {
                     let message = format!("the module {module} is not configured on this node");
                     Err(Failure::hinted(message, &format!("holdfast config -m {module}")))

@@ -42,6 +42,8 @@ pub struct Node {
     pub name: &'static str,
     pub root: PathBuf,
     pub daemon: Option<Child>,
+    /// Where its listener for health checks is, if not at the usual port.
+    pub ready_port: Option<u16>,
 }
 
 impl Drop for Node {
@@ -54,7 +56,7 @@ impl Node {
     pub fn new(root: &Path, name: &'static str) -> Node {
         let root = root.join(name);
         std::fs::create_dir_all(&root).unwrap();
-        Node { name, root, daemon: None }
+        Node { name, root, daemon: None, ready_port: None }
     }
 
     pub fn started(root: &Path, name: &'static str) -> Node {
@@ -70,7 +72,8 @@ impl Node {
             .env("SAFE", self.root.join("safe"))
             .env("SAFEVAR", self.root.join("var"))
             .env("HOLDFAST_NODE", self.name)
-            .env_remove("SAFEMODULE");
+            .env_remove("SAFEMODULE")
+            .envs(self.ready_port.map(|port| ("HOLDFAST_READY_PORT", port.to_string())));
         command
     }
 

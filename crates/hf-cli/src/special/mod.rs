@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_verb_that_fails_names_the_cause() {
-        let gone = std::io::Error::from_raw_os_error(libc::EPERM);
+        let gone = std::io::Error::from_raw_os_error(1);
         let failed = CliError::from(Failure::io("signal process 7")(gone));
         assert_eq!((failed.to_string().as_str(), failed.exit_code()), ("can't signal process 7", 1));
         let cause = failed.source().map(ToString::to_string);

@@ -13,7 +13,6 @@ use crate::print;
 const NOT_YET: &[&str] = &[
     "confinfo",
     "resource",
-    "rfssync",
     "safeagent",
     "update",
     "webserver",

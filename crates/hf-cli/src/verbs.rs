@@ -16,6 +16,7 @@ mod manual;
 mod message;
 mod module;
 mod rfs;
+mod rfssync;
 mod set;
 mod shutdown;
 mod snapshot;
@@ -60,6 +61,7 @@ pub(crate) enum Verb {
     Sync(sync::Sync),
     Rfsverify(rfs::Rfsverify),
     Rfsdiff(rfs::Rfsdiff),
+    Rfssync(rfssync::Rfssync),
     Log(log::Log),
     Logview(logsave::Logview),
     Logsave(logsave::Logsave),
@@ -98,6 +100,7 @@ pub(crate) async fn run(verb: Verb, output: Output, tree: clap::Command) -> Resu
         Verb::Sync(verb) => sync::run(verb, output).await,
         Verb::Rfsverify(verb) => rfs::verify(verb, output).await,
         Verb::Rfsdiff(verb) => rfs::diff(verb, output).await,
+        Verb::Rfssync(verb) => rfssync::run(verb, output).await,
         Verb::State(verb) => state::run(verb, output).await,
         Verb::Log(verb) => log::run(verb, output).await,
         Verb::Logview(verb) => logsave::view(verb, output).await,

@@ -128,6 +128,12 @@ resetloop -m pg
 resetloop -m pg -i me
 checkloop -m pg
 rfsverify -m pg
+rfssync -m pg
+rfssync full -m pg
+rfssync external prim uid1 -m pg
+rfssync external second uid1 -m pg
+rfssync -d prim uid1 -m pg
+rfssync -d second uid1 -m pg
 -p
 errd suspend -m pg
 errd resume -m pg
@@ -234,7 +240,7 @@ fn every_form_of_the_reference_that_is_served_is_written_down() {
     let forms =
         reference.split("\";").next().and_then(|text| text.split("const FORMS: &str = \"").nth(1)).expect("a list");
     // Not served, special, or with files that aren't there.
-    let elsewhere = ["-", "webserver", "safeagent", "boot web", "boot snmp", "update", "rfssync", "level", "snapshot"];
+    let elsewhere = ["-", "webserver", "safeagent", "boot web", "boot snmp", "update", "level", "snapshot"];
     let missing: Vec<&str> = forms
         .lines()
         .filter(|form| {

@@ -94,6 +94,11 @@ checkloop -m pg
 update -m pg
 deconfig -m pg
 rfssync -m pg
+rfssync external prim uid1 -m pg
+rfssync external second uid1 -m pg
+rfssync -d prim uid1 -m pg
+rfssync -d second uid1 -m pg
+rfssync full -m pg
 rfsverify -m pg
 -p
 ";

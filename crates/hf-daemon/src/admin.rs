@@ -7,6 +7,7 @@ mod modules;
 mod prerequisites;
 mod record;
 mod rfs;
+mod rfssync;
 mod scripts;
 mod support;
 
@@ -205,6 +206,7 @@ impl Admin {
             Request::Control { module, command, by } => self.control(module, command, by).await,
             Request::Set { module, assignment } => self.ask(Ask::Set { module, assignment }).await,
             Request::Errd { module, order, by } => self.errd(module, order, by).await,
+            Request::Rfssync { module, set, .. } => self.rfssync(module, set).await,
             Request::Shutdown => self.ask(Ask::Shutdown).await,
             Request::Boot { module, set } => self.boot(module, set).await,
             Request::Waitstart { module } => self.ask(Ask::Waitstart { module }).await,
@@ -325,6 +327,7 @@ fn about(request: &Request) -> Option<&ModuleName> {
         | Request::Control { module, .. }
         | Request::Set { module, .. }
         | Request::Errd { module, .. }
+        | Request::Rfssync { module, .. }
         | Request::Log { module, .. }
         | Request::LogFollow { module, .. }
         | Request::Print { module, .. }

@@ -2,7 +2,9 @@ use crate::modules::Configured;
 use hf_bus::Outbox;
 use hf_host::cluster::Member;
 use hf_node::daemon::{DaemonInput, DaemonStatus};
-use hf_types::{Assignment, Caller, Command, ErrdOrder, LanName, ModuleName, ModuleState, NodeName, Ticket};
+use hf_types::{
+    Assignment, Caller, Command, ErrdOrder, LanName, ModuleName, ModuleState, NodeName, SyncPolicy, Ticket,
+};
 use hf_wire::bus::{ClusterModule, HeartToDaemon};
 use hf_wire::inquiry::{Answer, Question};
 use tokio::sync::{mpsc, oneshot};
@@ -65,6 +67,10 @@ pub enum Ask {
         module: ModuleName,
         assignment: Assignment,
     },
+    Rfssync {
+        module: ModuleName,
+        policy: SyncPolicy,
+    },
     Errd {
         module: ModuleName,
         order: ErrdOrder,
@@ -82,6 +88,7 @@ impl Ask {
             Ask::Control { module, command, by } => DaemonInput::Control { ticket, module, command, by },
             Ask::Set { module, assignment } => DaemonInput::Set { ticket, module, assignment },
             Ask::Errd { module, order, by } => DaemonInput::Errd { ticket, module, order, by },
+            Ask::Rfssync { module, policy } => DaemonInput::Rfssync { ticket, module, policy },
             Ask::Reread { module } => DaemonInput::Reread { ticket, module },
             Ask::Shutdown => DaemonInput::ShutdownModules { ticket },
             Ask::Waitstart { module } => DaemonInput::Waitstart { ticket, module },

@@ -72,6 +72,7 @@ pub fn load(paths: &Paths, module_name: &ModuleName, node: Option<NodeName>) -> 
     let bin = paths.user_bin(module_name);
     // A broken link or an unreadable file is there: running it says what is wrong with it.
     heart.scripts.retain(|script| bin.join(script.as_str()).symlink_metadata().is_ok());
+    heart.sync_policy = settings::sync_policy(paths, module_name)?;
     heart.errd_off = module::errd_off(paths, module_name);
     let since_zero = clock::now().since(Instant(0)).as_micros();
     heart.loops.zero_us = clock::wall_us().saturating_sub(i64::try_from(since_zero).unwrap_or(i64::MAX));

@@ -6,7 +6,7 @@ use crate::shell::Shell;
 use hf_host::files::with_causes;
 use hf_host::{Paths, settings};
 use hf_node::heart::{HeartInput, unsound_lanes};
-use hf_types::{Event as Log, ModuleName, NodeName, Ticket};
+use hf_types::{Event as Log, ModuleName, NodeName, SyncPolicy, Ticket};
 use hf_wire::bus::{HeartToDaemon, HeartToRfs};
 
 /// What is read.
@@ -32,6 +32,16 @@ impl Sources {
                     error = with_causes(&error),
                     "checker on|off holds until the module is stopped, and no longer"
                 );
+            }
+        });
+    }
+
+    /// What `rfssync` chose has been done.
+    pub fn forget_sync_policy(&self) {
+        let (paths, module) = (self.paths.clone(), self.module.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = settings::keep_sync_policy(&paths, &module, &SyncPolicy::Default) {
+                tracing::error!(error = with_causes(&error), "the next synchronisation compares everything once more");
             }
         });
     }

@@ -261,6 +261,7 @@ impl Shell {
             }
             HeartEffect::StartChecker { run, checker } => self.checkers.start(run, *checker, &self.scripts),
             HeartEffect::StopChecker { resource } => self.checkers.stop(&resource),
+            HeartEffect::ForgetSyncPolicy => self.sources.forget_sync_policy(),
             HeartEffect::KeepChecking { on } => self.sources.keep_checking(on),
             HeartEffect::Log(event) => self.log.write(&event),
             HeartEffect::SetResource { mut resource, history } => {

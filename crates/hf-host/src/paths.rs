@@ -191,6 +191,11 @@ impl Paths {
         self.module_run(module).join("errd.off")
     }
 
+    /// What `rfssync` chose, until a synchronisation has succeeded.
+    pub fn sync_policy(&self, module: &ModuleName) -> PathBuf {
+        self.module_run(module).join("rfssync")
+    }
+
     /// What `errd list` wrote.
     pub fn errd_list(&self, module: &ModuleName) -> PathBuf {
         self.user_var(module).join("errdlist")

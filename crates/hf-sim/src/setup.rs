@@ -159,6 +159,7 @@ impl Setup {
             loops: LoopLimits::OFF,
             syncdelta_min: 0,
             scheduled: false,
+            sync_policy: hf_types::SyncPolicy::Default,
             rules: self.rules(),
             told: vec!["ping.net".to_owned()],
             checkers: self.checkers(),

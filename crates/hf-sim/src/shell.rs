@@ -59,6 +59,7 @@ impl World {
             | HeartEffect::AskVip { .. }
             | HeartEffect::LookAtLanes
             | HeartEffect::CountConnections { .. }
+            | HeartEffect::ForgetSyncPolicy
             | HeartEffect::KeepChecking { .. }
             // Restarts aren't counted here.
             | HeartEffect::KeepLoops(_)

@@ -146,6 +146,7 @@ pub fn heart_effect(effect: &HeartEffect) -> Option<String> {
         | HeartEffect::AnnounceVip { .. }
         | HeartEffect::LookAtLanes
         | HeartEffect::CountConnections { .. }
+        | HeartEffect::ForgetSyncPolicy
         | HeartEffect::KeepChecking { .. }
         | HeartEffect::SetResource { .. }
         | HeartEffect::ToDaemon(hf_wire::bus::HeartToDaemon::Bell) => None,

@@ -35,5 +35,5 @@ pub use resource::{Assignment, History, Resource, ResourceValue, VALUE_MAX};
 pub use script::{Hang, Script, ScriptOutcome};
 pub use state::{Colour, ModuleState};
 pub use suggest::nearest;
-pub use sync::SyncWish;
+pub use sync::{SYNC_UID_MAX, SyncPolicy, SyncRole, SyncWish};
 pub use time::Instant;

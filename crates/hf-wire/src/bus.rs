@@ -5,7 +5,7 @@
 
 use hf_types::{
     Assignment, Caller, Colour, Command, CommandLine, Epoch, ErrdOrder, GrantReason, Incarnation, LogLine, ModuleName,
-    ModuleState, NodeName, Record, Resource, ResourceName, ResourceValue, RfsFault, Script, Ticket,
+    ModuleState, NodeName, Record, Resource, ResourceName, ResourceValue, RfsFault, Script, SyncPolicy, Ticket,
 };
 use serde::{Deserialize, Serialize};
 
@@ -120,6 +120,12 @@ pub enum Request {
     Errd {
         module: ModuleName,
         order: ErrdOrder,
+        by: Caller,
+    },
+    /// `rfssync`: chooses how the next synchronisation is done, or asks (answered by [`Reply::Rfssync`]).
+    Rfssync {
+        module: ModuleName,
+        set: Option<SyncPolicy>,
         by: Caller,
     },
     /// State of one module, or of all; on this node and, as far as known, on the others.
@@ -242,6 +248,8 @@ pub enum Reply {
     Check(CheckReport),
     /// `rfsdiff`.
     Changed(Changed),
+    /// What [`Request::Rfssync`] asked for.
+    Rfssync(SyncPolicy),
     Confinfo {
         nodes: Vec<NodeConfinfo>,
     },
@@ -347,6 +355,11 @@ pub enum DaemonToHeart {
         ticket: Ticket,
         order: ErrdOrder,
         by: Caller,
+    },
+    /// `rfssync`, which the daemon has written down: answered by [`HeartToDaemon::Answer`].
+    Rfssync {
+        ticket: Ticket,
+        policy: SyncPolicy,
     },
     /// What the daemon of the other node says of this module there, or that it is not heard.
     Peer(PeerModule),

@@ -74,6 +74,8 @@ fn words(request: &Request) -> Option<(Option<&ModuleName>, String)> {
         }
         Request::Errd { order: ErrdOrder::List, .. } => return None,
         Request::Errd { module, order, .. } => (Some(module), order.to_string()),
+        Request::Rfssync { set: None, .. } => return None,
+        Request::Rfssync { module, set: Some(policy), .. } => (Some(module), format!("rfssync {policy}")),
         Request::Shutdown => (None, "shutdown".to_owned()),
         Request::Boot { module, set: Some(on) } => {
             (module.as_ref(), format!("boot {}", if *on { "on" } else { "off" }))

@@ -6,7 +6,7 @@ use super::{DaemonConfig, DaemonEffect, DaemonInput, HeartExit};
 use hf_membership::Nodes;
 use hf_types::{
     Assignment, Caller, Command, Epoch, ErrdOrder, Event, Incarnation, Instant, ModuleName, ModuleState, NodeName,
-    RefusedAction, ScriptOutcome, Ticket,
+    RefusedAction, ScriptOutcome, SyncPolicy, Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, OtherNode, PeerModule};
 use hf_wire::membership::{MemberModule, Membership};
@@ -141,6 +141,7 @@ impl DaemonActor {
             }
             DaemonInput::Set { ticket, module, assignment } => self.set(ticket, &module, assignment, effects),
             DaemonInput::Errd { ticket, module, order, by } => self.errd(ticket, &module, order, by, effects),
+            DaemonInput::Rfssync { ticket, module, policy } => self.rfssync(ticket, &module, policy, effects),
             DaemonInput::Reread { ticket, module } => self.reread(ticket, &module, effects),
             DaemonInput::Waitstate { ticket, module, state } => self.wait(ticket, module, Some(state), effects),
             DaemonInput::Waitstart { ticket, module } => self.wait(ticket, module, None, effects),
@@ -456,6 +457,20 @@ impl DaemonActor {
             Some(_) => Err(format!(
                 "{name} is stopped on this node: nothing is watched before 'holdfast start -m {name}' ('errd off' keeps it so after the start)"
             )),
+        };
+        effects.push(DaemonEffect::Answer { ticket, result });
+    }
+
+    /// A heart that isn't there reads what was chosen at its start.
+    fn rfssync(&mut self, ticket: Ticket, name: &ModuleName, policy: SyncPolicy, effects: &mut Vec<DaemonEffect>) {
+        let result = match self.modules.get_mut(name) {
+            None => Err(unknown(name)),
+            Some(module) if module.life == Life::Running => {
+                module.asked.push(ticket);
+                let message = DaemonToHeart::Rfssync { ticket, policy };
+                return effects.push(DaemonEffect::ToHeart { module: name.clone(), message });
+            }
+            Some(_) => Ok(()),
         };
         effects.push(DaemonEffect::Answer { ticket, result });
     }

@@ -1,6 +1,6 @@
 use hf_types::{
     Assignment, Caller, Command, ErrdOrder, Event, Incarnation, LanName, Mode, ModuleName, ModuleState, NodeName,
-    RunId, Script, ScriptOutcome, Ticket,
+    RunId, Script, ScriptOutcome, SyncPolicy, Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, ModuleStatus, NodeConfinfo};
 use serde::{Deserialize, Serialize};
@@ -96,6 +96,12 @@ pub enum DaemonInput {
         module: ModuleName,
         order: ErrdOrder,
         by: Caller,
+    },
+    /// `rfssync`, written down.
+    Rfssync {
+        ticket: Ticket,
+        module: ModuleName,
+        policy: SyncPolicy,
     },
     /// `config` on a module that runs: its heart is to go by what is on the disk now.
     Reread {

@@ -17,7 +17,7 @@ use hf_module::{Door, Passage, Place, Plan, Step};
 use hf_replica::grant::Grant;
 use hf_types::{
     Caller, Colour, Command, Epoch, Event, GenerationId, GrantReason, Incarnation, Instant, ModuleState, NotPrimary,
-    ResourceValue, RfsFault, SyncWish,
+    ResourceValue, RfsFault, SyncPolicy, SyncWish,
 };
 use hf_wire::bus::{Fenced, HeartToDaemon, ModuleStatus, PeerModule, SyncProgress};
 use hf_wire::heartbeat::{Former, Heartbeat, Outdating, SwapPhase};
@@ -89,6 +89,8 @@ pub struct HeartActor {
     pub(super) failover_version: u64,
     /// What was asked of the next synchronisation.
     pub(super) wish: SyncWish,
+    /// What `rfssync` chose, until one has succeeded.
+    pub(super) sync_policy: SyncPolicy,
     /// Since when both nodes are secondaries in step.
     pub(super) two_since: Option<Instant>,
     /// The split brain that was already decided: the peer's generation.
@@ -182,6 +184,7 @@ impl HeartActor {
             staying: None,
             failover_version: 0,
             wish: SyncWish::default(),
+            sync_policy: SyncPolicy::Default,
             two_since: None,
             stayed: None,
             meeting: None,
@@ -286,7 +289,8 @@ impl HeartActor {
         }
         log(out, Event::ActionCalled { command: first, by: by.clone() });
         self.intent = if first.starts() { first } else { Command::Start };
-        self.wish = wish_of(first);
+        self.sync_policy = self.config.sync_policy.clone();
+        self.wish = wish_of(first).with(self.sync_policy.wish());
         self.begin_errd();
         self.begin_start(hf_types::Action::Start, out);
     }

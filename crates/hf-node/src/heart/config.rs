@@ -2,7 +2,7 @@ use super::{HeartConfig, Lane, LoopLimits, Vip};
 use hf_config::{Cluster, DefaultPrim, ModuleConfig};
 use hf_rules::RuleSet;
 use hf_types::catalogue::Class;
-use hf_types::{BadName, Mode, NodeName, Script};
+use hf_types::{BadName, Mode, NodeName, Script, SyncPolicy};
 use hf_wire::heartbeat::TOLD_MAX;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -64,6 +64,7 @@ impl HeartConfig {
             errd: config.errd.clone(),
             // Known by who reads files.
             errd_off: false,
+            sync_policy: SyncPolicy::Default,
             syncdelta_min: config.rfs.as_ref().and_then(|rfs| rfs.sync_delta_ms).unwrap_or(0) / 60_000,
             scheduled: config.rfs.as_ref().is_some_and(|rfs| rfs.sync_at.is_some()),
         })

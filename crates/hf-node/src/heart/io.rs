@@ -3,7 +3,7 @@ use hf_config::Checker;
 use hf_rules::RuleSet;
 use hf_types::{
     Assignment, Caller, Command, ErrdOrder, Event, Hang, History, Incarnation, LanName, Mode, ModuleName, NodeName,
-    ProcCount, Resource, ResourceValue, RunId, Script, ScriptOutcome, Ticket,
+    ProcCount, Resource, ResourceValue, RunId, Script, ScriptOutcome, SyncPolicy, Ticket,
 };
 use hf_wire::bus::{DaemonToHeart, HeartToDaemon, HeartToRfs, RfsToHeart};
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,8 @@ pub struct HeartConfig {
     pub checking: bool,
     /// `<errd>`.
     pub errd: Option<hf_config::Errd>,
+    /// What `rfssync` chose before the heart began.
+    pub sync_policy: SyncPolicy,
     /// `errd off` was said, and no `errd on` since.
     pub errd_off: bool,
 }
@@ -304,6 +306,8 @@ pub enum HeartEffect {
     StopChecker {
         resource: String,
     },
+    /// A synchronisation has succeeded: what `rfssync` chose is over.
+    ForgetSyncPolicy,
     /// Keep what `checker on|off` said over a stop: it came to the heart's own socket, past the daemon.
     KeepChecking {
         on: bool,

@@ -66,6 +66,7 @@ impl HeartActor {
                 out.push(HeartEffect::ToDaemon(HeartToDaemon::Answer { ticket, result }));
             }
             DaemonToHeart::Errd { ticket, order, by } => self.on_errd(ticket, order, by, out),
+            DaemonToHeart::Rfssync { ticket, policy } => self.on_rfssync(ticket, policy, out),
             // The same module on another node is a module of its own there, where there is no pair.
             DaemonToHeart::Peer(peer) => self.daemon_peer = self.config.mode.has_pair().then_some(peer),
             DaemonToHeart::Node { name, node } if Some(&name) == self.config.peer.as_ref() => {

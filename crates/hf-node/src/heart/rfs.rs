@@ -67,7 +67,7 @@ impl HeartActor {
                 self.on_rfs_status(incarnation, role, copy, out);
                 self.rfs.in_step = in_step;
                 if in_step {
-                    self.wish = SyncWish::default();
+                    self.wish = self.sync_policy.wish();
                 }
                 self.rfs.alone = alone;
                 self.note_epoch(&records, role);
@@ -94,7 +94,7 @@ impl HeartActor {
                 }
                 self.rfs_said_stopped();
             }
-            RfsToHeart::Sync(event) => self.on_sync(event),
+            RfsToHeart::Sync(event) => self.on_sync(event, out),
             RfsToHeart::Fault(fault) => self.on_rfs_fault(fault, out),
             RfsToHeart::Resources { values } => self.on_rfs_resources(values, out),
         }
@@ -152,13 +152,16 @@ impl HeartActor {
         }
     }
 
-    fn on_sync(&mut self, event: SyncEvent) {
+    fn on_sync(&mut self, event: SyncEvent, out: &mut Out) {
         match event {
             SyncEvent::Began { dir } => {
                 self.sync = Some(hf_wire::bus::SyncProgress { dir, ..Default::default() });
             }
             SyncEvent::Progress(progress) => self.sync = Some(progress),
-            SyncEvent::Ended(_) => self.sync = None,
+            SyncEvent::Ended(_) => {
+                self.sync = None;
+                self.end_sync_policy(out);
+            }
             SyncEvent::Failed { why } => {
                 self.sync = None;
                 self.why = Some(format!("reintegration failed: {why}"));

@@ -1,7 +1,9 @@
 //! Resources about the replication that the heart itself knows; the others come from rfs ([`HeartActor::on_rfs_resources`]).
 
-use super::actor::{HeartActor, Out};
-use hf_types::ResourceValue;
+use super::HeartEffect;
+use super::actor::{HeartActor, Out, log};
+use hf_types::{Event, ResourceValue, SyncPolicy, SyncWish, Ticket};
+use hf_wire::bus::{HeartToDaemon, HeartToRfs};
 
 impl HeartActor {
     pub(super) fn publish_rfs(&mut self, out: &mut Out) {
@@ -45,12 +47,36 @@ impl HeartActor {
 
     /// Reference 004, 13.6.4.9.
     fn publish_sync_mode(&mut self, out: &mut Out) {
-        let mode = if self.wish.full { "full" } else { "default" };
+        let policy = match self.sync_policy {
+            SyncPolicy::Default if self.wish.full => SyncPolicy::Full,
+            _ => self.sync_policy.clone(),
+        };
+        let (mode, role, uid) = policy.settings();
         self.set_text("usersetting.rfssyncmode", mode, out);
-        self.set_text("usersetting.rfssyncrole", "default", out);
-        self.set_text("usersetting.rfssyncuid", "default", out);
-        // Both ways can always be gone: everything can be compared.
+        self.set_text("usersetting.rfssyncrole", role, out);
+        self.set_text("usersetting.rfssyncuid", uid, out);
+        // Each way can always be gone: everything can be compared.
         self.set_resource("rfs.rfssync", ResourceValue::Up, "rfs", false, out);
+    }
+
+    /// `rfssync`: it is on the disk. Of the synchronisation that runs it changes nothing.
+    pub(super) fn on_rfssync(&mut self, ticket: Ticket, policy: SyncPolicy, out: &mut Out) {
+        log(out, Event::Text(format!("Next synchronisation: {policy}")));
+        self.wish = SyncWish { full: false, ..self.wish }.with(policy.wish());
+        self.sync_policy = policy;
+        if self.config.replicates && self.rfs.known {
+            out.push(HeartEffect::ToRfs(HeartToRfs::Wish(self.wish)));
+        }
+        out.push(HeartEffect::ToDaemon(HeartToDaemon::Answer { ticket, result: Ok(()) }));
+    }
+
+    /// A synchronisation has succeeded.
+    pub(super) fn end_sync_policy(&mut self, out: &mut Out) {
+        self.wish = SyncWish::default();
+        if self.sync_policy != SyncPolicy::Default {
+            self.sync_policy = SyncPolicy::Default;
+            out.push(HeartEffect::ForgetSyncPolicy);
+        }
     }
 
     fn set_text(&mut self, name: &str, text: &str, out: &mut Out) {

@@ -77,6 +77,8 @@ pub struct Node {
     pub handlers: Vec<(hf_types::RunId, String)>,
     /// What `errd off` left on the disk.
     pub errd_off: bool,
+    /// How often what `rfssync` chose was taken from the disk.
+    pub policies_forgotten: u32,
     pub listed: Vec<String>,
     /// What each synchronisation was begun with.
     pub wishes: Vec<hf_types::SyncWish>,
@@ -147,6 +149,7 @@ pub fn config(node: usize, timeout_ms: u64) -> HeartConfig {
         loops: LoopLimits::OFF,
         syncdelta_min: 0,
         scheduled: false,
+        sync_policy: hf_types::SyncPolicy::Default,
         rules: hf_rules::RuleSet::default(),
         told: Vec::new(),
         checkers: Vec::new(),
@@ -197,6 +200,7 @@ impl Lab {
                 look: None,
                 handlers: Vec::new(),
                 errd_off: false,
+                policies_forgotten: 0,
                 listed: Vec::new(),
                 wishes: Vec::new(),
                 epoch: hf_types::Epoch(0),
@@ -521,6 +525,10 @@ impl Lab {
             HeartEffect::RunHandler { run, handler } => self.nodes[node].handlers.push((run, handler)),
             HeartEffect::ListProcesses { lines, .. } => {
                 self.nodes[node].listed = lines.into_iter().map(|(name, text)| format!("{name} {text}")).collect();
+            }
+            HeartEffect::ForgetSyncPolicy => {
+                self.nodes[node].policies_forgotten += 1;
+                self.nodes[node].config.sync_policy = hf_types::SyncPolicy::Default;
             }
             HeartEffect::KeepErrdOff { off, .. } => {
                 self.nodes[node].errd_off = off;

@@ -9,8 +9,6 @@ use crate::diagnostic::Code;
 use crate::spec::{self, Spec, Standing, proper_parent};
 use hf_types::nearest;
 
-const NOT_YET_HELP: &str = "it is valid, and a later version will serve it; take it out for now";
-
 /// An attribute as written, with its macros replaced.
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
@@ -169,10 +167,6 @@ impl<'d> Element<'d> {
         }
         let known = self.spec.children.iter().find(|(tag, _)| is_tag(child, tag));
         match known {
-            Some((tag, Standing::NotYet(what))) => {
-                let message = format!("<{tag}> isn't served yet: {what}");
-                context.sink.error(Code::NotYet, name_span(child), message, Some(NOT_YET_HELP.to_owned()));
-            }
             Some((tag, Standing::Later(meanwhile))) => {
                 let message = format!("<{tag}> has no effect yet: {meanwhile}");
                 context.sink.warning(Code::NotYet, name_span(child), message, None);
@@ -214,10 +208,6 @@ fn report_standing(known: &spec::Attribute, text: &str, attribute: &Attribute, c
         Standing::Never(instead) => {
             let message = format!("{name}=\"{text}\" isn't served: {instead}");
             context.sink.error(Code::BadValue, attribute.range_value(), message, None);
-        }
-        Standing::NotYet(what) => {
-            let message = format!("the attribute {name} isn't served yet: {what}");
-            context.sink.error(Code::NotYet, attribute.range(), message, Some(NOT_YET_HELP.to_owned()));
         }
         // Who writes down the default expects nothing of it: a note. Who asks for something else is warned.
         Standing::Later(meanwhile) if default => {

@@ -1,6 +1,6 @@
 //! The tags of userconfig.xml (reference 004, chapter 13).
 
-use super::Standing::{Moot, Never, NotYet, Served, Windows};
+use super::Standing::{Moot, Never, Served, Windows};
 use super::form::REQUIRED;
 use super::{Attribute, Form, Spec};
 

@@ -10,7 +10,7 @@ const HEAD: &str = "\
 Written from the tables of crates/hf-config (`HOLDFAST_BLESS=1 cargo test -p hf-config`). A page for each tag, with an example and what each attribute is for: [tags](tags/README.md).
 
 A time is a number with a unit (`700ms`, `30s`, `5m`, `24h`) or a bare number in the unit that the table names. What stands in no table is refused, with the nearest known name.
-In the last column: **served**: it works. **Not yet**: accepted with a line that says so; meanwhile it is as the column says. **Refused**: valid, but a later version will serve it; leave it out for now.
+In the last column: **served**: it works. **Not yet**: accepted with a line that says so; meanwhile it is as the column says.
 **Nothing to do**: accepted with a line; there is nothing here that it could change. **Windows**: accepted with a line, without effect. *Running*: `config` changes it while the module is ALONE or WAIT, too; everything else needs `stop` first (`config --dry-run` says which).
 ";
 
@@ -19,7 +19,6 @@ pub(super) fn standing(standing: Standing) -> String {
         Standing::Served => "served".to_owned(),
         Standing::Later(meanwhile) => format!("not yet: {meanwhile}"),
         Standing::Moot(why) => format!("nothing to do: {why}"),
-        Standing::NotYet(what) => format!("refused: {what}"),
         Standing::OnlyDefault(what) => format!("only the default; refused: {what}"),
         Standing::Never(instead) => format!("only the default: {instead}"),
         Standing::Windows => "Windows".to_owned(),

@@ -127,7 +127,7 @@ mod tests {
         std::fs::create_dir_all(paths.database().parent().expect("a directory")).expect("a directory");
         let store = Store::open(&paths.database(), Limits::default(), drop).expect("a store");
         let (events, _) = tokio::sync::mpsc::channel(1);
-        Admin { paths, given: None, events, store, changing: tokio::sync::Mutex::new(()) }
+        Admin { paths, given: None, ready_port: 0, events, store, changing: tokio::sync::Mutex::new(()) }
     }
 
     #[test]

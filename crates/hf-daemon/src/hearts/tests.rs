@@ -49,6 +49,7 @@ async fn beat(paths: &Paths, module: &ModuleName, arguments: &str) {
                 | DaemonToHeart::Node { .. }
                 | DaemonToHeart::Reread { .. }
                 | DaemonToHeart::Errd { .. }
+                | DaemonToHeart::Rfssync { .. }
                 | DaemonToHeart::Set { .. } => {}
             }
         }

@@ -35,6 +35,9 @@ struct Args {
     /// Gives the module a `<splitbrain>` checker.
     #[arg(long)]
     witness: bool,
+    /// Makes it a light module.
+    #[arg(long)]
+    light: bool,
     /// Threads; one for each processor by default.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
@@ -68,6 +71,7 @@ fn main() -> anyhow::Result<()> {
         exactly: None,
         bug: args.bug,
         witness: args.witness,
+        light: args.light,
     };
     std::panic::set_hook(Box::new(|_| {}));
     if args.planted {

@@ -114,6 +114,8 @@ pub struct Node {
     pub checkers: BTreeMap<String, u64>,
     /// What a checker would find down now.
     pub down: BTreeSet<String>,
+    /// Processes that errd watches, and that ended; a start script brings them back.
+    pub ended: BTreeSet<&'static str>,
     /// A rfs is being started.
     pub rfs_starting: bool,
     /// A heart is being started.
@@ -149,6 +151,7 @@ impl Node {
             last_status: None,
             checkers: BTreeMap::new(),
             down: BTreeSet::new(),
+            ended: BTreeSet::new(),
             rfs_starting: false,
             heart_starting: false,
             logged: STOPPED,

@@ -72,7 +72,7 @@ impl World {
                 self.nodes[node].snapshot = Some(self.nodes[node].disk.clone());
             }
         }
-        if self.first_start() {
+        if !self.setup.light && self.first_start() {
             let half = self.nodes[0].disk.records.iter().any(|record| !record.consistent);
             self.stop_then(0, if half { Command::Primforce } else { Command::Prim });
         }
@@ -172,6 +172,9 @@ impl World {
     /// `prim` on a node that waits red for long, if no other node serves: a person's decision, with what it gives up.
     fn dare_prim(&mut self) {
         let patience = if self.calm { 60 * SEC } else { 40 * SEC };
+        if self.setup.light {
+            return;
+        }
         let serves = self.nodes.iter().any(|n| n.engine.as_ref().is_some_and(|e| acknowledges(e.gate).is_some()));
         if serves || self.now - self.admin.last < 10 * SEC {
             return;

@@ -4,9 +4,10 @@ use crate::bugs::Bug;
 use crate::clock::{MS, SEC, Time, nanos};
 use crate::event::Event;
 use crate::facts::Fact;
-use crate::faults::{Class, Fault, plan};
+use crate::faults::{Class, Fault, Kind, plan};
 use crate::invariants;
 use crate::rng::Rng;
+use crate::setup::class_of;
 use crate::trace::Trace;
 use crate::world::{Stats, Violation, World};
 use hf_types::{Colour, ModuleState};
@@ -21,13 +22,16 @@ pub struct Options {
     /// These faults and no others, for a scenario.
     pub exactly: Option<Vec<Fault>>,
     pub bug: Option<Bug>,
-    /// The module has a witness, which one node reaches also while the network lies between both.
+    /// The module has a witness, which one node reaches also while the network lies between both. With all classes of faults some seeds
+    /// have one anyway.
     pub witness: bool,
+    /// A light module. With all classes of faults some seeds have one anyway.
+    pub light: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { ops: 1000, faults: Class::ALL.to_vec(), exactly: None, bug: None, witness: false }
+        Options { ops: 1000, faults: Class::ALL.to_vec(), exactly: None, bug: None, witness: false, light: false }
     }
 }
 
@@ -84,16 +88,23 @@ fn panic_text(panic: &Box<dyn std::any::Any + Send>) -> String {
 
 fn once(seed: u64, options: &Options, trace: Trace) -> (Option<Violation>, World) {
     let mut world = World::new(seed, trace, options.bug);
-    world.setup.checked = options.faults.contains(&Class::Rules);
-    world.setup.witness = options.witness.then_some((seed / 4 % 2) as usize);
-    let setup = format!("{:?}", world.setup);
-    world.note(None, || format!("seed {seed}: {setup}"));
+    let mut of_all = Rng::new(seed, 8);
+    let [light, witness] = [40, 150].map(|permille| of_all.chance(permille) && options.faults == Class::ALL);
+    world.setup.light = options.light || light;
+    world.setup.witness =
+        (options.witness || witness).then_some((seed / 4 % 2) as usize).filter(|_| !world.setup.light);
     let mut dice = Rng::new(seed, 7);
     let early = dice.chance(200);
     let begin = if early { SEC } else { 15 * SEC };
     let end = begin + options.ops * 100 * MS;
     let planned = plan(&mut dice, &options.faults, world.setup.lans.len(), begin, end);
     world.faults = options.exactly.clone().unwrap_or(planned);
+    let some = |wanted: fn(&Kind) -> bool| world.faults.iter().any(|fault| wanted(&fault.kind));
+    let checked = some(|kind| matches!(kind, Kind::ResourceDown { .. }));
+    let watched = some(|kind| matches!(kind, Kind::ProcessEnds { .. }));
+    (world.setup.checked, world.setup.watched) = (checked, watched);
+    let setup = format!("{:?}", world.setup);
+    world.note(None, || format!("seed {seed}: {setup}"));
     world.admin.busy = options.faults.contains(&Class::Admin) && dice.chance(500);
     for n in 0..world.faults.len() {
         world.schedule(world.faults[n].at, Event::FaultBegins(n));
@@ -143,6 +154,7 @@ fn come_to_rest(world: &mut World) {
         let waiting = world.nodes.iter().any(|node| !node.mount.pending.is_empty());
         if good_for > 7 * SEC && !waiting {
             world.fact(Fact::AtRest);
+            processes_run(world);
             if let Err(what) = invariants::equal_at_rest(&world.nodes) {
                 world.violate("reaches_prim_second", what);
             }
@@ -159,8 +171,23 @@ fn come_to_rest(world: &mut World) {
     }
 }
 
+/// What errd watches where the application runs is there again.
+fn processes_run(world: &mut World) {
+    for node in 0..2 {
+        let primary = matches!(world.nodes[node].module_state().0, ModuleState::Alone | ModuleState::Prim);
+        let ended = world.nodes[node].ended.iter().find(|name| primary || class_of(name) == "both");
+        if let Some(name) = ended.filter(|_| world.setup.watched) {
+            let what = format!("the process {name} of node{} ended, and nobody started it again", node + 1);
+            world.violate("reaches_prim_second", what);
+        }
+    }
+}
+
 fn in_step(world: &World) -> bool {
     let states = [0, 1].map(|n| world.nodes[n].module_state());
+    if world.setup.light {
+        return states == [(ModuleState::Up, Colour::Green); 2];
+    }
     let green = |n: usize, state: ModuleState| states[n] == (state, Colour::Green);
     (green(0, ModuleState::Prim) && green(1, ModuleState::Second))
         || (green(1, ModuleState::Prim) && green(0, ModuleState::Second))

@@ -1,6 +1,6 @@
 use crate::clock::{MS, Time, nanos};
 use crate::rng::Rng;
-use hf_config::{Checker, PingCheck, SplitbrainCheck, Target, TcpCheck, When};
+use hf_config::{Checker, Errd, PingCheck, Proc, ProcAction, SplitbrainCheck, Target, TcpCheck, When};
 use hf_node::daemon::{DaemonConfig, InstalledModule};
 use hf_node::heart::{HeartConfig, Lane, LoopLimits, Vip};
 use hf_node::rfs::RfsConfig;
@@ -27,6 +27,10 @@ pub struct Setup {
     pub client_every: Time,
     /// The module has checkers: where faults make resources go down.
     pub checked: bool,
+    /// Errd watches processes: where faults end some.
+    pub watched: bool,
+    /// A light module, on each node for itself: no replication, no heartbeats, no virtual address.
+    pub light: bool,
     /// There is a witness (`<splitbrain>`), which this node reaches always and the other one only while the network hides neither.
     pub witness: Option<usize>,
 }
@@ -40,6 +44,30 @@ const RULES: &str = "
     net: if (ping.net == down) then wait();
     hop: if (custom.hop == down && remote.ping.net != down) then swap();
     again [handle_time=200ms]: if (custom.again == down) then stopstart();";
+
+/// Programs that errd watches: the first begins anew with start_prim, the second with a stopstart.
+pub(crate) const WATCHED: [&str; 2] = ["server", "helper"];
+
+/// The scripts that a watched program belongs to.
+pub(crate) fn class_of(name: &str) -> &'static str {
+    if name == WATCHED[0] { "prim" } else { "both" }
+}
+
+fn errd() -> Errd {
+    let proc = |name: &str, action: ProcAction| Proc {
+        name: name.to_owned(),
+        service: false,
+        name_regex: None,
+        arg_regex: None,
+        at_least: Some(1),
+        at_most: None,
+        action,
+        class: class_of(name).to_owned(),
+        start_after_polls: 0,
+        restart_services: Vec::new(),
+    };
+    Errd { poll_ms: 1000, procs: vec![proc(WATCHED[0], ProcAction::Restart), proc(WATCHED[1], ProcAction::Stopstart)] }
+}
 
 fn rules() -> RuleSet {
     let mut set = RuleSet::new(500);
@@ -91,6 +119,8 @@ impl Setup {
             lastprim: rng.chance(200),
             client_every: rng.range(20, 150) * MS,
             checked: false,
+            watched: false,
+            light: false,
             witness: None,
         }
     }
@@ -119,10 +149,10 @@ impl Setup {
             modules: vec![InstalledModule {
                 module: self.module.clone(),
                 id: 1,
-                mode: Mode::Mirror,
+                mode: self.mode(),
                 nice_stop_timeout: Duration::from_secs(5),
                 force_stop_timeout: Duration::from_secs(3),
-                replicates: true,
+                replicates: !self.light,
                 signature: String::new(),
                 applied_s: 1,
                 boot_delay: Duration::ZERO,
@@ -135,24 +165,17 @@ impl Setup {
     pub fn heart(&self, node: usize) -> HeartConfig {
         HeartConfig {
             module: self.module.clone(),
-            mode: Mode::Mirror,
+            mode: self.mode(),
             me: self.names[node].clone(),
-            peer: Some(self.names[1 - node].clone()),
+            peer: (!self.light).then(|| self.names[1 - node].clone()),
             me_first: node == 0,
-            lanes: self.lans.iter().map(|lan| self.lane(lan)).collect(),
-            replicates: true,
+            lanes: self.lans.iter().filter(|_| !self.light).map(|lan| self.lane(lan)).collect(),
+            replicates: !self.light,
             encrypted: true,
             failover: self.failover,
             defaultprim: self.defaultprim.map(|n| self.names[n].clone()),
             lastprim: self.lastprim && self.defaultprim.is_none(),
-            vips: vec![Vip {
-                address: self.address(),
-                arp_interval: Duration::from_secs(10),
-                arp_elapse: Duration::from_secs(30),
-                arp_reroute: false,
-                check: true,
-                connections: false,
-            }],
+            vips: if self.light { Vec::new() } else { vec![self.vip()] },
             scripts: Script::OF_STATES.into(),
             nice_stop_timeout: Duration::from_secs(5),
             force_stop_timeout: Duration::from_secs(3),
@@ -164,8 +187,23 @@ impl Setup {
             told: vec!["ping.net".to_owned()],
             checkers: self.checkers(),
             checking: true,
-            errd: None,
+            errd: self.watched.then(errd),
             errd_off: false,
+        }
+    }
+
+    fn mode(&self) -> Mode {
+        if self.light { Mode::Light } else { Mode::Mirror }
+    }
+
+    fn vip(&self) -> Vip {
+        Vip {
+            address: self.address(),
+            arp_interval: Duration::from_secs(10),
+            arp_elapse: Duration::from_secs(30),
+            arp_reroute: false,
+            check: true,
+            connections: false,
         }
     }
 

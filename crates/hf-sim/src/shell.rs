@@ -11,7 +11,7 @@ use crate::world::World;
 use hf_node::daemon::{DaemonEffect, DaemonInput, HeartExit};
 use hf_node::heart::{HeartEffect, HeartInput};
 use hf_node::rfs::{RfsEffect, RfsInput};
-use hf_types::{Event as Log, GrantReason, RunId, Script, ScriptOutcome};
+use hf_types::{Event as Log, GrantReason, ProcCount, RunId, Script, ScriptOutcome};
 use hf_wire::bus::{HeartToDaemon, HeartToRfs, RfsToHeart};
 use std::time::Duration;
 
@@ -54,6 +54,7 @@ impl World {
             HeartEffect::Random => self.random(node),
             HeartEffect::KillApplication => self.nodes[node].application = false,
             HeartEffect::Exit => self.heart_exits(node),
+            HeartEffect::LookAtProcesses { look, names } => self.look_at_processes(node, look, names),
             HeartEffect::Answer { .. }
             | HeartEffect::AnnounceVip { .. }
             | HeartEffect::AskVip { .. }
@@ -63,7 +64,6 @@ impl World {
             | HeartEffect::KeepChecking { .. }
             // Restarts aren't counted here.
             | HeartEffect::KeepLoops(_)
-            | HeartEffect::LookAtProcesses { .. }
             | HeartEffect::RunHandler { .. }
             | HeartEffect::ListProcesses { .. }
             | HeartEffect::KeepErrdOff { .. }
@@ -293,6 +293,18 @@ impl World {
         (after, ScriptOutcome::Exited(0))
     }
 
+    /// Errd counts: each program runs once, or it ended.
+    fn look_at_processes(&mut self, node: usize, look: u64, names: Vec<String>) {
+        let Some(pid) = self.pid(node, Part::Heart) else {
+            return;
+        };
+        let ended = &self.nodes[node].ended;
+        let count = |name: String| ProcCount { count: u32::from(!ended.contains(name.as_str())), name, unsure: 0 };
+        let counts = names.into_iter().map(count).collect();
+        let after = self.dice.shell.range(MS, 40 * MS);
+        self.on_node(node, after, OnNode::Input { pid, input: Input::Heart(HeartInput::Processes { look, counts }) });
+    }
+
     fn kill_script(&mut self, node: usize, run: RunId) {
         let serial = self.nodes[node].scripts.iter().find(|s| s.run == run).map(|s| s.serial);
         if let Some(serial) = serial {
@@ -308,7 +320,11 @@ impl World {
         let ended = scripts.remove(place);
         let well = outcome.is_success();
         match ended.script {
-            Script::StartPrim => self.nodes[node].application |= well,
+            Script::StartPrim | Script::StartBoth if well => {
+                self.nodes[node].application |= ended.script == Script::StartPrim;
+                let class = if ended.script == Script::StartPrim { "prim" } else { "both" };
+                self.nodes[node].ended.retain(|name| crate::setup::class_of(name) != class);
+            }
             Script::StopPrim | Script::Prestart => self.nodes[node].application &= !(well || ended.force),
             _ => {}
         }

@@ -50,3 +50,20 @@ fn change(line: &str) -> Option<String> {
 fn name((state, colour): Logged) -> String {
     format!("{state} {colour}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hf_module::legal;
+    use hf_types::Mode;
+    use std::collections::BTreeSet;
+
+    /// The list that every sweep is held against has every change that the tables of the modules allow, and no other.
+    #[test]
+    fn the_list_is_the_tables() {
+        let listed: BTreeSet<String> = include_str!("../transitions.txt").lines().filter_map(change).collect();
+        let tables = [Mode::Mirror, Mode::Light].into_iter().flat_map(legal);
+        let legal: BTreeSet<String> = tables.map(|(from, to, _)| format!("{from} -> {to}")).collect();
+        assert_eq!(listed, legal);
+    }
+}

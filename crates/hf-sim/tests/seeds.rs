@@ -72,7 +72,8 @@ fn a_seed_gives_the_same_run_again() {
 fn a_commit_outlives_the_secondary_by_its_time_out() {
     for seed in 1..40 {
         let cut = Fault { at: 60 * SEC, lasts: 20 * SEC, kind: Kind::PowerCutOfSecond };
-        let options = Options { ops: 900, faults: Vec::new(), exactly: Some(vec![cut]), bug: None, witness: false };
+        let options =
+            Options { ops: 900, faults: Vec::new(), exactly: Some(vec![cut]), bug: None, witness: false, light: false };
         let stats = run(seed, &options).unwrap_or_else(|f| panic!("seed {seed}: {}\n{}", f.violation.what, f.history));
         let (waited, timeout) = (stats.longest_wait / MS, timeout_of(seed) / MS);
         assert!(waited > timeout / 2, "seed {seed}: nobody noticed the power cut, {waited} ms");

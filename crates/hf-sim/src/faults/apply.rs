@@ -38,6 +38,7 @@ impl World {
             Kind::SlowBus { node } => self.nodes[node].slow_bus = true,
             Kind::BadScripts { node } => self.nodes[node].bad_scripts = true,
             Kind::ResourceDown { node, name } => self.check_found(node, name, ResourceValue::Down),
+            Kind::ProcessEnds { node, name } => drop(self.nodes[node].ended.insert(name)),
         }
         self.schedule(fault.lasts, Event::FaultEnds(n));
     }
@@ -49,7 +50,11 @@ impl World {
             Kind::Delay { lane, from, .. } => self.net.lanes[lane][from].delay.1 = MS,
             Kind::Partition { ref lanes, from } => self.block(lanes, from, false),
             Kind::Kill { node, part: Part::Daemon } => self.on_node(node, 0, OnNode::SpawnDaemon),
-            Kind::LinkCut | Kind::Kill { .. } | Kind::PowerCut { .. } | Kind::PowerCutOfSecond => {}
+            Kind::LinkCut
+            | Kind::Kill { .. }
+            | Kind::PowerCut { .. }
+            | Kind::PowerCutOfSecond
+            | Kind::ProcessEnds { .. } => {}
             Kind::Freeze { node } => self.thaw(node),
             Kind::SlowDisk { node } => self.nodes[node].disk.slow = false,
             Kind::BadDisk { node } => self.nodes[node].disk.bad = false,

@@ -28,14 +28,16 @@ pub enum Class {
     BadDisk,
     SlowBus,
     Scripts,
-    /// A resource that failover rules look at. Only where it is asked for.
+    /// A resource that failover rules look at.
     Rules,
+    /// A process that errd watches ends.
+    Errd,
     Admin,
 }
 
 impl Class {
-    /// All of them but [`Class::Rules`].
-    pub const ALL: [Class; 16] = [
+    /// All of them.
+    pub const ALL: [Class; 18] = [
         Class::Loss,
         Class::Delay,
         Class::Partition,
@@ -51,6 +53,8 @@ impl Class {
         Class::BadDisk,
         Class::SlowBus,
         Class::Scripts,
+        Class::Rules,
+        Class::Errd,
         Class::Admin,
     ];
 }
@@ -61,9 +65,8 @@ impl FromStr for Class {
     fn from_str(text: &str) -> Result<Self, String> {
         Class::ALL
             .into_iter()
-            .chain([Class::Rules])
             .find(|class| format!("{class:?}").eq_ignore_ascii_case(text))
-            .ok_or_else(|| format!("{text:?} is no class of faults; there are {:?} and Rules", Class::ALL))
+            .ok_or_else(|| format!("{text:?} is no class of faults; there are {:?}", Class::ALL))
     }
 }
 
@@ -123,6 +126,11 @@ pub enum Kind {
     },
     BadScripts {
         node: usize,
+    },
+    /// A process that errd watches ends.
+    ProcessEnds {
+        node: usize,
+        name: &'static str,
     },
     /// A checker finds something down.
     ResourceDown {

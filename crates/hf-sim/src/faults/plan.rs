@@ -82,6 +82,10 @@ fn draw(rng: &mut Rng, class: Class, lanes: usize) -> Option<(Kind, Time)> {
             let name = *rng.pick(&crate::setup::CHECKED);
             (Kind::ResourceDown { node: node(rng), name }, brief)
         }
+        Class::Errd => {
+            let name = *rng.pick(&crate::setup::WATCHED);
+            (Kind::ProcessEnds { node: node(rng), name }, 0)
+        }
         Class::Admin => return None,
     };
     Some(drawn)

@@ -42,6 +42,7 @@ impl World {
         state.mount = Default::default();
         state.application = false;
         state.scripts.clear();
+        state.ended.clear();
         state.last_status = None;
         (state.heart_starting, state.rfs_starting) = (false, false);
         self.fact(Fact::PowerCut { node });

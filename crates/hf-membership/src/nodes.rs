@@ -1,4 +1,5 @@
 use hf_types::{Incarnation, Instant, LanName, NodeName};
+use hf_wire::farm::FarmPulse;
 use hf_wire::membership::Membership;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -7,16 +8,45 @@ use std::time::Duration;
 /// Incarnations that were followed by another one: late datagrams of theirs are ignored.
 const OLD_MAX: usize = 16;
 
-/// The other nodes of the cluster, as far as their daemons are heard (reference 004, 12.1.3).
+/// What says which datagram of a node is the newest.
+pub trait Numbered {
+    /// The process that sent it.
+    fn incarnation(&self) -> Incarnation;
+    /// Grows with every datagram of that process.
+    fn counter(&self) -> u64;
+}
+
+impl Numbered for Membership {
+    fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    fn counter(&self) -> u64 {
+        self.counter
+    }
+}
+
+impl Numbered for FarmPulse {
+    fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    fn counter(&self) -> u64 {
+        self.counter
+    }
+}
+
+/// The other nodes, as far as they are heard: those of the cluster by their daemons (reference 004, 12.1.3), those of a farm by its
+/// hearts (13.4).
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Nodes {
+pub struct Nodes<F = Membership> {
     timeout: Duration,
-    nodes: BTreeMap<NodeName, NodeView>,
+    nodes: BTreeMap<NodeName, NodeView<F>>,
 }
 
 /// One other node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct NodeView {
+pub struct NodeView<F = Membership> {
     incarnation: Incarnation,
     counter: u64,
     old: Vec<Incarnation>,
@@ -24,7 +54,7 @@ pub struct NodeView {
     lans: BTreeMap<LanName, Instant>,
     heard: bool,
     /// The newest that it said.
-    last: Option<Membership>,
+    last: Option<F>,
 }
 
 /// What a datagram was good for.
@@ -36,9 +66,9 @@ pub struct Heard {
     pub appeared: bool,
 }
 
-impl Nodes {
+impl<F: Numbered> Nodes<F> {
     /// `timeout`: silence on every LAN after which a node counts as not heard.
-    pub fn new(timeout: Duration, others: impl IntoIterator<Item = NodeName>) -> Nodes {
+    pub fn new(timeout: Duration, others: impl IntoIterator<Item = NodeName>) -> Nodes<F> {
         let mut nodes = Nodes { timeout, nodes: BTreeMap::new() };
         nodes.reconfigure(timeout, others);
         nodes
@@ -55,20 +85,20 @@ impl Nodes {
     }
 
     /// Takes a datagram; none if it is of no use (a node that isn't ours, heard before, an incarnation that is over).
-    pub fn receive(&mut self, now: Instant, from: &NodeName, lan: &LanName, frame: Membership) -> Option<Heard> {
+    pub fn receive(&mut self, now: Instant, from: &NodeName, lan: &LanName, frame: F) -> Option<Heard> {
         let view = self.nodes.get_mut(from)?;
-        if view.old.contains(&frame.incarnation) {
+        if view.old.contains(&frame.incarnation()) {
             return None;
         }
-        if frame.incarnation != view.incarnation {
-            view.follow(frame.incarnation);
+        if frame.incarnation() != view.incarnation {
+            view.follow(frame.incarnation());
         }
-        let newest = frame.counter > view.counter;
+        let newest = frame.counter() > view.counter;
         let appeared = !view.heard;
         view.lans.insert(lan.clone(), now);
         view.heard = true;
         if newest {
-            view.counter = frame.counter;
+            view.counter = frame.counter();
             view.last = Some(frame);
         }
         Some(Heard { newest, appeared })
@@ -102,13 +132,18 @@ impl Nodes {
     }
 
     /// All other nodes, heard or not.
-    pub fn iter(&self) -> impl Iterator<Item = (&NodeName, &NodeView)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&NodeName, &NodeView<F>)> {
         self.nodes.iter()
+    }
+
+    /// One of them.
+    pub fn get(&self, node: &NodeName) -> Option<&NodeView<F>> {
+        self.nodes.get(node)
     }
 }
 
-impl NodeView {
-    fn unheard() -> NodeView {
+impl<F> NodeView<F> {
+    fn unheard() -> NodeView<F> {
         NodeView {
             incarnation: Incarnation(0),
             counter: 0,
@@ -132,16 +167,21 @@ impl NodeView {
     }
 
     fn silent_at(&self, timeout: Duration) -> Option<Instant> {
-        self.lans.values().max().map(|last| *last + timeout)
+        self.last_heard().map(|last| last + timeout)
     }
 
-    /// Whether its daemon is heard on any LAN.
+    /// When a datagram came last, on whichever LAN.
+    pub fn last_heard(&self) -> Option<Instant> {
+        self.lans.values().max().copied()
+    }
+
+    /// Whether it is heard on any LAN.
     pub fn heard(&self) -> bool {
         self.heard
     }
 
-    /// The newest that its daemon said, heard or not.
-    pub fn last(&self) -> Option<&Membership> {
+    /// The newest that it said, heard or not.
+    pub fn last(&self) -> Option<&F> {
         self.last.as_ref()
     }
 }

@@ -9,6 +9,7 @@ pub mod bus;
 mod bus_admin;
 pub mod bus_cluster;
 pub mod check;
+pub mod farm;
 pub mod frame;
 pub mod heartbeat;
 pub mod inquiry;

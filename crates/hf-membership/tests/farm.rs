@@ -387,7 +387,7 @@ fn who_is_alone_listens_first() {
 /// Joins and leaves alone, on a network that loses and delays: nothing is ever without an owner.
 #[test]
 fn planned_moves_leave_no_gap_and_overlap_only_for_a_message() {
-    for seed in 0..60 {
+    for seed in 0..40 {
         let count = 2 + (seed as usize % 7);
         let mut world = World::new(seed, count, 1 + seed as usize % 2);
         // One with a power in both groups stays.
@@ -414,7 +414,7 @@ fn planned_moves_leave_no_gap_and_overlap_only_for_a_message() {
 /// Everything that happens to a farm; afterwards one view and one owner for each share.
 #[test]
 fn whatever_happened_it_becomes_one_farm_again() {
-    for seed in 0..80 {
+    for seed in 0..40 {
         churn(seed, 2 + seed as usize % 6, 20);
     }
 }

@@ -177,3 +177,33 @@ fn checkers_change_while_the_module_runs() {
     let action = tcp.replace("prim\"", "prim\" action=\"stopstart\"");
     assert_eq!(told(tcp, &action), [("<check tcp.web> is another".to_owned(), true)], "its rule goes with it");
 }
+
+/// Nothing of a farm's networks and addresses changes while it runs (reference 004, 13.4.2 and 13.5.4.1).
+#[test]
+fn a_farm_stops_for_another_network_address_or_rule() {
+    const FARM: &str = r#"<safe><service mode="farm"><farm pulse="500" mlost_count="4" slost_count="4"><lan name="default"/></farm>
+        <vip><interface_list><interface><virtual_interface type="vmac_invisible" addr="5a:fe:0a:00:00:09"><virtual_addr addr="10.0.0.9"/>
+        </virtual_interface></interface></interface_list><loadbalancing_list><group name="g"><rule port="80" proto="tcp" filter="on_addr"/></group>
+        </loadbalancing_list></vip></service></safe>"#;
+    let changed = [
+        (r#"pulse="500""#, r#"pulse="700""#),
+        (r#"mlost_count="4""#, r#"mlost_count="5""#),
+        (r#"slost_count="4""#, ""),
+        (r#"<lan name="default"/>"#, r#"<lan name="repli"/>"#),
+        ("<farm ", r#"<farm port="4900" "#),
+        ("vmac_invisible", "vmac_directed"),
+        ("5a:fe:0a:00:00:09", "5a:fe:0a:00:00:0a"),
+        (r#"name="g""#, r#"name="h""#),
+        (r#"port="80""#, r#"port="81""#),
+        ("<rule", r#"<cluster><host name="n1"/><host name="n2" power="2"/></cluster><rule"#),
+    ];
+    for (from, to) in changed {
+        assert!(FARM.contains(from), "{from}");
+        let found = changes(&parse(FARM), &parse(&FARM.replacen(from, to, 1)));
+        // Leaving the default out is none.
+        assert_eq!(found.is_empty(), to.is_empty(), "{from} -> {to}");
+        assert!(found.iter().all(|change| !change.dynamic), "{from} -> {to}: {found:?}");
+    }
+    let rule = changes(&parse(FARM), &parse(&FARM.replacen("80", "81", 1)));
+    assert_eq!(rule[0].to_string(), "<group g> is another");
+}

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use farm_lan::{Farm, Shares, VIPS, command, group, invisible, rule, tcp};
-use hf_net::{Buckets, Delivery, FarmError, Filter, Protocol, Verified, clear_leftovers, kernel_bitmaps};
+use hf_net::{Buckets, Delivery, FarmError, Filter, MacAddr, Protocol, Verified, clear_leftovers, kernel_bitmaps};
 use lan::{VIP, VIP6};
 
 const THREE: Shares = &[&[1], &[2], &[3]];
@@ -135,18 +135,52 @@ fn directed_frames_reach_their_server_through_another() {
 }
 
 #[test]
-fn a_directed_frame_is_sent_on_once_at_most() {
+fn a_directed_frame_is_sent_on_once_at_most_and_errors_follow_their_connection() {
     let mut farm =
         Farm::new(3, farm_lan::spec(Delivery::Directed, &VIPS, vec![group(false, vec![tcp(Filter::OnPort)])]));
     farm.start();
     farm.share(THREE);
-    // As if servers 1 and 2 disagreed: what 2 sent to 1 belongs to 3, as 1 sees it. Behind it the same from a client.
     let port = farm_lan::port_of(3, THREE);
-    let seen = farm.listen_for_port(3, port);
-    farm.inject(2, 1, farm.mac(2), port, 1);
-    farm.inject(2, 1, hf_net::MacAddr([2, 0, 0, 0, 0x77, 0x77]), port, 2);
-    let first = seen.recv_timeout(Duration::from_secs(60)).expect("the client's frame reaches server 3");
-    assert_eq!(first, 2, "the frame that was sent on once already must not be sent on again");
+    let seen = farm.listen(3);
+    let (peer, router) = (farm.mac(2), MacAddr([2, 0, 0, 0, 0x77, 0x77]));
+    // As if servers 1 and 2 disagreed: what 2 sent to 1 belongs to 3, as 1 sees it.
+    farm.inject(2, farm.mac(1), peer, farm_lan::syn(port, 1));
+    // For a machine that the switch doesn't know: every server sees it.
+    farm.inject(2, MacAddr([2, 0, 0, 0, 0x88, 0x88]), router, farm_lan::syn(port, 2));
+    // Behind them the same from a client.
+    farm.inject(2, farm.mac(1), router, farm_lan::syn(port, 3));
+    let next = || seen.recv_timeout(Duration::from_secs(60)).expect("the frame reaches server 3");
+    assert_eq!(next(), 3, "1 was sent on once already, 2 is for nobody here");
+    farm.inject(2, farm.mac(1), router, farm_lan::too_big(port, 4));
+    assert_eq!(next(), 4, "path MTU discovery works through another server");
+}
+
+#[test]
+fn datagrams_have_one_server_also_in_fragments() {
+    let udp = |port, filter| rule(Protocol::Udp, port, filter);
+    let mut farm = Farm::new(3, invisible(&VIPS, vec![group(true, vec![udp(None, Filter::OnPort)])]));
+    farm.start();
+    farm.share(THREE);
+    farm.serve_datagrams();
+    for vip in VIPS {
+        for (client, server) in farm.ask_datagrams(vip, 30, 4000) {
+            let bucket = hf_net::bucket(Filter::OnPort, client.ip(), client.port(), hf_net::DEFAULT_SEED).unwrap();
+            assert_eq!(server, farm_lan::server_of(bucket, THREE), "from {client}");
+        }
+    }
+    assert_eq!(farm.accepted(), 60, "none was taken twice");
+}
+
+#[test]
+fn with_on_ipid_one_client_is_served_by_all() {
+    let mut farm = Farm::new(3, invisible(&VIPS, vec![group(false, vec![rule(Protocol::Udp, None, Filter::OnIpid)])]));
+    farm.start();
+    farm.share(THREE);
+    farm.serve_datagrams();
+    // Whole ones mostly have the identification 0; fragments have one.
+    let servers: BTreeSet<_> = farm.ask_datagrams(VIP, 60, 4000).into_iter().map(|(_, server)| server).collect();
+    assert_eq!(servers.len(), 3);
+    assert_eq!(farm.accepted(), 60, "none was taken twice");
 }
 
 #[test]

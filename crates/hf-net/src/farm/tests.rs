@@ -242,3 +242,29 @@ fn two_farms_on_one_interface_share_a_setting() {
         assert_eq!(setting(), before);
     });
 }
+
+/// Where the filter can't be, no address ever is.
+#[test]
+fn the_filter_comes_before_the_addresses() {
+    in_a_namespace(|| {
+        let mut owner = FarmPlane::open(farm(invisible(), false)).unwrap();
+        owner.start(&shared(), Duration::from_secs(60)).unwrap();
+        let mut second = FarmPlane::open(farm(invisible(), false)).unwrap();
+        if owner.ownership == Ownership::Anybodys {
+            return;
+        }
+        for address in ["10.77.0.99/32", "fd77::99/128"] {
+            let deleted = Command::new("ip").args(["addr", "del", address, "dev", "eth0"]).status().unwrap();
+            assert!(deleted.success());
+        }
+        let mut watch = crate::NetWatch::open().unwrap();
+        let error = second.start(&shared(), Duration::from_secs(60)).unwrap_err();
+        assert!(matches!(error, FarmError::InUse { .. }), "{error}");
+        let ours = |event: &crate::NetEvent| match event {
+            crate::NetEvent::Address { address, .. } => address.to_string() == VIP || address.to_string() == VIP6,
+            _ => false,
+        };
+        assert_eq!(watch.read().unwrap().into_iter().filter(ours).collect::<Vec<_>>(), []);
+        assert!(owner.stop(false).errors.is_empty());
+    });
+}

@@ -134,3 +134,24 @@ fn a_refused_batch_changes_nothing_and_names_its_message() {
         nft.commit(&[]).unwrap();
     });
 }
+
+#[test]
+fn elements_with_a_lifetime_go_by_themselves_unless_renewed() {
+    in_a_namespace(|| {
+        let mut nft = Nft::open().unwrap();
+        let mut table = table();
+        table.sets.get_mut("mine").unwrap().lifetime = Some(std::time::Duration::from_secs(600));
+        nft.commit(&Message::create(&table, Ownership::Anybodys)).unwrap();
+        assert_eq!(nft.elements(Family::Inet, "t", "mine").unwrap(), marks(&[1, 2]));
+        let lifetime = Some(std::time::Duration::from_millis(100));
+        let set = Set { lifetime, ..table.sets["mine"].clone() };
+        nft.commit(&Message::refill(&table, "mine", &set)).unwrap();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !nft.elements(Family::Inet, "t", "mine").unwrap().is_empty() {
+            assert!(std::time::Instant::now() < end, "they live on");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        nft.commit(&Message::refill(&table, "mine", &table.sets["mine"])).unwrap();
+        assert_eq!(nft.elements(Family::Inet, "t", "mine").unwrap(), marks(&[1, 2]), "renewed after their end");
+    });
+}

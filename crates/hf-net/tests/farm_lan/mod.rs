@@ -1,7 +1,7 @@
 //! A farm on a LAN of namespaces: servers that greet with their number and echo, and a client.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -57,7 +57,7 @@ pub fn buckets_of(thirds: &[u8]) -> Buckets {
     (0..BUCKETS as usize).map(|one| one as u8).filter(|one| thirds.contains(&third(*one))).collect()
 }
 
-fn server_of(bucket: u8, shares: Shares) -> usize {
+pub fn server_of(bucket: u8, shares: Shares) -> usize {
     shares.iter().position(|thirds| thirds.contains(&third(bucket))).expect("somebody has each third") + 1
 }
 
@@ -303,9 +303,10 @@ impl Farm {
         }
     }
 
-    /// IP identifications of TCP packets to the address from `port` that arrive at a server.
-    pub fn listen_for_port(&self, server: usize, port: u16) -> Receiver<u16> {
+    /// IP identifications of packets from 10.77.0.200 to the address that arrive at a server's own MAC.
+    pub fn listen(&self, server: usize) -> Receiver<u16> {
         let (tell, told) = channel();
+        let mac = self.mac(server);
         self.lan.stations[server - 1].run(move || {
             let protocol = i32::from((libc::ETH_P_IP as u16).to_be());
             let mut socket = Socket::new(Domain::PACKET, Type::RAW, Some(SocketProtocol::from(protocol))).unwrap();
@@ -313,7 +314,7 @@ impl Farm {
             std::thread::spawn(move || {
                 let mut frame = [0; 256];
                 while let Ok(len) = socket.read(&mut frame) {
-                    let wanted = len >= 54 && frame[30..34] == [10, 77, 0, 99] && frame[34..36] == port.to_be_bytes();
+                    let wanted = len >= 34 && frame[..6] == mac.0 && frame[26..34] == [10, 77, 0, 200, 10, 77, 0, 99];
                     if wanted && tell.send(u16::from_be_bytes([frame[18], frame[19]])).is_err() {
                         return;
                     }
@@ -323,9 +324,9 @@ impl Farm {
         told
     }
 
-    /// A SYN for the address to server `to`'s MAC through `at`'s cable, with a sender and an identification of our choice.
-    pub fn inject(&self, at: usize, to: usize, sender: MacAddr, port: u16, identification: u16) {
-        let frame = syn(self.mac(to), sender, port, identification);
+    /// Sends a frame through a server's cable.
+    pub fn inject(&self, at: usize, to: MacAddr, from: MacAddr, packet: Vec<u8>) {
+        let frame = [&to.0[..], &from.0, &[8, 0], &packet].concat();
         self.lan.stations[at - 1].run(move || {
             let socket = Socket::new(Domain::PACKET, Type::RAW, Some(SocketProtocol::from(0))).unwrap();
             // SAFETY: takes a text that ends with zero.
@@ -342,6 +343,44 @@ impl Farm {
             socket.send_to(&frame, &address).unwrap();
         });
     }
+
+    /// Each server answers datagrams with its number and counts them.
+    pub fn serve_datagrams(&self) {
+        for server in 1..=self.planes.len() {
+            let accepted = self.accepted.clone();
+            self.lan.stations[server - 1].run(move || {
+                let vips = VIPS.map(|vip| UdpSocket::bind((vip, PORT)).unwrap());
+                for socket in vips {
+                    let accepted = accepted.clone();
+                    std::thread::spawn(move || {
+                        let mut bytes = vec![0; 1 << 16];
+                        while let Ok((len, client)) = socket.recv_from(&mut bytes) {
+                            accepted.fetch_add(1, Ordering::Relaxed);
+                            let answer = [&[server as u8][..], &(len as u32).to_be_bytes()].concat();
+                            socket.send_to(&answer, client).unwrap();
+                        }
+                    });
+                }
+            });
+        }
+    }
+
+    /// Sends a datagram from each of `count` ports: the servers that answered, with the port.
+    pub fn ask_datagrams(&self, vip: IpAddr, count: usize, len: usize) -> Vec<(SocketAddr, usize)> {
+        self.client().run(move || (0..count).map(|_| ask_datagram(vip, len)).collect())
+    }
+}
+
+fn ask_datagram(vip: IpAddr, len: usize) -> (SocketAddr, usize) {
+    let any = if vip.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    let socket = UdpSocket::bind((any, 0)).unwrap();
+    socket.connect((vip, PORT)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.send(&vec![7; len]).unwrap();
+    let mut answer = [0; 5];
+    socket.recv(&mut answer).expect("a server answers");
+    assert_eq!(answer[1..], (len as u32).to_be_bytes(), "all of it arrived");
+    (socket.local_addr().unwrap(), usize::from(answer[0]))
 }
 
 fn node(server: usize) -> String {
@@ -363,16 +402,36 @@ fn call(source: Option<IpAddr>, vip: IpAddr) -> io::Result<Call> {
     Ok(Call { local: stream.local_addr()?, stream, server: usize::from(server[0]) })
 }
 
-/// An Ethernet frame with a SYN from 10.77.0.200; its TCP checksum is nobody's concern.
-fn syn(to: MacAddr, from: MacAddr, port: u16, identification: u16) -> Vec<u8> {
+/// An IPv4 packet from 10.77.0.200 to the address.
+fn packet(protocol: u8, identification: u16, content: &[u8]) -> Vec<u8> {
     let [high, low] = identification.to_be_bytes();
-    let mut ip = [0x45, 0, 0, 40, high, low, 0, 0, 64, 6, 0, 0, 10, 77, 0, 200, 10, 77, 0, 99];
-    let words = ip.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+    let [long, short] = (20 + content.len() as u16).to_be_bytes();
+    let head = [0x45, 0, long, short, high, low, 0, 0, 64, protocol, 0, 0, 10, 77, 0, 200, 10, 77, 0, 99];
+    [&with_checksum(head, 10)[..], content].concat()
+}
+
+/// RFC 1071, put at `at`.
+fn with_checksum<const N: usize>(mut bytes: [u8; N], at: usize) -> [u8; N] {
+    let words = bytes.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
     let sum: u32 = words.sum();
     let sum = !(((sum & 0xffff) + (sum >> 16)) as u16);
-    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    bytes[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+    bytes
+}
+
+/// The beginning of a connection; its TCP checksum is nobody's concern.
+pub fn syn(port: u16, identification: u16) -> Vec<u8> {
     let [p, q] = port.to_be_bytes();
     let [x, y] = PORT.to_be_bytes();
-    let tcp = [p, q, x, y, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0];
-    [&to.0[..], &from.0, &[8, 0], &ip, &tcp].concat()
+    packet(6, identification, &[p, q, x, y, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0])
+}
+
+/// "Too big", said about a packet of the connection from `port`.
+pub fn too_big(port: u16, identification: u16) -> Vec<u8> {
+    let [p, q] = port.to_be_bytes();
+    let [x, y] = PORT.to_be_bytes();
+    let head = [3, 4, 0, 0, 0, 0, 0x05, 0x00];
+    let quoted = [0x45, 0, 5, 220, 0, 9, 0x40, 0, 64, 6, 0, 0, 10, 77, 0, 99, 10, 77, 0, 200];
+    let ports = [x, y, p, q, 0, 0, 0, 1];
+    packet(1, identification, &[&head[..], &quoted, &ports].concat())
 }

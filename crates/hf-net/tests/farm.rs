@@ -30,6 +30,9 @@ fn each_connection_has_one_server_and_a_dead_servers_move_alone() {
     }
     assert_eq!(farm.pings(VIP), 1, "exactly one answers a ping");
     farm.assert_virtual_mac(VIP);
+    farm.forget_neighbours();
+    assert_eq!(farm.broken(&mut calls), 0);
+    farm.assert_virtual_mac(VIP);
 
     // The third dies: its cable first, as with a power cut.
     farm.lan.cable(3, "down");
@@ -53,7 +56,10 @@ fn ipv6_is_the_same() {
     assert_eq!(farm.pings(VIP6), 1);
     // The client believes an advertisement with a right checksum only.
     farm.assert_virtual_mac(VIP6);
+    farm.forget_neighbours();
     assert_eq!(farm.broken(&mut calls), 0);
+    // The servers have asked for the client in the address's name, and not taught it their own MAC by that.
+    farm.assert_virtual_mac(VIP6);
 }
 
 #[test]

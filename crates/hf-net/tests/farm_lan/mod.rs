@@ -261,6 +261,11 @@ impl Farm {
         said.split_once("lladdr ").expect("the client has asked").1[..17].to_owned()
     }
 
+    /// The servers have to ask for the client's MAC anew.
+    pub fn forget_neighbours(&self) {
+        self.lan.stations[..self.planes.len()].iter().for_each(|server| server.ip("neigh flush dev eth0"));
+    }
+
     /// The client knows the virtual MAC, and the switch doesn't.
     pub fn assert_virtual_mac(&self, vip: IpAddr) {
         let vmac = Delivery::default_vmac(VIP).to_string();

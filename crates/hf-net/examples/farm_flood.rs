@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hf_net::{
-    Buckets, DEFAULT_SEED, Delivery, FarmGroup, FarmInterface, FarmLoad, FarmPlane, FarmRule, FarmSpec, Filter, GroupLoad,
-    MacAddr, Protocol, Station as Seat,
+    Buckets, DEFAULT_SEED, Delivery, FarmGroup, FarmInterface, FarmLoad, FarmPlane, FarmRule, FarmSpec, Filter,
+    GroupLoad, MacAddr, Protocol, Station as Seat,
 };
 use lan::{Lan, Station, VIP};
 use socket2::{Domain, Socket, Type};
@@ -203,7 +203,9 @@ fn frame(case: &Case, port: u16) -> Vec<u8> {
 }
 
 fn report(cases: &[Case]) {
-    println!("| frames | packets a second | ns a packet | ns more than without the farm | cores for 500,000 a second of them |");
+    println!(
+        "| frames | packets a second | ns a packet | ns more than without the farm | cores for 500,000 a second of them |"
+    );
     println!("| --- | --- | --- | --- | --- |");
     for case in cases {
         let time = 1e9 / case.best;

@@ -133,7 +133,9 @@ fn directed_frames_reach_their_server_through_another() {
     let shares = farm_lan::inherit(THREE, holder, heir);
     let living: Vec<_> = (1..=3).filter(|server| *server != holder).collect();
     farm.share_among(&farm_lan::borrowed(&shares), &living);
+    let heard = farm.announcements();
     farm.announce(heir);
+    assert_eq!(heard.recv_timeout(Duration::from_secs(60)).expect("an announcement"), farm.mac(heir));
     calls.retain(|call| call.server != holder);
     assert_eq!(farm.broken(&mut calls), 0, "the survivors' connections live on");
     let calls = farm.call(VIP, 60);

@@ -27,8 +27,8 @@ use crate::nft::{
 const INGRESS_PRIORITY: i32 = -300;
 /// Behind connection tracking (-200), before address translation (-100).
 const DRAIN_PRIORITY: i32 = -150;
-/// How long the filter acts on the addresses without being renewed: much longer than the addresses themselves live.
-pub(crate) const FILTER_LIFETIME: Duration = Duration::from_secs(60);
+/// How long the filter acts on the addresses without being renewed: longer than the addresses themselves ever live.
+pub(crate) const FILTER_LIFETIME: Duration = Duration::from_secs(600);
 const PACKET_HOST: u8 = 0;
 /// Bits of `ct state`.
 const CT_INVALID: u32 = 1;

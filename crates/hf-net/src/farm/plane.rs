@@ -20,8 +20,10 @@ use crate::vip::VipSpec;
 
 const FAMILIES: [Family; 3] = [Family::Netdev, Family::Arp, Family::Inet];
 const TABLE_PREFIX: &str = "holdfast_";
-/// The filter is renewed so early that two attempts can fail.
-const FILTER_RENEWAL: Duration = Duration::from_secs(FILTER_LIFETIME.as_secs() / 3);
+const FILTER_RENEWAL: Duration = Duration::from_secs(60);
+/// The longest life of an address, and the oldest filter with which addresses are renewed: together no longer than the filter
+/// lives, so that no address is ever without it.
+const HALF_LIFE: Duration = Duration::from_secs(FILTER_LIFETIME.as_secs() / 2);
 
 /// What [`FarmPlane::start`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct Started {
 pub struct Renewed {
     /// Addresses that were no longer there. They were not brought back: see [`FarmPlane::restore`].
     pub gone: Vec<IpAddr>,
+    /// The filter could not be renewed this time, which does no harm yet: to be logged.
+    pub warning: Option<String>,
 }
 
 /// What [`FarmPlane::verify`] found.
@@ -59,7 +63,7 @@ pub struct Stopped {
 ///
 /// What it made outlives it: after a crash the addresses go by themselves at the end of their lifetime, and until then the
 /// filter stays, so that this server never answers for others. Later the filter, which acts on no packet any more when it
-/// wasn't renewed for a minute, is removed by [`clear_leftovers`] or replaced by the next [`FarmPlane::start`].
+/// wasn't renewed for ten minutes, is removed by [`clear_leftovers`] or replaced by the next [`FarmPlane::start`].
 pub struct FarmPlane {
     spec: FarmSpec,
     places: Vec<Place>,
@@ -72,6 +76,8 @@ pub struct FarmPlane {
     pub(super) filter_renewed: Instant,
     /// An interface receives frames to the virtual MAC as long as one is open.
     listening: Vec<EthernetSocket>,
+    /// The filter is there by this object's doing.
+    filtering: bool,
 }
 
 struct Kernel {
@@ -101,6 +107,7 @@ impl FarmPlane {
             seen: None,
             filter_renewed: Instant::now(),
             listening: Vec::new(),
+            filtering: false,
         })
     }
 
@@ -119,14 +126,15 @@ impl FarmPlane {
     }
 
     /// In this order: the filter with `load` (mostly empty: this server takes nothing yet), the addresses for `lifetime`
-    /// (whole seconds, at least one), and, with invisible delivery, their announcement. What a predecessor left is replaced
+    /// (whole seconds, at least one, at most five minutes), and, with invisible delivery, their announcement. What a predecessor left is replaced
     /// in the same moment.
     ///
     /// # Errors
     /// When something failed: then everything was taken away again.
     pub fn start(&mut self, load: &FarmLoad, lifetime: Duration) -> Result<Started, FarmError> {
+        self.filtering = false;
         let result = self.try_start(load, lifetime);
-        if result.is_err() {
+        if result.is_err() && self.filtering {
             // What there is of it is in no one's use yet; the first error is the one to tell.
             drop(self.stop(false));
         }
@@ -169,12 +177,12 @@ impl FarmPlane {
         Ok(())
     }
 
-    /// Lets the addresses live for `lifetime` from now, and the filter on. Mostly some tens of microseconds an address; three
-    /// times a minute the filter, some milliseconds.
+    /// Lets the addresses live for `lifetime` from now, and the filter on. Mostly some tens of microseconds an address; once a
+    /// minute the filter, some milliseconds (bench/farm).
     pub fn renew(&mut self, lifetime: Duration) -> Result<Renewed, FarmError> {
-        self.renew_filter()?;
+        let warning = self.renew_filter()?;
         let present = self.kernel.route.addresses().map_err(FarmError::kernel("list the addresses"))?;
-        let mut renewed = Renewed::default();
+        let mut renewed = Renewed { warning, ..Renewed::default() };
         for entry in self.entries(lifetime)? {
             let there = present.iter().any(|other| other.index == entry.index && other.address == entry.address);
             if there {
@@ -188,9 +196,10 @@ impl FarmPlane {
 
     /// Brings addresses back that went, for IPv6 with the carrier. Other than a mirror's, an address of a farm may be: it is
     /// on all servers, and the filter says who answers.
-    pub fn restore(&mut self, lifetime: Duration) -> Result<(), FarmError> {
-        self.renew_filter()?;
-        self.put_addresses(lifetime)
+    pub fn restore(&mut self, lifetime: Duration) -> Result<Renewed, FarmError> {
+        let warning = self.renew_filter()?;
+        self.put_addresses(lifetime)?;
+        Ok(Renewed { warning, ..Renewed::default() })
     }
 
     /// Tells the LAN where the addresses are: at the virtual MAC, or with directed delivery at this server. What didn't work.
@@ -265,16 +274,18 @@ impl FarmPlane {
             }
             other => other?,
         }
+        self.filtering = true;
         self.wanted = wanted;
         self.filter_renewed = Instant::now();
         self.look();
         Ok(apply(&settings))
     }
 
-    fn renew_filter(&mut self) -> Result<(), FarmError> {
+    /// What didn't work, as long as there is time to try again.
+    fn renew_filter(&mut self) -> Result<Option<String>, FarmError> {
         let age = self.filter_renewed.elapsed();
         if age < FILTER_RENEWAL {
-            return Ok(());
+            return Ok(None);
         }
         let mut messages = Vec::new();
         for table in &self.wanted {
@@ -285,14 +296,20 @@ impl FarmPlane {
             Ok(()) => {
                 self.filter_renewed = Instant::now();
                 self.look();
-                Ok(())
+                Ok(None)
             }
-            Err(error) if error.source.kind() == io::ErrorKind::NotFound => self.put_filter().map(drop),
-            // Addresses must not outlive the filter.
-            Err(_) if age > FILTER_LIFETIME / 2 => {
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => {
+                let warnings = self.put_filter()?;
+                Ok(Some(
+                    warnings
+                        .into_iter()
+                        .fold("the filter was gone and is back".to_owned(), |all, one| all + "; " + &one),
+                ))
+            }
+            Err(_) if age > HALF_LIFE => {
                 Err(FarmError::Stale { module: self.spec.module.clone(), seconds: age.as_secs() })
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Ok(Some(format!("{error}: {}", error.source))),
         }
     }
 
@@ -343,7 +360,7 @@ impl FarmPlane {
         let mut entries = Vec::new();
         for (interface, place) in self.spec.interfaces.iter().zip(&self.places) {
             for address in interface.addresses.iter().copied() {
-                let valid_s = crate::linux::whole_seconds(lifetime);
+                let valid_s = crate::linux::whole_seconds(lifetime.min(HALF_LIFE));
                 let valid_s = valid_s.map_err(|source| FarmError::Address { address, source })?;
                 let prefix_len = if address.is_ipv4() { 32 } else { 128 };
                 entries.push(AddressEntry { index: place.index, address, prefix_len, valid_s: Some(valid_s) });

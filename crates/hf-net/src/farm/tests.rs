@@ -180,9 +180,9 @@ fn a_filter_that_somebody_changed_is_repaired() {
             [Buckets::NONE, Buckets::NONE],
             "the next change brings it back, too"
         );
-        plane.filter_renewed -= Duration::from_secs(30);
+        plane.filter_renewed -= Duration::from_secs(70);
         let old = plane.filter_renewed;
-        plane.renew(Duration::from_secs(60)).unwrap();
+        assert_eq!(plane.renew(Duration::from_secs(60)).unwrap(), Renewed::default());
         assert!(plane.filter_renewed > old, "the filter was renewed along");
         assert_eq!(plane.verify().unwrap(), Verified::Same);
         assert!(plane.stop(false).errors.is_empty());
@@ -197,7 +197,7 @@ fn an_address_that_went_is_told_and_brought_back_on_request() {
         let lifetime = Duration::from_secs(60);
         assert_eq!(plane.renew(lifetime).unwrap(), Renewed::default());
         assert!(Command::new("ip").args(["addr", "del", "fd77::99/128", "dev", "eth0"]).status().unwrap().success());
-        let gone = Renewed { gone: vec![VIP6.parse().unwrap()] };
+        let gone = Renewed { gone: vec![VIP6.parse().unwrap()], warning: None };
         assert_eq!(plane.renew(lifetime).unwrap(), gone, "told");
         assert_eq!(plane.renew(lifetime).unwrap(), gone, "and not brought back");
         plane.restore(lifetime).unwrap();
@@ -265,6 +265,9 @@ fn the_filter_comes_before_the_addresses() {
             _ => false,
         };
         assert_eq!(watch.read().unwrap().into_iter().filter(ours).collect::<Vec<_>>(), []);
+        owner.restore(Duration::from_secs(60)).unwrap();
+        assert!(second.start(&shared(), Duration::from_secs(60)).is_err());
+        assert_eq!(owner.renew(Duration::from_secs(60)).unwrap(), Renewed::default(), "and none is taken from another");
         assert!(owner.stop(false).errors.is_empty());
     });
 }

@@ -329,6 +329,28 @@ impl Farm {
         told
     }
 
+    /// The MACs that announcements of the IPv4 address name, as the client hears them.
+    pub fn announcements(&self) -> Receiver<MacAddr> {
+        let (tell, told) = channel();
+        self.client().run(move || {
+            let protocol = i32::from((libc::ETH_P_ARP as u16).to_be());
+            let mut socket = Socket::new(Domain::PACKET, Type::RAW, Some(SocketProtocol::from(protocol))).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            std::thread::spawn(move || {
+                let mut frame = [0; 256];
+                while let Ok(len) = socket.read(&mut frame) {
+                    let about_itself =
+                        len >= 42 && frame[28..32] == [10, 77, 0, 99] && frame[38..42] == [10, 77, 0, 99];
+                    let named = <[u8; 6]>::try_from(&frame[22..28]).unwrap();
+                    if about_itself && tell.send(MacAddr(named)).is_err() {
+                        return;
+                    }
+                }
+            });
+        });
+        told
+    }
+
     /// Sends a frame through a server's cable.
     pub fn inject(&self, at: usize, to: MacAddr, from: MacAddr, packet: Vec<u8>) {
         let frame = [&to.0[..], &from.0, &[8, 0], &packet].concat();

@@ -43,9 +43,10 @@ fn may_see(from: Layer, name: &str, to: Layer) -> bool {
         (Layer::Shell { core }, Layer::Pure { .. }) => core.contains(&name),
         (Layer::Common, Layer::Pure { .. } | Layer::Shell { .. }) => true,
         (Layer::Loop, Layer::Pure { .. } | Layer::Shell { .. } | Layer::Common) => true,
-        (Layer::Binary, _) => to != Layer::Tool,
-        (Layer::Tool, Layer::Pure { .. }) => true,
-        (Layer::Pure { .. } | Layer::Shell { .. } | Layer::Common | Layer::Loop | Layer::Tool, _) => false,
+        (Layer::Binary, _) => !matches!(to, Layer::Tool { .. }),
+        (Layer::Tool { .. }, Layer::Pure { .. }) => true,
+        (Layer::Tool { core }, Layer::Shell { .. }) => core.contains(&name),
+        (Layer::Pure { .. } | Layer::Shell { .. } | Layer::Common | Layer::Loop | Layer::Tool { .. }, _) => false,
     }
 }
 

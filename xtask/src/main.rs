@@ -39,9 +39,9 @@ enum Chore {
         #[arg(long)]
         planted: bool,
     },
-    /// Run every scenario of tests/e2e many times at random moments and write the table
+    /// Run every scenario of tests/e2e many times at random moments and write the table; or, with --fuzz, give wrong input to all that reads
     Soak {
-        /// --rounds N, --minutes N (drawn at random), --table FILE, --only NAME
+        /// --rounds N, --minutes N (drawn at random), --table FILE, --only NAME; or --fuzz SECONDS [--target NAME] [--seed N] [--findings DIR]
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
@@ -114,6 +114,15 @@ fn planted() -> anyhow::Result<ExitCode> {
 }
 
 fn soak(options: &[String]) -> anyhow::Result<ExitCode> {
+    if let [fuzz, seconds, rest @ ..] = options
+        && fuzz == "--fuzz"
+    {
+        // Not optimised: numbers that overflow are noticed.
+        let mut args = vec!["run", "--locked", "-q", "-p", "hf-fuzz", "--", "--seconds", seconds];
+        args.extend(rest.iter().map(String::as_str));
+        cargo(&args)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let build = Command::new("./test").arg("build").current_dir(root()).status().context("can't run ./test build")?;
     anyhow::ensure!(build.success(), "./test build ended with {build}");
     let mut args = vec!["run", "--locked", "-q", "-p", "e2e", "--bin", "soak", "--"];

@@ -21,8 +21,8 @@ pub enum Layer {
     Loop,
     /// The binary. Sees everything but tools.
     Binary,
-    /// Sees pure crates only; nothing of the product depends on it.
-    Tool,
+    /// Sees pure crates, and the shell crates named; nothing of the product depends on it.
+    Tool { core: &'static [&'static str] },
 }
 
 use Layer::{Binary, Common, Loop, Pure, Shell, Tool};
@@ -57,10 +57,11 @@ pub const LAYERS: &[(&str, Layer)] = &[
     ("hf-rfs", Loop),
     ("hf-cli", Loop),
     ("holdfast", Binary),
-    ("hf-sim", Tool),
-    ("e2e", Tool),
-    ("holdfast-recorder", Tool),
-    ("xtask", Tool),
+    ("hf-sim", Tool { core: &[] }),
+    ("hf-fuzz", Tool { core: &["hf-package", "hf-seal"] }),
+    ("e2e", Tool { core: &[] }),
+    ("holdfast-recorder", Tool { core: &[] }),
+    ("xtask", Tool { core: &[] }),
 ];
 
 /// Crates that do input or output, by themselves or for others. Never below a pure crate, nor below hf-seal, which turns

@@ -155,9 +155,10 @@ impl<'d> Element<'d> {
 
     fn look_at_child(&self, child: Node, context: &mut Context) {
         if child.is_text() && !self.spec.holds_text() && !child.text().unwrap_or("").trim().is_empty() {
-            let text = child.text().unwrap_or("");
+            // As it stands in the file: an entity is longer there than what it means.
+            let text = child.document().input_text().get(child.range()).unwrap_or("");
             let start = child.range().start + (text.len() - text.trim_start().len());
-            let span = start..(start + text.trim().len()).min(child.range().end).max(start);
+            let span = start..start + text.trim().len();
             let message = format!("text inside <{}> has no meaning", self.spec.tag);
             let help = "put it in a comment: <!-- ... -->".to_owned();
             context.sink.error(Code::StrayText, span, message, Some(help));

@@ -44,8 +44,9 @@ impl Diagnostics {
 }
 
 fn snippet<'a>(found: &'a Diagnostic, line: &'a str, start: usize) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-    let from = (found.span.start - start).min(line.len());
-    let to = found.span.end.saturating_sub(start).clamp(from, line.len());
+    // Whole characters, whatever a finding says.
+    let from = line.floor_char_boundary(found.span.start - start);
+    let to = line.ceil_char_boundary(found.span.end.saturating_sub(start).max(from));
     Snippet::source(line)
         .line_start(found.line)
         .path(printable(&found.file))

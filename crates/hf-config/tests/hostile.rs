@@ -112,3 +112,16 @@ fn terminal_sequences_come_out_harmless() {
     settle(&check_cluster("<x/>", "c\u{1b}[31m.xml"));
     settle(&check_cluster(&"x".repeat(5000), "c\u{1b}[31m.xml"));
 }
+
+/// Text that means nothing is marked as it stands in the file, where an entity is longer than what it means.
+#[test]
+fn stray_text_with_entities_is_marked_whole() {
+    for stray in ["\u{fffd}&amp;\u{fffd}\u{fffd}", "&#233;&amp;&amp;\u{1F980}", "é &lt; é"] {
+        let text =
+            format!("<safe><service mode='mirror'><heart>\n  {stray} <heartbeat name='a'/></heart></service></safe>");
+        both(&text);
+        let checked = check_module(&text, "u.xml", "m", None, &|_| None);
+        let found = checked.diagnostics.list.iter().find(|found| found.message.starts_with("text inside")).unwrap();
+        assert_eq!(text.get(found.span.clone()), Some(stray));
+    }
+}

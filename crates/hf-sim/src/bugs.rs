@@ -40,6 +40,8 @@ pub enum Bug {
     OperationSkipped,
     /// A drain is said to be over at once, whatever is still on its way to the disk or to the other copy.
     DrainEarly,
+    /// A copy that has something that no other has is said to be kept, and is not.
+    KeptNowhere,
 }
 
 /// What a planted bug does harm to, and where.
@@ -88,6 +90,7 @@ pub const PLANTED: &[Plan] = &[
         faults: &[Class::SlowDisk, Class::Delay, Class::Admin],
         caught_by: &["drained_is_there"],
     },
+    Plan { bug: Bug::KeptNowhere, faults: &[Class::Partition, Class::NoRoom], caught_by: &["diverged_copy_is_kept"] },
 ];
 
 impl Plan {
@@ -114,7 +117,7 @@ impl Plan {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 12] = [
+    pub const ALL: [Bug; 13] = [
         Bug::RecordLost,
         Bug::RecordEarly,
         Bug::FenceIgnored,
@@ -127,6 +130,7 @@ impl Bug {
         Bug::HistoryForgotten,
         Bug::OperationSkipped,
         Bug::DrainEarly,
+        Bug::KeptNowhere,
     ];
 }
 

@@ -3,7 +3,7 @@ use crate::link::Frame;
 use hf_node::daemon::DaemonInput;
 use hf_node::heart::HeartInput;
 use hf_node::rfs::RfsInput;
-use hf_types::{Caller, Command, Instant, LanName, Record, RunId, Script, ScriptOutcome};
+use hf_types::{Caller, Command, GenerationId, Instant, LanName, Record, RunId, Script, ScriptOutcome};
 use std::cmp::Ordering;
 
 /// Which of a node's processes.
@@ -115,6 +115,11 @@ pub enum OnNode {
         rfs: Pid,
         run: u64,
         left: u32,
+    },
+    CopyKept {
+        rfs: Pid,
+        generation: GenerationId,
+        failed: bool,
     },
     Unanswered {
         rfs: Pid,

@@ -75,6 +75,11 @@ pub enum Fact {
     SyncBegins {
         node: usize,
     },
+    /// This copy was put by as a whole.
+    Kept {
+        node: usize,
+        generation: GenerationId,
+    },
     /// The last zone of the other copy was written over this one.
     Synced {
         node: usize,

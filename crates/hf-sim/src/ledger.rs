@@ -123,6 +123,7 @@ impl Ledger {
             Fact::HeardServing { node } => self.nodes[*node].heard_serving = true,
             Fact::Fenced { .. }
             | Fact::Drained { .. }
+            | Fact::Kept { .. }
             | Fact::RfsFenced { .. }
             | Fact::Record { .. }
             | Fact::SyncBegins { .. }

@@ -116,6 +116,8 @@ pub struct Node {
     pub down: BTreeSet<String>,
     /// Processes that errd watches, and that ended; a start script brings them back.
     pub ended: BTreeSet<&'static str>,
+    /// Nothing can be mounted, and there is no room to keep a copy.
+    pub full: bool,
     /// A rfs is being started.
     pub rfs_starting: bool,
     /// A heart is being started.
@@ -152,6 +154,7 @@ impl Node {
             checkers: BTreeMap::new(),
             down: BTreeSet::new(),
             ended: BTreeSet::new(),
+            full: false,
             rfs_starting: false,
             heart_starting: false,
             logged: STOPPED,

@@ -281,6 +281,9 @@ impl World {
             OnNode::SyncStep { rfs, run, left } if self.runs(node, rfs) => {
                 self.sync_step(node, run, left);
             }
+            OnNode::CopyKept { rfs, generation, failed } if self.runs(node, rfs) => {
+                self.copy_kept(node, generation, failed);
+            }
             OnNode::Unanswered { rfs } if self.runs(node, rfs) => self.check_unanswered(node),
             OnNode::Watermark { rfs } if self.runs(node, rfs) => self.send_watermark(node),
             // Work of a process that died.

@@ -8,7 +8,7 @@ use crate::node::Queue;
 use crate::world::World;
 use hf_node::rfs::RfsInput;
 use hf_replica::engine::{EngineCommand, EngineEvent, Gate, PeerMessage};
-use hf_types::Seq;
+use hf_types::{GenerationId, Seq};
 
 impl World {
     /// Tells the core of a node's rfs what its data plane saw.
@@ -23,10 +23,7 @@ impl World {
             return;
         }
         match command {
-            EngineCommand::Mount => {
-                self.nodes[node].mount.mounted = true;
-                self.tell_core(node, EngineEvent::Mounted);
-            }
+            EngineCommand::Mount => self.mount(node),
             EngineCommand::Unmount => self.unmount(node),
             EngineCommand::SetGate(gate) => self.set_gate(node, gate),
             EngineCommand::Listen => self.with(node, |e| e.listening = true),
@@ -39,9 +36,7 @@ impl World {
             EngineCommand::StartSync(_) => self.start_sync(node),
             EngineCommand::StopSync => self.with(node, |e| e.sync = None),
             EngineCommand::Drain => self.drain(node),
-            EngineCommand::KeepCopy { generation } => {
-                self.tell_core(node, EngineEvent::CopyKept { generation, files: 1 });
-            }
+            EngineCommand::KeepCopy { generation } => self.keep_copy(node, generation),
             EngineCommand::WriteRecords { token, records } => self.write_records(node, token, records),
         }
     }
@@ -50,6 +45,36 @@ impl World {
         if let Some(engine) = self.engine(node) {
             change(engine);
         }
+    }
+
+    fn mount(&mut self, node: usize) {
+        let full = self.nodes[node].full && !self.calm;
+        if full && !self.nodes[node].mount.mounted && self.dice.disk.chance(500) {
+            return self.tell_core(node, EngineEvent::MountFailed { why: "a fault".to_owned() });
+        }
+        self.nodes[node].mount.mounted = true;
+        self.tell_core(node, EngineEvent::Mounted);
+    }
+
+    /// The whole copy is put by: that takes its time, and a process that dies meanwhile has kept nothing.
+    fn keep_copy(&mut self, node: usize, generation: GenerationId) {
+        let Some(rfs) = self.engine(node).map(|e| e.pid) else {
+            return;
+        };
+        let failed = self.nodes[node].full && self.dice.disk.chance(800);
+        let after = self.dice.disk.range(MS, 800 * MS);
+        self.on_node(node, after, OnNode::CopyKept { rfs, generation, failed });
+    }
+
+    pub(crate) fn copy_kept(&mut self, node: usize, generation: GenerationId, failed: bool) {
+        if failed {
+            let why = "no space left on device".to_owned();
+            return self.tell_core(node, EngineEvent::CopyNotKept { generation, why });
+        }
+        if self.bug != Some(Bug::KeptNowhere) {
+            self.fact(Fact::Kept { node, generation });
+        }
+        self.tell_core(node, EngineEvent::CopyKept { generation, files: 1 });
     }
 
     fn unmount(&mut self, node: usize) {

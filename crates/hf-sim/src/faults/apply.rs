@@ -35,6 +35,7 @@ impl World {
             }
             Kind::SlowDisk { node } => self.nodes[node].disk.slow = true,
             Kind::BadDisk { node } => self.nodes[node].disk.bad = true,
+            Kind::NoRoom { node } => self.nodes[node].full = true,
             Kind::SlowBus { node } => self.nodes[node].slow_bus = true,
             Kind::BadScripts { node } => self.nodes[node].bad_scripts = true,
             Kind::ResourceDown { node, name } => self.check_found(node, name, ResourceValue::Down),
@@ -58,6 +59,7 @@ impl World {
             Kind::Freeze { node } => self.thaw(node),
             Kind::SlowDisk { node } => self.nodes[node].disk.slow = false,
             Kind::BadDisk { node } => self.nodes[node].disk.bad = false,
+            Kind::NoRoom { node } => self.nodes[node].full = false,
             Kind::SlowBus { node } => self.nodes[node].slow_bus = false,
             Kind::BadScripts { node } => self.nodes[node].bad_scripts = false,
             Kind::ResourceDown { node, name } => self.check_found(node, name, ResourceValue::Up),

@@ -26,6 +26,8 @@ pub enum Class {
     Rollback,
     SlowDisk,
     BadDisk,
+    /// Mounts fail, and no copy can be kept.
+    NoRoom,
     SlowBus,
     Scripts,
     /// A resource that failover rules look at.
@@ -37,7 +39,7 @@ pub enum Class {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Class; 18] = [
+    pub const ALL: [Class; 19] = [
         Class::Loss,
         Class::Delay,
         Class::Partition,
@@ -51,6 +53,7 @@ impl Class {
         Class::Rollback,
         Class::SlowDisk,
         Class::BadDisk,
+        Class::NoRoom,
         Class::SlowBus,
         Class::Scripts,
         Class::Rules,
@@ -119,6 +122,9 @@ pub enum Kind {
         node: usize,
     },
     BadDisk {
+        node: usize,
+    },
+    NoRoom {
         node: usize,
     },
     SlowBus {

@@ -1,5 +1,6 @@
 //! What must hold in every run: a sentence a file, with its source.
 
+mod diverged_copy_is_kept;
 mod drained_is_there;
 mod fence_ends_grants;
 mod generations_descend;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(no_acknowledged_operation_lost::NoAcknowledgedOperationLost),
         Box::new(not_up_to_date_never_primary::NotUpToDateNeverPrimary::default()),
         Box::new(drained_is_there::DrainedIsThere::default()),
+        Box::new(diverged_copy_is_kept::DivergedCopyIsKept::default()),
         Box::new(thawed_never_alone::ThawedNeverAlone::default()),
         Box::new(one_virtual_ip::OneVirtualIp),
         Box::new(witness_parts_nobody::WitnessPartsNobody),

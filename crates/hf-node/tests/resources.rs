@@ -3,6 +3,7 @@
 mod pair;
 
 use hf_node::heart::{HeartEffect, HeartInput};
+use hf_replica::engine::Traffic;
 use hf_types::{Assignment, Command, History, Instant, ResourceValue, Ticket};
 use hf_wire::bus::RfsToHeart;
 use pair::Lab;
@@ -94,6 +95,16 @@ fn what_rfs_measures_is_unknown_without_it() {
     assert_eq!(value(&lab, "rfs.rep_bandwidth"), Some(ResourceValue::Unknown));
     assert_eq!(value(&lab, "rfs.responding"), Some(ResourceValue::Unknown));
     assert_eq!(value(&lab, "rfs.uptodate"), uptodate, "the record outlives the process");
+}
+
+/// Reference 004, 13.6.4.7.
+#[test]
+fn each_bandwidth_has_its_own_resource() {
+    let mut lab = Lab::paired();
+    lab.counted(0, Traffic { replication: 1, reintegration: 2, net_out: 3, net_in: 4 });
+    lab.run(100);
+    let shown = ["rep", "rei", "netout", "netin"].map(|name| value(&lab, &format!("rfs.{name}_bandwidth")));
+    assert_eq!(shown, [1, 2, 3, 4].map(|kb_s: u64| Some(ResourceValue::Text(kb_s.to_string()))));
 }
 
 #[test]

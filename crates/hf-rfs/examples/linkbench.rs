@@ -6,8 +6,11 @@
 //! `linkbench DIR connections`: a synchronisation of large and of small files and sequential writes over one connection and over four (`nbremconn`);
 //! to be run in a network namespace whose `lo` has the delay of a long line.
 //!
+//! `linkbench DIR small`: the same of small files only, ten times each in turn.
+//!
 //! `linkbench DIR ROUNDS [second|none]`: works below DIR (2 GiB for each pair), prints medians, plain and sealed. "alone" is the same path with nobody at the other end.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -337,6 +340,34 @@ fn measure_connections(root: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Synchronisations of small files only, so many times over one connection and over four, in turn; seconds.
+fn measure_small(root: &Path, rounds: usize) -> Result<(), Failure> {
+    let mut seconds: BTreeMap<(&str, u32), Vec<f64>> = BTreeMap::new();
+    for connections in [1, 4].into_iter().cycle().take(2 * rounds) {
+        let (a, b) = (root.join("sync-a"), root.join("sync-b"));
+        plant(&a, 5000, 4096)?;
+        let (primary, secondary) = linked(&a, &b, || Tuning::default().with_connections(connections))?;
+        while primary.link.out.beside() + 1 < connections as usize {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        seconds.entry(("empty", connections)).or_default().push(synchronised(&primary, 77)?);
+        seconds.entry(("equal", connections)).or_default().push(synchronised(&primary, 78)?);
+        primary.link.stop();
+        secondary.link.stop();
+        drop((primary, secondary));
+        std::fs::remove_dir_all(&a)?;
+        std::fs::remove_dir_all(&b)?;
+    }
+    for ((what, connections), mut of) in seconds {
+        of.sort_by(f64::total_cmp);
+        let (least, middle, most) = (of[0], of[of.len() / 2], of[of.len() - 1]);
+        println!(
+            "5000 files of 4 KiB, {what}, {connections} connections: {least:.2} to {most:.2} s, median {middle:.2} s"
+        );
+    }
+    Ok(())
+}
+
 fn measure_sync(root: &Path) -> Result<(), Failure> {
     for (what, files, bytes) in [("20000 files of 4 KiB", 20_000, 4096), ("4 files of 512 MiB", 4, 512 << 20)] {
         for readers in [1, 3, 1, 3] {
@@ -385,6 +416,7 @@ fn main() -> Result<(), Failure> {
     match rounds.as_deref() {
         Some("sync") => return measure_sync(root),
         Some("connections") => return measure_connections(root),
+        Some("small") => return measure_small(root, 10),
         _ => {}
     }
     let rounds: usize = rounds.map_or(Ok(5), |text| text.parse())?;

@@ -207,6 +207,12 @@ impl Node {
         }
     }
 
+    /// The same, also if it came while something else was waited for.
+    pub fn had<T>(&self, what: &str, wanted: impl Fn(&EngineEvent) -> Option<T>) -> T {
+        let had = self.seen.lock().unwrap().iter().find_map(&wanted);
+        had.unwrap_or_else(|| self.wait(what, wanted))
+    }
+
     pub fn wait_link(&self) {
         self.wait("LinkUp", |event| matches!(event, EngineEvent::LinkUp).then_some(()));
     }

@@ -576,7 +576,7 @@ fn a_change_of_the_gate_does_not_wait_for_those_who_filled_the_ring() {
 
 #[test]
 fn what_travels_is_reported() {
-    let (primary, _secondary) = in_step(true);
+    let (primary, secondary) = in_step(true);
     let hands = primary.hands();
     let file = hands.create(ROOT, "file").unwrap();
     let over = AtomicBool::new(false);
@@ -594,6 +594,27 @@ fn what_travels_is_reported() {
             EngineEvent::Traffic(traffic) if much(traffic) => Some(()),
             _ => None,
         });
+        secondary.wait("a report of what came", |event| match event {
+            EngineEvent::Traffic(traffic) if traffic.net_in >= 100 => {
+                assert_eq!((traffic.replication, traffic.reintegration), (0, 0), "it changes nothing by itself");
+                Some(())
+            }
+            _ => None,
+        });
         over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn what_a_synchronisation_sends_is_reported_apart() {
+    let (primary, _secondary) = pair(true, RING);
+    let hands = primary.hands();
+    let file = hands.create(ROOT, "file").unwrap();
+    // Alone: nobody follows, nothing is sent for it.
+    hands.write(file, 0, &vec![7; 3_000_000]).unwrap();
+    primary.synchronise();
+    primary.had("a report of it", |event| match event {
+        EngineEvent::Traffic(traffic) if traffic.reintegration > traffic.replication => Some(()),
+        _ => None,
     });
 }

@@ -452,7 +452,7 @@ fn the_time_of_change_moves_with_every_change() {
     assert_ne!((before.ctime(), before.ctime_nsec()), (after.ctime(), after.ctime_nsec()));
 }
 
-/// `cargo test --release -p hf-fs --lib manifest -- --ignored --nocapture`
+/// `cargo test --profile lab -p hf-fs --lib manifest -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement: 50,000 files"]
 fn how_long_it_takes() {

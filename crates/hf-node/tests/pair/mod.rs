@@ -233,6 +233,11 @@ impl Lab {
         self.tell_heart(node, 0, input);
     }
 
+    /// What the data plane there counted.
+    pub fn counted(&mut self, node: usize, traffic: hf_replica::engine::Traffic) {
+        self.tell_rfs(node, 0, RfsInput::Engine(EngineEvent::Traffic(traffic)));
+    }
+
     /// From now on so many processes of a `<proc>` run there; who watches them is told at once if some of them ended.
     pub fn processes(&mut self, node: usize, name: &str, count: u32) {
         let before = self.nodes[node].processes.insert(name.to_owned(), count);

@@ -78,8 +78,23 @@ pub(crate) enum Verb {
     ManPages(manual::ManPages),
 }
 
+/// What prints text that no program reads as JSON: asked for it, it refuses before anything is done.
+fn text_only(verb: &Verb) -> Option<&'static str> {
+    match verb {
+        Verb::Kill(_) => Some("kill"),
+        Verb::Errd(verb) if verb.lists() => Some("errd list"),
+        Verb::State(verb) if verb.is_one_word() => Some("state -lq"),
+        Verb::Completions(_) => Some("completions"),
+        Verb::ManPages(_) => Some("man-pages"),
+        _ => None,
+    }
+}
+
 /// `tree`: all verbs, for what is written about them.
 pub(crate) async fn run(verb: Verb, output: Output, tree: clap::Command) -> Result<ExitCode, CliError> {
+    if let (Output::Json, Some(what)) = (output, text_only(&verb)) {
+        return Err(CliError::Usage(format!("{what} prints text only: leave -o json out")));
+    }
     match verb {
         Verb::Cluster(verb) => cluster::run(verb, output).await,
         Verb::Module(verb) => module::run(verb, output).await,

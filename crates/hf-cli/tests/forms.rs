@@ -147,8 +147,35 @@ kill -name=no_such_process -level=terminate
 kill -name=no_such_process -level=9
 ";
 
+/// With `-o json`: nothing but JSON on standard output, or a refusal before anything is done. The fault, if there is one.
+fn not_json(form: &str) -> Option<String> {
+    let (_place, _asked, output) = carried_out(&format!("{form} -o json"));
+    let (said, why) = (out(&output), err(&output));
+    let all_json =
+        serde_json::Deserializer::from_str(&said).into_iter::<serde_json::Value>().all(|value| value.is_ok());
+    let text_only =
+        ["kill ", "errd list", "completions "].iter().any(|start| form.starts_with(start)) || form.ends_with(" -lq");
+    let refused = output.status.code() == Some(2) && why.contains("prints text only: leave -o json out");
+    // Wrongly called is wrongly called; but not because of the format.
+    let fine =
+        all_json && !why.contains("unexpected argument") && refused == text_only && (said.is_empty() || !refused);
+    (!fine).then(|| format!("{form}: {said}{why}exit code {:?}", output.status.code()))
+}
+
+#[test]
+fn every_form_prints_nothing_but_json_where_that_is_asked_for() {
+    let forms = FORMS.lines().filter(|form| !form.is_empty()).chain(["completions bash"]).collect::<Vec<_>>();
+    let faults: Vec<String> = of_each(&forms, not_json).into_iter().flatten().collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+}
+
 /// What was asked, and how the command ended.
 fn tried(form: &str) -> String {
+    let (place, asked, output) = carried_out(form);
+    told(form, &place, &asked, &output)
+}
+
+fn carried_out(form: &str) -> (TempDir, Vec<String>, std::process::Output) {
     let place = tempfile::tempdir().expect("a temporary directory");
     furnish(place.path());
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -163,7 +190,20 @@ fn tried(form: &str) -> String {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let output = run(&place, &args, &[("SAFE", at)]);
     server.abort();
-    told(form, &place, &asked.lock().expect("nobody panics"), &output)
+    let asked = asked.lock().expect("nobody panics").clone();
+    (place, asked, output)
+}
+
+/// All forms at once would be too many processes.
+fn of_each<T: Send>(forms: &[&str], of: impl Fn(&str) -> T + Sync) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let mut found = Vec::new();
+        for some in forms.chunks(8) {
+            let running: Vec<_> = some.iter().map(|form| scope.spawn(|| of(form))).collect();
+            found.extend(running.into_iter().map(|run| run.join().expect("it ends")));
+        }
+        found
+    })
 }
 
 fn furnish(place: &Path) {
@@ -213,15 +253,7 @@ fn told(form: &str, place: &TempDir, asked: &[String], output: &std::process::Ou
 #[test]
 fn every_form_asks_and_ends_as_written_down() {
     let forms: Vec<&str> = FORMS.lines().filter(|form| !form.is_empty()).collect();
-    let found: Vec<String> = std::thread::scope(|scope| {
-        let mut found = Vec::new();
-        for some in forms.chunks(8) {
-            let running: Vec<_> = some.iter().map(|form| scope.spawn(|| tried(form))).collect();
-            found.extend(running.into_iter().map(|run| run.join().expect("it ends")));
-        }
-        found
-    });
-    let found = found.join("\n");
+    let found = of_each(&forms, tried).join("\n");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/forms.txt");
     if std::env::var_os("HOLDFAST_BLESS").is_some() {
         std::fs::write(&file, &found).expect("it can be written");

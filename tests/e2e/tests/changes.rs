@@ -105,6 +105,11 @@ fn a_module_has_a_key_of_its_own(small: &Small) -> anyhow::Result<()> {
         Ok(small.log(APP, "node1")?.iter().skip(mark).any(|line| line.contains("with a bad seal")))
     })?;
     ensure!(small.state(APP, "node2").is_none_or(|(state, _)| state != "SECOND"), "it was heard");
+    let advised = |text: &str| {
+        text.contains("node2 is there and sends heartbeats") && text.contains("another key of the module app")
+    };
+    until("the reason is told (7.13)", || Ok(small.log(APP, "node1")?.iter().any(|line| advised(line))))?;
+    until("the state tells it, too", || Ok(advised(&small.holdfast("node1", &["state", "-m", APP])?)))?;
     stop()?;
     let key = small.sh("node1", "cat $SAFE/private/module_keys/app.key")?;
     let copy =

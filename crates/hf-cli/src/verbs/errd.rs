@@ -35,6 +35,13 @@ pub(crate) struct Errd {
     identity: Option<String>,
 }
 
+impl Errd {
+    /// It prints the list of processes.
+    pub(super) fn lists(&self) -> bool {
+        self.order == "list"
+    }
+}
+
 pub(crate) async fn run(verb: Errd, output: Output) -> Result<ExitCode, CliError> {
     let module = verb.module.required()?;
     let order = order(&verb.order, verb.class)?;

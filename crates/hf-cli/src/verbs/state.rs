@@ -42,10 +42,17 @@ pub(crate) struct State {
     quiet: bool,
 }
 
+impl State {
+    /// For scripts: one word, and an exit code.
+    pub(super) fn is_one_word(&self) -> bool {
+        self.local && self.quiet
+    }
+}
+
 pub(crate) async fn run(verb: State, output: Output) -> Result<ExitCode, CliError> {
+    let one_word = verb.is_one_word();
     let module = verb.module.optional()?;
-    let alone = verb.local && verb.quiet;
-    if alone {
+    if one_word {
         let Some(module) = module else {
             print::error(&which("-lq is about one"));
             return Ok(ExitCode::from(CANT_SAY));

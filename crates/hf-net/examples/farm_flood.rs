@@ -21,8 +21,8 @@ use hf_net::{
 use lan::{Lan, Station, VIP};
 use socket2::{Domain, Socket, Type};
 
-const ROUND: Duration = Duration::from_millis(200);
-const ROUNDS: usize = 15;
+const ROUND: Duration = Duration::from_millis(40);
+const ROUNDS: usize = 80;
 const CHANGES: usize = 100;
 const PORT: u16 = 7777;
 /// Frames a system call, from as many source ports.

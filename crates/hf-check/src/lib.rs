@@ -8,6 +8,7 @@
 
 mod aside;
 mod connect;
+mod disk;
 mod http;
 mod module;
 mod names;
@@ -18,6 +19,7 @@ mod splitbrain;
 mod tcp;
 
 pub use aside::Aside;
+pub use disk::{DiskProbe, serve as serve_disk};
 pub use http::HttpProbe;
 pub use module::ModuleProbe;
 pub use names::Names;

@@ -1,7 +1,9 @@
 //! What `<check>`, `<errd>` and `<failover>` say, as plain data with every default filled in. All times are in milliseconds.
 
+mod disk;
 mod http;
 
+pub use disk::{DiskCheck, Room};
 pub use http::{HttpBody, HttpCheck, HttpTls};
 
 use std::net::IpAddr;
@@ -64,6 +66,7 @@ pub struct Check {
     pub intf: Vec<IntfCheck>,
     pub ip: Vec<IpCheck>,
     pub http: Vec<HttpCheck>,
+    pub disk: Vec<DiskCheck>,
     pub custom: Vec<CustomCheck>,
     pub module: Vec<ModuleCheck>,
     pub splitbrain: Option<SplitbrainCheck>,
@@ -78,6 +81,7 @@ impl Check {
         all.extend(self.intf.iter().cloned().map(Checker::Intf));
         all.extend(self.ip.iter().cloned().map(Checker::Ip));
         all.extend(self.http.iter().cloned().map(Checker::Http));
+        all.extend(self.disk.iter().cloned().map(Checker::Disk));
         all.extend(self.custom.iter().cloned().map(Checker::Custom));
         all.extend(self.module.iter().cloned().map(Checker::Module));
         all.extend(self.splitbrain.iter().cloned().map(Checker::Splitbrain));
@@ -105,6 +109,7 @@ pub enum Checker {
     Intf(IntfCheck),
     Ip(IpCheck),
     Http(HttpCheck),
+    Disk(DiskCheck),
     Custom(CustomCheck),
     Module(ModuleCheck),
     Splitbrain(SplitbrainCheck),
@@ -119,6 +124,7 @@ impl Checker {
             Checker::Intf(check) => check.resource(),
             Checker::Ip(check) => check.resource(),
             Checker::Http(check) => check.resource(),
+            Checker::Disk(check) => check.resource(),
             Checker::Custom(check) => check.resource(),
             Checker::Module(check) => check.resource(),
             Checker::Splitbrain(check) => check.resource(),
@@ -130,6 +136,7 @@ impl Checker {
         match self {
             Checker::Tcp(check) => check.when,
             Checker::Http(check) => check.when,
+            Checker::Disk(check) => check.when,
             Checker::Custom(check) => check.when,
             Checker::Ping(_) | Checker::Intf(_) | Checker::Module(_) | Checker::Splitbrain(_) => When::Pre,
             Checker::Ip(_) => When::Prim,
@@ -144,6 +151,7 @@ impl Checker {
             Checker::Intf(_) => "intfcheck",
             Checker::Ip(_) => "ipcheck",
             Checker::Http(_) => "httpcheck",
+            Checker::Disk(_) => "diskcheck",
             Checker::Custom(_) => "customcheck",
             Checker::Module(_) => "modulecheck",
             Checker::Splitbrain(_) => "splitbraincheck",
@@ -163,7 +171,7 @@ macro_rules! resource {
 }
 
 resource!(TcpCheck "tcp", PingCheck "ping", IntfCheck "intf", IpCheck "ip", CustomCheck "custom");
-resource!(ModuleCheck "module", SplitbrainCheck "splitbrain", HttpCheck "http");
+resource!(ModuleCheck "module", SplitbrainCheck "splitbrain", HttpCheck "http", DiskCheck "disk");
 
 /// `<tcp>` (reference 004, 13.11): a service that takes connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,8 +38,9 @@ mod xml;
 
 pub use change::{Change, changes};
 pub use check_model::{
-    Check, CheckAction, Checker, CustomCheck, Errd, Failover, HttpBody, HttpCheck, HttpTls, IntfCheck, IpCheck,
-    ModuleCheck, PingCheck, Proc, ProcAction, Reaction, SCRIPT_CLASSES, SplitbrainCheck, Target, TcpCheck, When,
+    Check, CheckAction, Checker, CustomCheck, DiskCheck, Errd, Failover, HttpBody, HttpCheck, HttpTls, IntfCheck,
+    IpCheck, ModuleCheck, PingCheck, Proc, ProcAction, Reaction, Room, SCRIPT_CLASSES, SplitbrainCheck, Target,
+    TcpCheck, When,
 };
 pub use cluster::{
     Addresses, BadAddresses, Cluster, Family, Host, Lan, LanNode, UnknownOwnNode, check_cluster, parse_cluster,

@@ -112,7 +112,7 @@ fn read<'d>(
     }
     let made = Made { heart: heart.as_ref(), rfs: rfs.as_ref(), vip: vip.as_ref() };
     let ocf = ocf::read(&service, mode, context);
-    let mut check = check::read(&service, name, settings.reaction, made.addresses(), context);
+    let mut check = check::read(&service, name, settings.reaction, made.addresses(), rfs.as_ref(), context);
     ocf::check(&ocf, user.is_some(), &check, &service, context);
     let errd = errd::read(&service, settings.reaction, context);
     roles::check(&service, mode, &check, errd.as_ref(), context);

@@ -15,8 +15,8 @@ mod page;
 mod tags;
 
 pub(crate) use check::{
-    CHECK, CUSTOM, ERRD, FAILOVER, HTTP, HTTP_TO, INTF, INTF_TO, IP, IP_TO, MODULE, MODULE_TO, PING, PING_TO, PROC,
-    SPLITBRAIN, TCP, TCP_TO,
+    CHECK, CUSTOM, DISK, ERRD, FAILOVER, HTTP, HTTP_TO, INTF, INTF_TO, IP, IP_TO, MODULE, MODULE_TO, PING, PING_TO,
+    PROC, SPLITBRAIN, TCP, TCP_TO,
 };
 pub(crate) use cluster::{CLUSTER, CLUSTER_LAN, LANS, NODE};
 pub(crate) use farm::{

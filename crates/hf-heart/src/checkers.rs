@@ -10,11 +10,14 @@ pub use generated::interface_checks;
 use crate::event::{Event, Events};
 use crate::scripts::Scripts;
 use custom::Customs;
-use hf_check::{Found, HttpProbe, ModuleProbe, PingProbe, Probe, Report, Runner, SplitbrainProbe, TcpProbe};
+use hf_check::{DiskProbe, Found, HttpProbe, ModuleProbe, PingProbe, Probe, Report, Runner, SplitbrainProbe, TcpProbe};
 use hf_config::Checker;
 use hf_node::heart::{HeartInput, WITNESS_EVERY, WITNESS_TIMEOUT};
 use intf::IntfProbe;
 use ip::IpProbe;
+
+/// This program, also after an upgrade put another one into its place.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Carries out what the heart orders; what is found comes as [`HeartInput::Checked`].
 pub struct Checkers {
@@ -33,6 +36,7 @@ impl Checkers {
         let resource = checker.resource();
         let probe: Box<dyn Probe> = match checker {
             Checker::Tcp(check) => Box::new(TcpProbe::new(&check)),
+            Checker::Disk(check) => Box::new(DiskProbe::new(&check, OWN_PROGRAM.into())),
             Checker::Http(check) => Box::new(HttpProbe::new(&check)),
             Checker::Ping(check) => Box::new(PingProbe::new(&check)),
             Checker::Module(check) => Box::new(ModuleProbe::new(&check)),

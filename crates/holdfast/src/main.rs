@@ -80,6 +80,8 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        // A checker of the heart's, in a process that may hang.
+        "disk" => disk(&args[2..]),
         "conflict" => hf_rfs::conflict::run(&hf_rfs::conflict::ConflictArgs::parse_from(&args[1..])),
         "keeper" => keeper(&Keeper::parse_from(&args[1..]).module),
         _ => hf_cli::main(args, &elsewhere::verbs()),
@@ -104,6 +106,20 @@ fn link_special_commands(paths: &hf_host::Paths) {
     };
     if let Err(error) = make() {
         tracing::warn!(%error, "the special commands can't be linked into {}", safebin.display());
+    }
+}
+
+fn disk(args: &[OsString]) -> ExitCode {
+    let [dir, write] = args else {
+        eprintln!(
+            "usage: holdfast disk DIRECTORY on|off (started by holdfast heart; a look for each line of its standard input)"
+        );
+        return ExitCode::from(2);
+    };
+    let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
+    match hf_check::serve_disk(std::path::Path::new(dir), write == "on", input, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE, // who asked is gone
     }
 }
 

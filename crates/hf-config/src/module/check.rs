@@ -3,6 +3,7 @@
 pub(super) use custom::program;
 
 mod custom;
+mod disk;
 mod http;
 mod others;
 mod probes;
@@ -14,6 +15,7 @@ use crate::check_model::{Check, CheckAction, Reaction, When};
 use crate::context::Context;
 use crate::diagnostic::Code;
 use crate::element::{Element, Value};
+use crate::model::Rfs;
 use crate::spec::{self, Form, Spec};
 
 /// More checkers than any real module has.
@@ -31,12 +33,13 @@ struct Reader<'c, 't> {
     taken: BTreeSet<String>,
 }
 
-/// Reads the checkers. `taken`: resources that something else makes already.
+/// Reads the checkers. `taken`: resources that something else makes already. `rfs`: what is replicated.
 pub(super) fn read(
     service: &Element,
     module: &str,
     reaction: Reaction,
     taken: BTreeSet<String>,
+    rfs: Option<&Rfs>,
     context: &mut Context,
 ) -> Check {
     let Some(check) = service.only_child(&spec::CHECK, context) else {
@@ -49,6 +52,7 @@ pub(super) fn read(
         intf: reader.each(&check, &spec::INTF, Reader::intf),
         ip: reader.each(&check, &spec::IP, Reader::ip),
         http: reader.each(&check, &spec::HTTP, Reader::http),
+        disk: reader.disks(&check, rfs),
         custom: reader.each(&check, &spec::CUSTOM, Reader::custom),
         module: reader.modules(&check),
         splitbrain: reader.splitbrain(&check),

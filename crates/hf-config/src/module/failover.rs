@@ -113,6 +113,7 @@ fn joined(own: Vec<hf_rules::Rule>, check: &Check, extends: bool, handle_time_ms
     check.custom.iter().for_each(|one| settle("c", Class::Custom, &one.ident, one.action));
     check.tcp.iter().for_each(|one| settle("t", Class::Tcp, &one.ident, one.action));
     check.http.iter().for_each(|one| settle("h", Class::Http, &one.ident, one.action));
+    check.disk.iter().for_each(|one| settle("d", Class::Disk, &one.ident, one.action));
     check.ping.iter().for_each(|one| settle("p", Class::Ping, &one.ident, one.action));
     if extends {
         defaults().into_iter().for_each(|rule| rules.add(Origin::Default, rule));
@@ -142,14 +143,18 @@ fn warn_idle_checkers(service: &Element, check: &Check, rules: &RuleSet, context
         });
     }
     let unseen = |resource: &str, class: &str| !named.contains(resource) && !named.contains(class);
-    for one in check.custom.iter().filter(|one| one.action.is_none() && unseen(&one.resource(), "custom")) {
-        let message = format!("nothing is done when {} is down", one.resource());
-        let action = if one.when == When::Pre { "wait" } else { "restart" };
-        let help = format!(
-            "action=\"{action}\" in <custom>, or a rule: label: if ({} == down) then {action}();",
-            one.resource()
-        );
-        context.sink.warning(Code::NoEffect, service.place_of("custom", &one.ident), message, Some(help));
+    let custom = check.custom.iter().map(|one| ("custom", &one.ident, one.when, one.action, "restart"));
+    let disk = check.disk.iter().map(|one| ("disk", &one.ident, one.when, one.action, "stopstart"));
+    for (tag, ident, when, action, usual) in custom.chain(disk) {
+        let resource = format!("{tag}.{ident}");
+        if action.is_some() || !unseen(&resource, tag) {
+            continue;
+        }
+        let message = format!("nothing is done when {resource} is down");
+        let action = if when == When::Pre { "wait" } else { usual };
+        let help =
+            format!("action=\"{action}\" in <{tag}>, or a rule: label: if ({resource} == down) then {action}();");
+        context.sink.warning(Code::NoEffect, service.place_of(tag, ident), message, Some(help));
     }
     let tcp = check.tcp.iter().map(|one| ("tcp", &one.ident, one.when, one.action));
     let http = check.http.iter().map(|one| ("http", &one.ident, one.when, one.action));

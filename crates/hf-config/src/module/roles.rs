@@ -79,6 +79,7 @@ fn checkers(check: &Check) -> Vec<(&'static str, &str, When, Option<CheckAction>
     all.extend(check.tcp.iter().map(|one| ("tcp", one.ident.as_str(), one.when, one.action)));
     all.extend(check.http.iter().map(|one| ("http", one.ident.as_str(), one.when, one.action)));
     all.extend(check.ping.iter().map(|one| ("ping", one.ident.as_str(), When::Pre, one.action)));
+    all.extend(check.disk.iter().map(|one| ("disk", one.ident.as_str(), one.when, one.action)));
     all.extend(check.custom.iter().map(|one| ("custom", one.ident.as_str(), one.when, one.action)));
     all
 }

@@ -4,7 +4,7 @@ use super::Standing::{OnlyDefault, Served};
 use super::form::REQUIRED;
 use super::{Attribute, Form, Spec};
 
-pub(super) static TAGS: [&Spec; 18] = [
+pub(super) static TAGS: [&Spec; 19] = [
     &CHECK,
     &TCP,
     &TCP_TO,
@@ -16,6 +16,7 @@ pub(super) static TAGS: [&Spec; 18] = [
     &IP_TO,
     &HTTP,
     &HTTP_TO,
+    &DISK,
     &CUSTOM,
     &MODULE,
     &MODULE_TO,
@@ -75,6 +76,7 @@ pub(crate) static CHECK: Spec = Spec {
         ("intf", Served),
         ("ip", Served),
         ("http", Served),
+        ("disk", Served),
         ("custom", Served),
         ("module", Served),
         ("splitbrain", Served),
@@ -153,6 +155,21 @@ pub(crate) static HTTP_TO: Spec = Spec {
         Attribute::served("verify", Form::Switch(true)).dynamic(),
         interval(),
         timeout(),
+    ],
+    children: &[],
+};
+
+pub(crate) static DISK: Spec = Spec {
+    tag: "disk",
+    attributes: &[
+        ident(),
+        when(&["prim", "second", "both", "pre"], None),
+        Attribute::served("dir", Form::text("absolute path of a directory", REQUIRED)).dynamic(),
+        Attribute::served("free", Form::text("such as `5%`, `500M`, `10G`; `0`: not looked at", "`5%`")).dynamic(),
+        Attribute::served("write", Form::Switch(true)).dynamic(),
+        interval(),
+        timeout(),
+        action(),
     ],
     children: &[],
 };

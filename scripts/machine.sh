@@ -8,6 +8,8 @@ POSTGRES_PACKAGES="postgresql postgresql-contrib"
 # The programs of MariaDB alone: Debian's mariadb-server would make a data directory and enable a unit.
 MARIADB_PACKAGES="mariadb-server-core mariadb-client-core"
 REDIS_PACKAGES="redis-server redis-tools"
+# Applications with their OCF agents, and what tests those (ocf-tester calls xmllint).
+OCF_PACKAGES="resource-agents libxml2-utils nginx-light apache2-bin"
 RUST_NEEDED=1.95
 
 say() { printf '%s\n' "$*"; }
@@ -61,6 +63,12 @@ install_packages() {
     *" redis-server "*)
         ! command -v systemctl >/dev/null || systemctl --quiet disable redis-server.service >>"$log" 2>&1 ||
             fail "Debian's own Redis can't be kept from starting at boot: run 'systemctl disable redis-server'."
+        ;;
+    esac
+    case " $missing" in
+    *" nginx-light "*)
+        ! command -v systemctl >/dev/null || systemctl --quiet disable nginx.service >>"$log" 2>&1 ||
+            fail "Debian's own nginx can't be kept from starting at boot: run 'systemctl disable nginx'."
         ;;
     esac
     case " $missing" in *" mariadb-server-core "*) user_of_mariadb ;; esac

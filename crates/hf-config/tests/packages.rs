@@ -38,14 +38,26 @@ fn light() {
     assert!(config.heart.heartbeats.is_empty() && config.rfs.is_none() && config.vip.is_none());
 }
 
+/// As 15.2 of the reference has it.
+#[test]
+fn farm() {
+    let config = accepted("farm", include_str!("../../../packages/farm/conf/userconfig.xml"));
+    assert_eq!(config.farm.as_ref().map(|farm| farm.lans.join(" ")).as_deref(), Some("default"));
+    let vip = config.vip.as_ref().expect("it has an address");
+    assert_eq!(vip.groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>(), ["FarmProto"]);
+    assert_eq!(config.moving_addresses().count(), 0, "no node has it alone");
+}
+
 /// The same file in all of them: a fault that is found in one is mended in the other.
 #[test]
 fn units_are_started_alike_in_every_package() {
     let light = include_str!("../../../packages/light/bin/services");
     assert_eq!(light, include_str!("../../../packages/mirror/bin/services"));
     assert_eq!(light, include_str!("../../../packages/follower/bin/services"));
+    assert_eq!(light, include_str!("../../../packages/farm/bin/services"));
     for text in [
         include_str!("../../../packages/light/conf/userconfig.xml"),
+        include_str!("../../../packages/farm/conf/userconfig.xml"),
         include_str!("../../../packages/mirror/conf/userconfig.xml"),
     ] {
         let named = text.replacen("name=\"SERVICES\" value=\"\"", "name=\"SERVICES\" value=\"one two\"", 1);

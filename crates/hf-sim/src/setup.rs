@@ -31,6 +31,8 @@ pub struct Setup {
     pub watched: bool,
     /// A light module, on each node for itself: no replication, no heartbeats, no virtual address.
     pub light: bool,
+    /// It is a farm module: a light one, as far as its hearts decide.
+    pub farm: bool,
     /// There is a witness (`<splitbrain>`), which this node reaches always and the other one only while the network hides neither.
     pub witness: Option<usize>,
 }
@@ -121,6 +123,7 @@ impl Setup {
             checked: false,
             watched: false,
             light: false,
+            farm: false,
             witness: None,
         }
     }
@@ -193,7 +196,11 @@ impl Setup {
     }
 
     fn mode(&self) -> Mode {
-        if self.light { Mode::Light } else { Mode::Mirror }
+        match (self.light, self.farm) {
+            (false, _) => Mode::Mirror,
+            (true, false) => Mode::Light,
+            (true, true) => Mode::Farm,
+        }
     }
 
     fn vip(&self) -> Vip {

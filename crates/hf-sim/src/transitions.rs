@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn the_list_is_the_tables() {
         let listed: BTreeSet<String> = include_str!("../transitions.txt").lines().filter_map(change).collect();
-        let tables = [Mode::Mirror, Mode::Light].into_iter().flat_map(legal);
+        let tables = [Mode::Mirror, Mode::Farm, Mode::Light].into_iter().flat_map(legal);
         let legal: BTreeSet<String> = tables.map(|(from, to, _)| format!("{from} -> {to}")).collect();
         assert_eq!(listed, legal);
     }

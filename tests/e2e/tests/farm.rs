@@ -21,7 +21,7 @@ case "${0##*/} ${1:-}" in start*) touch "/run/$SAFEMODULE.runs" ;; *) rm -f "/ru
 END
 done
 sed -i -e 's|192.168.4.20|10.90.1.27|' -e 's|maxloop="3"|maxloop="50"|' -e 's|<user |<check><module name="db" ident="db"><to addr="10.90.1.26" interval="1s" timeout="2s"/></module></check>\n<failover period="1000" handle_time="5000"><![CDATA[app: if (custom.app == down) then stopstart();]]></failover>\n<user |' $SAFE/modules/web/conf/userconfig.xml
-holdfast config -m web
+holdfast config -m web 2>&1
 "#;
 
 fn is(small: &Small, node: &str, state: &str, colour: &str) -> bool {

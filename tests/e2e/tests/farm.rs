@@ -67,7 +67,7 @@ fn it_waits_for_the_mirror(small: &Small) -> anyhow::Result<()> {
     both(small, "UP", "green")?;
     ensure!(NODES.iter().all(|node| runs(small, node)), "the application runs on both");
     let ports = small.sh("node1", "holdfast module getports -m web")?;
-    ensure!(ports.contains("48"), "{ports}");
+    ensure!(ports.contains("4806"), "the second module: {ports}");
     let held = small.sh("node1", "ip -4 addr show to 10.90.1.27")?;
     ensure!(held.trim().is_empty(), "no address is set yet: {held}");
     for node in NODES {

@@ -20,5 +20,8 @@ pub fn of(configured: &Configured, member: Option<&Member>, ready: u16) -> Vec<P
     if configured.config.rfs.is_some() {
         all.push(Port::new("rfs", "safenfs_port", "TCP", ports::rfs(configured.id)));
     }
+    if let Some(farm) = &configured.config.farm {
+        all.push(Port::new("farm", "port", "UDP", farm.port.unwrap_or(ports::farm(configured.id))));
+    }
     all
 }

@@ -47,6 +47,14 @@ impl FromIterator<u8> for Buckets {
     }
 }
 
+/// Eight words of 32 buckets, the lowest first, as the membership has them.
+impl From<[u32; 8]> for Buckets {
+    fn from(words: [u32; 8]) -> Self {
+        let long = |at: usize| u64::from(words[at]) | u64::from(words[at + 1]) << 32;
+        Buckets([long(0), long(2), long(4), long(6)])
+    }
+}
+
 /// As `vip_if_ctrl -l` prints a bitmap (reference 004, 4.3.5): eight words of 32 bits, the highest bucket first.
 impl fmt::Display for Buckets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -189,6 +197,8 @@ mod tests {
         assert_eq!(one.to_string(), "80000000:00000000:00000000:00000000:00000000:00000000:00000000:00000000");
         assert_eq!((low.len(), one.iter().collect::<Vec<_>>()), (128, vec![255]));
         assert!(Buckets::ALL.iter().eq(0..=255));
+        let words = [1, 2, 0, 0, 0, 0, 0, 1 << 31];
+        assert_eq!(Buckets::from(words).iter().collect::<Vec<_>>(), [0, 33, 255]);
     }
 
     #[test]

@@ -249,7 +249,7 @@ impl Farm {
     /// How many servers answer one ping.
     pub fn pings(&self, vip: IpAddr) -> usize {
         // Busy or not: a second question answers nothing that the first one's second answer wouldn't.
-        let said = self.client().run(move || command("ping", &format!("-c 2 -i 0.2 -w 20 {vip}")).unwrap());
+        let said = self.client().run(move || command("ping", &format!("-c 2 -i 0.2 -w 60 {vip}")).unwrap());
         let answers = said.lines().filter(|line| line.contains("icmp_seq=1 ")).count();
         assert!(answers > 0, "{said}");
         answers

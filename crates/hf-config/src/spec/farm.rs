@@ -6,6 +6,15 @@ use super::{Attribute, Form, Spec, Standing::Served};
 pub(super) static TAGS: [&Spec; 9] =
     [&FARM, &FARM_LAN, &FARM_NODE, &VIRTUAL_INTERFACE, &LOADBALANCING_LIST, &GROUP, &GROUP_CLUSTER, &HOST, &RULE];
 
+/// What the pages say of all these tags.
+pub(super) const LATER: &str =
+    "Accepted and checked, not applied yet: each node runs the application, and no address is set.";
+
+/// Whether nobody acts on the tag yet: its attributes are read and checked.
+pub(super) fn comes_later(spec: &Spec) -> bool {
+    TAGS.iter().any(|known| std::ptr::eq(*known, spec))
+}
+
 pub(crate) static FARM: Spec = Spec {
     tag: "farm",
     attributes: &[

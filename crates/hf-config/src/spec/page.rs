@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Attribute, Spec, Standing, check, cluster, of_modules};
+use super::{Attribute, Spec, Standing, check, cluster, farm, of_modules};
 
 const HEAD: &str = "\
 # Tags and attributes of cluster.xml and userconfig.xml
@@ -51,6 +51,10 @@ fn section(spec: &Spec) -> String {
     if !spec.attributes.is_empty() {
         text.push_str("\n| attribute | value | default | |\n| --- | --- | --- | --- |\n");
         text.extend(spec.attributes.iter().map(row));
+    }
+    if farm::comes_later(spec) {
+        text = text.replace("| served |", "| not applied yet |");
+        let _ = writeln!(text, "\n{}", farm::LATER);
     }
     text
 }

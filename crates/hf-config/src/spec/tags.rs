@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::page::standing;
-use super::{Attribute, Spec, Standing, check, cluster, of_modules};
+use super::{Attribute, Spec, Standing, check, cluster, farm, of_modules};
 
 const TEXTS: &str = include_str!("tags.md");
 
@@ -81,6 +81,9 @@ fn body(spec: &Spec, family: &[&'static Spec], words: &Words) -> String {
         true => writeln!(out, "\n{}", words.text),
         false => writeln!(out, "\nIn {parents}. {}", words.text),
     };
+    if farm::comes_later(spec) {
+        let _ = writeln!(out, "\n{}", farm::LATER);
+    }
     if !words.example.is_empty() {
         let _ = write!(out, "\n```xml\n{}```\n", words.example);
     }

@@ -11,6 +11,7 @@ const CHECKERS: &str = r#"
     <tcp ident="local" when="prim"><to addr="127.0.0.1" port="7001"/></tcp>
     <tcp ident="external" when="pre"><to addr="10.90.1.100" port="7000"/></tcp>
     <http ident="web" when="prim"><to url="http://127.0.0.1:7002/health" bodyregex="shop is (fine|well)"/></http>
+    <disk ident="room" when="pre" dir="/srv/room" free="10M" action="wait"/>
     <ping ident="router"><to addr="10.90.1.100"/></ping>
     <ping ident="router6"><to addr="fd90:1::64"/></ping>
     <ip ident="own"><to addr="10.90.1.20"/></ip>
@@ -70,7 +71,9 @@ fn chapter_4_4() -> anyhow::Result<()> {
     for node in ["node1", "node2"] {
         let bin = format!("$SAFE/modules/{APP}/bin");
         let script = format!(
-            "cat > {bin}/checker <<'END'\n{CHECKER}\nEND
+            "mkdir -p /srv/room
+             mount -t tmpfs -o size=50m none /srv/room
+             cat > {bin}/checker <<'END'\n{CHECKER}\nEND
              chmod 755 {bin}/checker
              cat >> {bin}/start_prim <<'END'\n{}\necho 200 > /run/http.status\n{}\nEND
              cat >> {bin}/stop_prim <<'END'\n{}\n{}\nEND
@@ -93,6 +96,7 @@ fn chapter_4_4() -> anyhow::Result<()> {
     };
     step("4.4.2, tcp of the application", local_tcp)?;
     step("http of the application", local_http)?;
+    step("a disk that fills up", disk)?;
     step("4.4.3, tcp of another machine", external_tcp)?;
     step("4.4.4, a cable", cable)?;
     step("4.4.5, ping", ping)?;
@@ -193,6 +197,20 @@ fn local_http(pair: &mut Roles) -> anyhow::Result<()> {
     let why = "Checker http.web: 127.0.0.1:7002 answers with status 503, and 200-299 is expected";
     small.said(APP, node, mark, &[why])?;
     pair.wait()
+}
+
+/// The other node takes over, and this one comes back when there is room.
+fn disk(pair: &mut Roles) -> anyhow::Result<()> {
+    let (small, node) = (pair.small, pair.primary);
+    let mark = small.mark(APP, node)?;
+    small.sh(node, "head -c 45M /dev/zero > /srv/room/big")?;
+    let down = ["Resource disk.room set to down by diskcheck", "Action wait from failover rule d_room"];
+    small.said(APP, node, mark, &down)?;
+    let log = small.log(APP, node)?.join("\n");
+    let why = log.contains("Checker disk.room: /srv/room has 5120 KiB free of 50 MiB, and 10485760 bytes are wanted");
+    ensure!(why, "{log}");
+    let mend = || small.sh(node, "rm -f /srv/room/big").map(drop);
+    pair.is_replaced_and_comes_back(mark, mend, &["Resource disk.room set to up by diskcheck", WAKEUP])
 }
 
 fn external_tcp(pair: &mut Roles) -> anyhow::Result<()> {

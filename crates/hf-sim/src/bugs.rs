@@ -42,6 +42,8 @@ pub enum Bug {
     DrainEarly,
     /// A copy that has something that no other has is said to be kept, and is not.
     KeptNowhere,
+    /// A file counts as unchanged though something was written into it alone.
+    MarkKept,
 }
 
 /// What a planted bug does harm to, and where.
@@ -91,6 +93,7 @@ pub const PLANTED: &[Plan] = &[
         caught_by: &["drained_is_there"],
     },
     Plan { bug: Bug::KeptNowhere, faults: &[Class::Partition, Class::NoRoom], caught_by: &["diverged_copy_is_kept"] },
+    Plan { bug: Bug::MarkKept, faults: &[Class::Link, Class::Admin], caught_by: &["unread_is_equal", REST] },
 ];
 
 impl Plan {
@@ -117,7 +120,7 @@ impl Plan {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 13] = [
+    pub const ALL: [Bug; 14] = [
         Bug::RecordLost,
         Bug::RecordEarly,
         Bug::FenceIgnored,
@@ -131,6 +134,7 @@ impl Bug {
         Bug::OperationSkipped,
         Bug::DrainEarly,
         Bug::KeptNowhere,
+        Bug::MarkKept,
     ];
 }
 

@@ -24,6 +24,8 @@ pub enum Frame {
         epoch: Epoch,
         seq: u64,
         ops: Rc<Vec<u64>>,
+        known: u8,
+        stream: u64,
     },
     /// The receiver has these.
     Ack {

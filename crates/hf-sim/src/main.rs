@@ -155,13 +155,15 @@ fn sweep(args: &Args, options: &Options) -> anyhow::Result<usize> {
     println!("Changes of state:\n{}", totals.transitions.table());
     let (faults, end) = totals.least.unwrap_or_default();
     println!(
-        "{} of {} seeds failed; the others: {:.1} simulated hours (each at least {} s), {} faults (each at least {faults}), {} failovers, {} operations acknowledged; {:.1} s",
+        "{} of {} seeds failed; the others: {:.1} simulated hours (each at least {} s), {} faults (each at least {faults}), {} failovers, {} synchronisations of everything and {} of what changed, {} operations acknowledged; {:.1} s",
         totals.failures.len(),
         totals.seeds,
         totals.simulated as f64 / 3.6e12,
         end / SEC,
         totals.faults,
         totals.failovers,
+        totals.syncs[0],
+        totals.syncs[1],
         totals.acked,
         began.elapsed().as_secs_f64()
     );

@@ -1,5 +1,5 @@
 use crate::clock::{SEC, Time};
-use crate::engine::{Data, Engine, Mount};
+use crate::engine::{Data, Engine, Manifest, Mount};
 use crate::event::{OnNode, Pid, RunningScript};
 use crate::transitions::Logged;
 use hf_node::daemon::DaemonActor;
@@ -42,6 +42,7 @@ impl<A> Process<A> {
 pub struct Disk {
     pub records: Vec<Record>,
     pub data: Data,
+    pub manifest: Option<Manifest>,
     /// Writes take long, or fail.
     pub slow: bool,
     pub bad: bool,
@@ -140,7 +141,7 @@ impl Node {
             rfs: None,
             engine: None,
             mount: Mount::default(),
-            disk: Disk { records, data: Data::default(), slow: false, bad: false },
+            disk: Disk { records, data: Data::default(), manifest: None, slow: false, bad: false },
             snapshot: None,
             vip_until: None,
             vip_ops_until: 0,

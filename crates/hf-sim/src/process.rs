@@ -71,6 +71,9 @@ impl World {
         let pid = self.fresh();
         let takeover = self.nodes[node].mount.kept;
         self.nodes[node].mount.kept = true;
+        if takeover {
+            self.succeed(node);
+        }
         self.nodes[node].rfs = Some(Process::new(pid, self.now, RfsActor::new(self.setup.rfs())));
         self.nodes[node].engine = Some(Engine::new(pid));
         self.note(Some(node), || format!("rfs starts, takeover {takeover}"));

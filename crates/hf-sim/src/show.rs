@@ -178,7 +178,7 @@ pub fn daemon_effect(effect: &DaemonEffect) -> Option<String> {
 /// A frame of the link.
 pub fn frame(frame: &Frame) -> String {
     match frame {
-        Frame::LastZone { epoch, seq, ops } => format!("last zone {epoch}/{seq}, {} operations", ops.len()),
+        Frame::LastZone { epoch, seq, ops, .. } => format!("last zone {epoch}/{seq}, {} operations", ops.len()),
         Frame::Core(message) => peer_message(message),
         frame => format!("{frame:?}"),
     }

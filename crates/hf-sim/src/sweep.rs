@@ -15,6 +15,8 @@ pub struct Totals {
     pub seeds: u64,
     pub acked: u64,
     pub failovers: u64,
+    /// As [`Stats::syncs`].
+    pub syncs: [u64; 2],
     pub faults: u64,
     /// Fewest faults of one run, and its shortest simulated time; of those that held.
     pub least: Option<(u64, Time)>,
@@ -31,6 +33,7 @@ impl Totals {
             Ok(stats) => {
                 self.acked += stats.acked;
                 self.failovers += stats.failovers;
+                self.syncs = [0, 1].map(|n| self.syncs[n] + stats.syncs[n]);
                 self.faults += stats.faults;
                 self.simulated += stats.end;
                 let (faults, end) = self.least.unwrap_or((u64::MAX, Time::MAX));

@@ -32,6 +32,8 @@ pub struct Stats {
     /// The longest that a client waited for an operation that became safe.
     pub longest_wait: Time,
     pub failovers: u64,
+    /// Synchronisations that read everything, and those that left something unread.
+    pub syncs: [u64; 2],
     pub faults: u64,
     pub end: Time,
     /// Changes of state that a heart logged.

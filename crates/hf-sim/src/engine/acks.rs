@@ -1,4 +1,5 @@
 use super::Pending;
+use super::marks::file_of;
 use crate::bugs::Bug;
 use crate::clock::{MS, SEC, Time, nanos};
 use crate::event::OnNode;
@@ -38,6 +39,12 @@ impl World {
     fn admit(&mut self, node: usize, op: u64, since: Time) {
         let count = self.nodes[node].disk.data.append(op);
         let seq = self.append(node, op);
+        // Also one that goes into another stream than the one in common, between a synchronisation's gate and its beginning.
+        if seq.is_none() || !self.nodes[node].mount.marks.is_live() {
+            self.unmark(node, op);
+        }
+        // Here the last zone brings what happens during a synchronisation.
+        self.with(node, |e| e.known &= !file_of(op));
         self.nodes[node].mount.pending.push(Pending { op, since, count, seq });
         self.begin_fsync(node);
     }
@@ -106,6 +113,7 @@ impl World {
     /// hit, a secondary confirms nothing more until it is synchronised again.
     fn disk_failed(&mut self, node: usize) {
         self.note(Some(node), || "disk: fsync failed".to_owned());
+        self.forget_marks(node);
         let fault = RfsFault::LocalDisk("input/output error".to_owned());
         self.tell_core(node, EngineEvent::Fault(fault));
         let Some(engine) = self.engine(node) else {

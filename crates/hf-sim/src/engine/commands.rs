@@ -1,3 +1,4 @@
+use super::marks::{hands_over, serves};
 use super::{Engine, Stream};
 use crate::bugs::Bug;
 use crate::clock::MS;
@@ -33,7 +34,7 @@ impl World {
             }
             EngineCommand::Hangup => self.hang_up(node),
             EngineCommand::Send(message) => self.send_message(node, message),
-            EngineCommand::StartSync(_) => self.start_sync(node),
+            EngineCommand::StartSync(wish) => self.start_sync(node, wish),
             EngineCommand::StopSync => self.with(node, |e| e.sync = None),
             EngineCommand::Drain => self.drain(node),
             EngineCommand::KeepCopy { generation } => self.keep_copy(node, generation),
@@ -52,7 +53,9 @@ impl World {
         if full && !self.nodes[node].mount.mounted && self.dice.disk.chance(500) {
             return self.tell_core(node, EngineEvent::MountFailed { why: "a fault".to_owned() });
         }
-        self.nodes[node].mount.mounted = true;
+        if !std::mem::replace(&mut self.nodes[node].mount.mounted, true) {
+            self.read_manifest(node);
+        }
         self.tell_core(node, EngineEvent::Mounted);
     }
 
@@ -78,6 +81,9 @@ impl World {
     }
 
     fn unmount(&mut self, node: usize) {
+        if self.nodes[node].mount.mounted {
+            self.write_manifest(node);
+        }
         let mount = &mut self.nodes[node].mount;
         mount.mounted = false;
         mount.parked.clear();
@@ -116,10 +122,11 @@ impl World {
             }
             other => other,
         };
-        if let PeerMessage::Handover { epoch, .. } = &message {
+        if let Some(epoch) = hands_over(&message) {
+            self.turn_stream(node, epoch, false);
             // From here on this side receives the stream of that epoch, from its beginning.
             let mount = &mut self.nodes[node].mount;
-            mount.applied = (*epoch, 0);
+            mount.applied = (epoch, 0);
             mount.applied_durable = 0;
             mount.applied_marks.clear();
             self.with(node, |e| e.told_durable = 0);
@@ -139,6 +146,9 @@ impl World {
         engine.faulty &= acknowledges(gate).is_none();
         self.note(Some(node), || format!("data plane: gate is {gate:?}"));
         self.begin_stream(node, gate);
+        if gate != Gate::Closed {
+            self.nodes[node].mount.serves = serves(gate);
+        }
         self.fact(Fact::Gate { node, gate });
         match gate {
             Gate::ReadOnly | Gate::Released => {
@@ -155,6 +165,12 @@ impl World {
         let Some(epoch) = acknowledges(gate) else {
             return;
         };
+        let alone = matches!(gate, Gate::Alone { .. });
+        if alone {
+            self.leave_stream(node);
+        } else if self.nodes[node].mount.out.epoch != epoch {
+            self.turn_stream(node, epoch, true);
+        }
         let state = &mut self.nodes[node];
         let Some(engine) = &mut state.engine else {
             return;
@@ -167,7 +183,7 @@ impl World {
             // A stream that begins where the other copy says it is (a swap) flows at once.
             engine.flowing = engine.link.is_some() && engine.position == Some((epoch, 0));
         }
-        if matches!(gate, Gate::Alone { .. }) {
+        if alone {
             state.mount.out.floor = None;
             state.mount.out.ring.clear();
             engine.flowing = false;

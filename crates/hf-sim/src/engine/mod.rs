@@ -6,6 +6,7 @@
 mod acks;
 mod commands;
 mod data;
+mod marks;
 mod records;
 mod stream;
 mod synchronise;
@@ -13,6 +14,7 @@ mod synchronise;
 mod tests;
 
 pub use data::Data;
+pub use marks::{Manifest, Marks};
 pub use stream::LANE;
 
 /// Why a connection ends that a partition held for too long.
@@ -38,6 +40,8 @@ pub struct Engine {
     pub position: Option<(Epoch, u64)>,
     /// A synchronisation that this side runs: its number, and where it ends once everything was sent.
     pub sync: Option<u64>,
+    /// Files that it leaves unread.
+    pub known: u8,
     /// Where the last synchronisation ended in the stream.
     pub sync_seq: u64,
     /// Operations to be durable before `Drained`.
@@ -62,6 +66,7 @@ impl Engine {
             flowing: false,
             position: None,
             sync: None,
+            known: 0,
             sync_seq: 0,
             drain: None,
             fsync: None,
@@ -88,6 +93,10 @@ pub struct Mount {
     pub applied: (Epoch, u64),
     /// A synchronisation overwrites this copy.
     pub overwritten: bool,
+    /// What is known to be equal on both copies.
+    pub marks: Marks,
+    /// The last gate that was not shut was a primary's.
+    pub serves: bool,
     /// For a planted bug: the last zone waits.
     pub late: bool,
     /// Up to which sequence the applied stream is durable: (sequence, operations in the copy) still to sync.

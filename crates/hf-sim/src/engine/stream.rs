@@ -1,3 +1,4 @@
+use super::synchronise::LastZone;
 use crate::bugs::Bug;
 use crate::clock::{MS, SEC};
 use crate::event::OnNode;
@@ -138,7 +139,9 @@ impl World {
             Frame::Position { epoch, applied } => self.resume(node, epoch, applied),
             Frame::Op { epoch, seq, op } => self.apply(node, epoch, seq, op),
             Frame::Zone => self.apply_zone(node),
-            Frame::LastZone { epoch, seq, ops } => self.apply_last_zone(node, epoch, seq, &ops),
+            Frame::LastZone { epoch, seq, ops, known, stream } => {
+                self.apply_last_zone(node, &LastZone { epoch, seq, ops: &ops, known, stream });
+            }
             Frame::Ack { epoch, received, durable } => self.ack_in(node, epoch, received, durable),
             Frame::Nack => {
                 self.with(node, |e| e.flowing = false);

@@ -5,12 +5,25 @@ use crate::facts::Fact;
 use crate::link::Frame;
 use crate::world::World;
 use hf_replica::engine::{EngineEvent, Gate, SyncCount};
-use hf_types::{Epoch, Seq};
+use hf_types::{Epoch, Seq, SyncWish};
 use std::rc::Rc;
 
+/// What ends a synchronisation.
+pub struct LastZone<'a> {
+    pub epoch: Epoch,
+    pub seq: u64,
+    /// The whole copy of the sender.
+    pub ops: &'a [u64],
+    /// Of these files nothing was read or sent.
+    pub known: u8,
+    /// The state in common from here on.
+    pub stream: u64,
+}
+
 impl World {
-    /// Compares everything by content and sends what differs: some zones, the last of which makes the copies equal.
-    pub(super) fn start_sync(&mut self, node: usize) {
+    /// Compares what isn't known to be equal, and sends what differs: some zones, the last of which makes the copies equal.
+    pub(super) fn start_sync(&mut self, node: usize, wish: SyncWish) {
+        let known = self.unread(node, wish);
         let run = self.fresh();
         let zones = self.dice.shell.range(1, 8) as u32;
         let state = &mut self.nodes[node];
@@ -20,6 +33,7 @@ impl World {
             return;
         };
         engine.sync = Some(run);
+        engine.known = known;
         engine.flowing = true;
         self.next_step(node, run, zones);
     }
@@ -52,11 +66,14 @@ impl World {
         out.floor = Some(out.last);
         out.ring.clear();
         let (epoch, seq) = (out.epoch, out.last);
+        let stream = self.dice.shell.next() | 1;
+        self.mark_all(node, stream, epoch, true);
+        let known = self.engine(node).map_or(0, |e| e.known);
         self.with(node, |e| {
             e.sync = None;
             e.sync_seq = seq;
         });
-        self.send_frame(node, Frame::LastZone { epoch, seq, ops });
+        self.send_frame(node, Frame::LastZone { epoch, seq, ops, known, stream });
         self.watch_answer(node);
         let count = SyncCount::default();
         self.tell_core(node, EngineEvent::SyncSent { seq: Seq(seq), count });
@@ -71,19 +88,23 @@ impl World {
         if self.is_secondary(node) {
             // What a failed sync lost is written again, or fails again.
             self.with(node, |e| e.faulty = false);
+            self.forget_marks(node);
             self.nodes[node].disk.data.begin_mixing();
             self.nodes[node].mount.overwritten = true;
         }
     }
 
-    pub(super) fn apply_last_zone(&mut self, node: usize, epoch: Epoch, seq: u64, ops: &[u64]) {
+    pub(super) fn apply_last_zone(&mut self, node: usize, last: &LastZone<'_>) {
         if !self.is_secondary(node) {
             return;
         }
+        let (epoch, seq) = (last.epoch, last.seq);
+        let ops = self.merged(node, last.ops, last.known);
+        self.mark_all(node, last.stream, epoch, false);
         self.with(node, |e| e.faulty = false);
         let state = &mut self.nodes[node];
         state.disk.data.begin_mixing();
-        state.disk.data.replace(ops);
+        state.disk.data.replace(&ops);
         state.mount.overwritten = false;
         state.mount.late = false;
         state.mount.applied = (epoch, seq);

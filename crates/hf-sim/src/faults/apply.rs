@@ -35,6 +35,7 @@ impl World {
             }
             Kind::SlowDisk { node } => self.nodes[node].disk.slow = true,
             Kind::BadDisk { node } => self.nodes[node].disk.bad = true,
+            Kind::ByHand { node } => self.change_by_hand(node),
             Kind::NoRoom { node } => self.nodes[node].full = true,
             Kind::SlowBus { node } => self.nodes[node].slow_bus = true,
             Kind::BadScripts { node } => self.nodes[node].bad_scripts = true,
@@ -55,6 +56,7 @@ impl World {
             | Kind::Kill { .. }
             | Kind::PowerCut { .. }
             | Kind::PowerCutOfSecond
+            | Kind::ByHand { .. }
             | Kind::ProcessEnds { .. } => {}
             Kind::Freeze { node } => self.thaw(node),
             Kind::SlowDisk { node } => self.nodes[node].disk.slow = false,

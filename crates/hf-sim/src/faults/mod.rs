@@ -26,6 +26,8 @@ pub enum Class {
     Rollback,
     SlowDisk,
     BadDisk,
+    /// Files of a stopped module are changed by hand.
+    Hands,
     /// Mounts fail, and no copy can be kept.
     NoRoom,
     SlowBus,
@@ -39,7 +41,7 @@ pub enum Class {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Class; 19] = [
+    pub const ALL: [Class; 20] = [
         Class::Loss,
         Class::Delay,
         Class::Partition,
@@ -53,6 +55,7 @@ impl Class {
         Class::Rollback,
         Class::SlowDisk,
         Class::BadDisk,
+        Class::Hands,
         Class::NoRoom,
         Class::SlowBus,
         Class::Scripts,
@@ -122,6 +125,9 @@ pub enum Kind {
         node: usize,
     },
     BadDisk {
+        node: usize,
+    },
+    ByHand {
         node: usize,
     },
     NoRoom {

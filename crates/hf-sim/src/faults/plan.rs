@@ -76,6 +76,7 @@ fn draw(rng: &mut Rng, class: Class, lanes: usize) -> Option<(Kind, Time)> {
         }
         Class::SlowDisk => (Kind::SlowDisk { node: node(rng) }, brief),
         Class::BadDisk => (Kind::BadDisk { node: node(rng) }, brief),
+        Class::Hands => (Kind::ByHand { node: node(rng) }, 0),
         Class::NoRoom => (Kind::NoRoom { node: node(rng) }, brief * 2),
         Class::SlowBus => (Kind::SlowBus { node: node(rng) }, brief),
         Class::Scripts => (Kind::BadScripts { node: node(rng) }, brief * 4),

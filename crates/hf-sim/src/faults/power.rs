@@ -12,6 +12,7 @@ impl World {
                 self.note(Some(node), || format!("disk of an earlier day: {:?}", earlier.records));
                 self.nodes[node].disk.records = earlier.records;
                 self.nodes[node].disk.data = earlier.data;
+                self.nodes[node].disk.manifest = earlier.manifest;
                 self.fact(Fact::RolledBack { node });
             }
             let after = off + self.dice.shell.below(4 * SEC);

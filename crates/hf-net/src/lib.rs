@@ -1,4 +1,5 @@
-//! Virtual IP addresses of mirror modules on Linux (reference 004, 13.5.4.2), and what is seen of the links.
+//! Virtual IP addresses on Linux: those of mirror modules (reference 004, 13.5.4.2), those of farms ([`FarmPlane`],
+//! docs/internals/farm-network.md), and what is seen of the links. What follows is about mirror modules.
 //!
 //! # How an address moves without anybody's help
 //!

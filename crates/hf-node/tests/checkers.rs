@@ -249,3 +249,32 @@ fn a_program_that_ends_is_started_again_and_its_last_word_holds() {
     lab.run(20_000);
     assert_eq!(lab.places()[0], "STOP red");
 }
+
+/// Whatever says something of a checker says of which life: what comes late is of no interest.
+#[test]
+fn a_word_of_an_earlier_life_changes_nothing_while_the_next_one_runs() {
+    let mut lab = pair_of("", &[custom("job", When::Prim)]);
+    lab.run(20_000);
+    let earlier = lab.nodes[0].checkers["custom.job"];
+    lab.command(0, Command::Restart);
+    lab.run(30_000);
+    let now = lab.nodes[0].checkers["custom.job"];
+    assert_ne!(earlier, now);
+    finds(&mut lab, 0, "custom.job", ResourceValue::Up);
+    found(&mut lab, 0, "custom.job", earlier, ResourceValue::Down);
+    assert_eq!(value(&lab, 0, "custom.job"), "up", "{}", lab.logs());
+    let (resource, outcome) = ("custom.job".to_owned(), ScriptOutcome::Exited(1));
+    lab.hear(0, HeartInput::CheckerEnded { resource, run: earlier, outcome });
+    lab.run(15_000);
+    assert!(!lab.logs().contains("its program ended"), "{}", lab.logs());
+}
+
+#[test]
+fn a_reason_is_told_once_for_each_change() {
+    let mut lab = pair_of("", &[tcp("web", When::Pre)]);
+    finds(&mut lab, 0, "tcp.web", ResourceValue::Up);
+    for _ in 0..3 {
+        finds(&mut lab, 0, "tcp.web", ResourceValue::Down);
+    }
+    assert_eq!(said(&lab, 0, "Checker tcp.web: it is dead"), 1, "{}", lab.logs());
+}

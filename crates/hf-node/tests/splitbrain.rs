@@ -139,3 +139,26 @@ fn an_old_answer_counts_for_nothing() {
     let places = lab.places();
     assert!(!places.iter().any(|place| place.starts_with("ALONE")), "{places:?}\n{}", lab.logs());
 }
+
+/// `checker off` takes the witness out: silence alone decides, as in a module that has none.
+#[test]
+fn without_checkers_no_witness_is_asked() {
+    let mut lab = pair_with_witness(true);
+    for node in 0..2 {
+        lab.command(node, Command::CheckerOff);
+    }
+    run(&mut lab, 1_000, [true, true]);
+    lab.power_off(0);
+    run(&mut lab, 20_000, [false, false]);
+    assert_eq!(lab.places()[1], "ALONE green", "{}", lab.logs());
+    assert_ne!(uptodate(&lab, 1), "down");
+}
+
+/// Not after the rule's `handle_time` (15 s here): the other node takes over meanwhile.
+#[test]
+fn an_isolated_primary_leaves_at_once() {
+    let mut lab = pair_with_witness(true);
+    lab.cut();
+    run(&mut lab, 10_000, [false, true]);
+    assert!(lab.places()[0].starts_with("WAIT"), "{}", lab.logs());
+}

@@ -246,3 +246,100 @@ fn hardness(action: &ProcAction) -> u8 {
         ProcAction::NoAction => 4,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLL: u64 = 10_000;
+
+    fn proc(name: &str, class: &str) -> Proc {
+        Proc {
+            name: name.to_owned(),
+            service: false,
+            name_regex: None,
+            arg_regex: None,
+            at_least: Some(1),
+            at_most: Some(2),
+            action: ProcAction::Restart,
+            class: class.to_owned(),
+            start_after_polls: 0,
+            restart_services: Vec::new(),
+        }
+    }
+
+    fn at(ms: u64) -> Instant {
+        Instant(0) + Duration::from_millis(ms)
+    }
+
+    /// `app` of the class prim and `sys` of the class pre, both watched and well.
+    fn well() -> (Watch, Errd) {
+        let errd = Errd { poll_ms: POLL, procs: vec![proc("app", "prim"), proc("sys", "pre")] };
+        let mut watch = Watch::default();
+        watch.enable("prim", &errd, at(0));
+        watch.enable("pre", &errd, at(0));
+        see(&mut watch, &errd, 0, &[("app", 1, 0), ("sys", 1, 0)]);
+        assert_eq!(watch.condition("app"), Condition::Good);
+        (watch, errd)
+    }
+
+    fn see(watch: &mut Watch, errd: &Errd, ms: u64, counts: &[(&str, u32, u32)]) {
+        let (look, _) = watch.look(errd, at(ms)).expect("it is time to look");
+        let count = |(name, count, unsure): &(&str, u32, u32)| ProcCount {
+            name: (*name).to_owned(),
+            count: *count,
+            unsure: *unsure,
+        };
+        watch.take(look, &counts.iter().map(count).collect::<Vec<_>>(), errd, at(ms));
+    }
+
+    #[test]
+    fn one_that_could_not_be_read_may_be_the_one_that_is_missed() {
+        let (mut watch, errd) = well();
+        see(&mut watch, &errd, POLL, &[("app", 0, 1)]);
+        assert_eq!(watch.condition("app"), Condition::Good);
+        see(&mut watch, &errd, 2 * POLL, &[("app", 0, 0)]);
+        assert_eq!(watch.condition("app"), Condition::Bad(ProcFault::AtLeast));
+    }
+
+    #[test]
+    fn as_many_as_are_allowed_are_not_too_many() {
+        let (mut watch, errd) = well();
+        see(&mut watch, &errd, POLL, &[("app", 2, 5)]);
+        assert_eq!(watch.condition("app"), Condition::Good, "nor are those that may be others");
+        see(&mut watch, &errd, 2 * POLL, &[("app", 3, 0)]);
+        assert_eq!(watch.condition("app"), Condition::Bad(ProcFault::AtMax));
+    }
+
+    #[test]
+    fn what_an_earlier_look_saw_is_passed_over() {
+        let (mut watch, errd) = well();
+        let (first, _) = watch.look(&errd, at(POLL)).expect("it is time to look");
+        watch.begin_anew("sys", at(POLL));
+        let (second, _) = watch.look(&errd, at(POLL)).expect("at once");
+        assert_ne!(first, second);
+        let gone = [ProcCount { name: "app".to_owned(), count: 0, unsure: 0 }];
+        assert!(!watch.take(first, &gone, &errd, at(POLL)));
+        assert_eq!(watch.condition("app"), Condition::Good);
+        assert!(watch.take(second, &gone, &errd, at(POLL)));
+    }
+
+    #[test]
+    fn after_a_suspension_everything_is_watched_anew() {
+        let (mut watch, errd) = well();
+        watch.suspend(true, &errd, at(100));
+        assert_eq!(watch.condition("app"), Condition::Open);
+        watch.suspend(false, &errd, at(200));
+        assert_eq!(watch.condition("app"), Condition::Open, "what was known before is not known now");
+        see(&mut watch, &errd, 200, &[("app", 0, 0), ("sys", 1, 0)]);
+        assert_eq!(watch.condition("app"), Condition::Open, "it has a poll's time, as after a start");
+    }
+
+    #[test]
+    fn what_a_module_keeps_in_wait_is_watched_on() {
+        let (mut watch, errd) = well();
+        watch.disable_all_but("pre", &errd, at(100));
+        assert_eq!((watch.is_enabled("prim"), watch.is_enabled("pre")), (false, true));
+        assert_eq!((watch.condition("app"), watch.condition("sys")), (Condition::Open, Condition::Good));
+    }
+}

@@ -63,6 +63,11 @@ impl Net {
         self.arrived[from] = self.arrived[from].max(sent_at);
     }
 
+    /// Something newer arrived before.
+    pub fn is_old(&self, from: usize, sent_at: Time) -> bool {
+        sent_at <= self.arrived[from]
+    }
+
     /// Whether the network hides from `node` that the other one lives: the other sent a heartbeat that did not arrive,
     /// and nothing newer did. That is what "isolation" means for the invariants.
     pub fn hides_peer_of(&self, node: usize) -> bool {

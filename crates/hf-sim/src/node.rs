@@ -95,6 +95,8 @@ pub struct Node {
     pub disk: Disk,
     /// An earlier state of the disk, for a rollback.
     pub snapshot: Option<Disk>,
+    /// When the newest heartbeat that this heart can count reached the machine.
+    pub heard_at: Option<Time>,
     /// Until when the kernel keeps the virtual address.
     pub vip_until: Option<Time>,
     /// When the last change of the address that was asked for is done.
@@ -143,6 +145,7 @@ impl Node {
             mount: Mount::default(),
             disk: Disk { records, data: Data::default(), manifest: None, slow: false, bad: false },
             snapshot: None,
+            heard_at: None,
             vip_until: None,
             vip_ops_until: 0,
             vip_lifetime: 0,

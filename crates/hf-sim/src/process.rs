@@ -170,7 +170,7 @@ impl World {
         }
     }
 
-    fn resumes_at(&self, node: usize, part: Part) -> Time {
+    pub(crate) fn resumes_at(&self, node: usize, part: Part) -> Time {
         let node = &self.nodes[node];
         let at = match part {
             Part::Daemon => node.daemon.as_ref().map(|p| p.resumes_at),

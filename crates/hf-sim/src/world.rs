@@ -1,5 +1,5 @@
 use crate::bugs::Bug;
-use crate::clock::{MS, SEC, Time};
+use crate::clock::{MS, SEC, Time, nanos};
 use crate::engine::{Engine, LANE, TIMED_OUT};
 use crate::event::{Due, Event, Input, OnNode, Part, Pid};
 use crate::facts::{Fact, View};
@@ -13,7 +13,7 @@ use crate::rng::Rng;
 use crate::setup::Setup;
 use crate::trace::Trace;
 use crate::transitions::Transitions;
-use hf_types::Record;
+use hf_types::{ModuleState, Record};
 use std::collections::{BTreeMap, BinaryHeap};
 
 /// A sentence that did not hold.
@@ -185,6 +185,9 @@ impl World {
             frozen,
             heart: [self.nodes[0].heart.is_some(), self.nodes[1].heart.is_some()],
             witnessed: self.setup.witness.is_some(),
+            stalls: self.setup.stalls,
+            heard_at: self.nodes.each_ref().map(|node| node.heard_at),
+            timeout: nanos(self.setup.timeout),
         };
         for invariant in &mut self.invariants {
             if let Err(what) = invariant.see(&fact, &view) {
@@ -219,6 +222,7 @@ impl World {
         match event {
             Event::Node { node, what } => self.on(node, *what),
             Event::Arrives { to, lane, sent_at, body } => {
+                self.counts(to, sent_at);
                 self.net.heartbeat_arrived(1 - to, sent_at);
                 self.on(to, OnNode::Heartbeat { lane, sent_at, body });
             }
@@ -228,6 +232,15 @@ impl World {
             Event::FaultBegins(n) => self.fault_begins(n),
             Event::FaultEnds(n) => self.fault_ends(n),
             Event::PowerOn { node } => self.power_on(node),
+        }
+    }
+
+    /// A heartbeat of a heart that runs its module, newer than any before, for a heart that lives.
+    fn counts(&mut self, to: usize, sent_at: Time) {
+        let since = self.nodes[to].heart.as_ref().map(|heart| heart.since);
+        let runs = self.ledger.nodes[1 - to].state != ModuleState::Stop;
+        if runs && since.is_some_and(|since| sent_at >= since) && !self.net.is_old(1 - to, sent_at) {
+            self.nodes[to].heard_at = Some(self.now);
         }
     }
 

@@ -28,6 +28,7 @@ impl World {
             Kind::LinkCut => self.cut_links(),
             Kind::Kill { node, part } => self.kill(node, part),
             Kind::Freeze { node } => self.freeze(node),
+            Kind::Stall { node, part } => self.stall(node, part, fault.lasts),
             Kind::PowerCut { nodes, rollback } => self.cut_power(nodes, rollback, fault.lasts),
             Kind::PowerCutOfSecond => {
                 let second = [0, 1].map(|n| self.nodes[n].module_state().0 == ModuleState::Second);
@@ -57,6 +58,7 @@ impl World {
             | Kind::PowerCut { .. }
             | Kind::PowerCutOfSecond
             | Kind::ByHand { .. }
+            | Kind::Stall { .. }
             | Kind::ProcessEnds { .. } => {}
             Kind::Freeze { node } => self.thaw(node),
             Kind::SlowDisk { node } => self.nodes[node].disk.slow = false,
@@ -113,6 +115,21 @@ impl World {
         self.fact(Fact::Frozen { node });
     }
 
+    /// What reaches the process waits; when it goes on it sees first by how much it missed its next deadline. Rfs' data plane has threads of
+    /// its own.
+    fn stall(&mut self, node: usize, part: Part, lasts: Time) {
+        if !self.nodes[node].powered || self.nodes[node].is_frozen() || self.resumes_at(node, part) > self.now {
+            return;
+        }
+        let for_ms = lasts.saturating_sub(self.dice.shell.below(500 * MS)) / MS;
+        let input = match part {
+            Part::Daemon => Input::Daemon(DaemonInput::Stalled { for_ms }),
+            Part::Heart => Input::Heart(HeartInput::Stalled { for_ms }),
+            Part::Rfs => Input::Rfs(RfsInput::Stalled { for_ms }),
+        };
+        self.stalled(node, lasts, for_ms, input);
+    }
+
     /// The node goes on: every process hears first how long it stood still; they and the data plane wake in any order.
     pub(crate) fn thaw(&mut self, node: usize) {
         let Some(since) = self.nodes[node].frozen_since.take() else {
@@ -147,7 +164,8 @@ impl World {
             Part::Rfs => self.nodes[node].rfs.as_mut().map(|p| &mut p.resumes_at),
         };
         if let Some(resumes) = resumes {
-            *resumes = at;
+            // What waits already keeps its place.
+            *resumes = (*resumes).max(at);
         }
         if noticed {
             self.on_node(node, wake, OnNode::Input { pid, input });

@@ -22,6 +22,8 @@ pub enum Class {
     KillRfs,
     KillDaemon,
     Freeze,
+    /// One process stands still, the others of its node go on. Only where it is asked for.
+    Stall,
     Power,
     Rollback,
     SlowDisk,
@@ -40,7 +42,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// All of them.
+    /// All of them but [`Class::Stall`].
     pub const ALL: [Class; 20] = [
         Class::Loss,
         Class::Delay,
@@ -71,8 +73,9 @@ impl FromStr for Class {
     fn from_str(text: &str) -> Result<Self, String> {
         Class::ALL
             .into_iter()
+            .chain([Class::Stall])
             .find(|class| format!("{class:?}").eq_ignore_ascii_case(text))
-            .ok_or_else(|| format!("{text:?} is no class of faults; there are {:?}", Class::ALL))
+            .ok_or_else(|| format!("{text:?} is no class of faults; there are {:?} and Stall", Class::ALL))
     }
 }
 
@@ -113,6 +116,10 @@ pub enum Kind {
     },
     Freeze {
         node: usize,
+    },
+    Stall {
+        node: usize,
+        part: Part,
     },
     /// The power goes and comes back; `rollback`: with an earlier disk.
     PowerCut {

@@ -66,6 +66,10 @@ fn draw(rng: &mut Rng, class: Class, lanes: usize) -> Option<(Kind, Time)> {
             let lasts = if long { rng.range(5 * SEC, 90 * SEC) } else { brief };
             (Kind::Freeze { node: node(rng) }, lasts)
         }
+        Class::Stall => {
+            let part = *rng.pick(&[Part::Heart, Part::Heart, Part::Rfs, Part::Daemon]);
+            (Kind::Stall { node: node(rng), part }, rng.range(200 * MS, 25 * SEC))
+        }
         Class::Power => {
             let nodes = *rng.pick(&[[true, false], [false, true], [true, true]]);
             (Kind::PowerCut { nodes, rollback: false }, rng.range(500 * MS, 30 * SEC))

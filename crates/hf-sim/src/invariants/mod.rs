@@ -9,6 +9,7 @@ mod not_up_to_date_never_primary;
 mod one_acknowledges;
 mod one_virtual_ip;
 mod reaches_prim_second;
+mod silence_is_real;
 mod thawed_never_alone;
 mod witness_parts_nobody;
 
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(not_up_to_date_never_primary::NotUpToDateNeverPrimary::default()),
         Box::new(drained_is_there::DrainedIsThere::default()),
         Box::new(diverged_copy_is_kept::DivergedCopyIsKept::default()),
+        Box::new(silence_is_real::SilenceIsReal::default()),
         Box::new(thawed_never_alone::ThawedNeverAlone::default()),
         Box::new(one_virtual_ip::OneVirtualIp),
         Box::new(witness_parts_nobody::WitnessPartsNobody),

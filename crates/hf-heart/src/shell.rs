@@ -87,14 +87,15 @@ impl Shell {
                 () = tokio::time::sleep(wake.since(clock::now())) => None,
             };
             self.notice_stall();
+            // Before anything else, because whatever goes in is an occasion to judge a silence: a heartbeat that lies in the socket was heard.
+            self.hear();
             if let Some(event) = event {
                 self.take(event);
             }
-            // Everything that is there goes in before the next deadline is judged: a heartbeat that lies in the socket was heard.
+            // Everything that is there goes in before the next deadline.
             while let Ok(event) = events.try_recv() {
                 self.take(event);
             }
-            self.hear();
             self.report_refused();
         }
         self.replication.end_keeper();
@@ -110,10 +111,13 @@ impl Shell {
         wake::at(self.actor.next_deadline().map(|(deadline, _)| deadline))
     }
 
-    /// What stood still is told before anything else is decided.
+    /// What stood still is told before anything else is decided, and what was said to it meanwhile next.
     fn notice_stall(&mut self) {
         if let Some(for_ms) = self.watch.late_ms(clock::now(), self.actor.stall_limit()) {
-            self.inputs.push_front(HeartInput::Stalled { for_ms });
+            let rest = std::mem::take(&mut self.inputs);
+            self.inputs.push_back(HeartInput::Stalled { for_ms });
+            self.hear();
+            self.inputs.extend(rest);
         }
     }
 

@@ -30,3 +30,20 @@ fn one_permission_waits_for_nothing() {
     lab.thaw(1, 10_000);
     lab.until(3_000, ["PRIM green", "SECOND green"]);
 }
+
+/// The network is back while the heart stands still, and what the other node says waits in its socket: no silence.
+#[test]
+fn what_waited_during_a_short_standstill_is_heard_before_a_silence_is_judged() {
+    let mut lab = Lab::new().pair_up();
+    lab.clear_logs();
+    lab.cut();
+    lab.run(4_200);
+    lab.freeze_heart(1);
+    lab.heal();
+    lab.run(1_200);
+    lab.thaw_heart(1, 1_200);
+    lab.run(20_000);
+    let log = lab.nodes[1].log.join("\n");
+    assert!(!log.contains("Reason of failover"), "{log}");
+    assert!(!log.contains("Local state ALONE"), "{log}");
+}

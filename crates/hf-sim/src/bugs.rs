@@ -83,7 +83,7 @@ pub const PLANTED: &[Plan] = &[
     Plan { bug: Bug::AckBeforePeer, faults: &[Class::Power, Class::Partition], caught_by: &[LOST, ONE] },
     Plan { bug: Bug::UpToDateEarly, faults: &[Class::Power, Class::KillHeart], caught_by: &[NOT_UP_TO_DATE, LOST] },
     Plan { bug: Bug::VipOutlives, faults: &[Class::Freeze], caught_by: &["one_virtual_ip"] },
-    Plan { bug: Bug::StallUnnoticed, faults: &[Class::Freeze], caught_by: &["thawed_never_alone"] },
+    Plan { bug: Bug::StallUnnoticed, faults: &[Class::Freeze], caught_by: &["thawed_never_alone", "silence_is_real"] },
     Plan { bug: Bug::AlwaysUpToDate, faults: &[Class::Power], caught_by: &[NOT_UP_TO_DATE, LOST] },
     Plan { bug: Bug::HistoryForgotten, faults: &[Class::Power], caught_by: &["generations_descend"] },
     Plan { bug: Bug::OperationSkipped, faults: &[Class::Power], caught_by: &[LOST, REST] },

@@ -26,6 +26,14 @@ pub enum Input {
 }
 
 impl Input {
+    /// Is it a deadline that came?
+    pub fn is_timer(&self) -> bool {
+        matches!(
+            self,
+            Input::Daemon(DaemonInput::Timer) | Input::Heart(HeartInput::Timer) | Input::Rfs(RfsInput::Timer)
+        )
+    }
+
     pub fn part(&self) -> Part {
         match self {
             Input::Daemon(_) => Part::Daemon,

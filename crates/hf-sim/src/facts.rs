@@ -120,8 +120,6 @@ pub struct View<'a> {
     pub heart: [bool; 2],
     /// There is a witness that only one node reaches while the network lies between them.
     pub witnessed: bool,
-    /// Single processes stand still in this run.
-    pub stalls: bool,
     /// When the newest heartbeat that the node's heart can count reached the machine.
     pub heard_at: [Option<crate::clock::Time>; 2],
     /// The heartbeats' time-out.

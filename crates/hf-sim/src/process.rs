@@ -95,7 +95,9 @@ impl World {
         }
         let resumes_at = self.resumes_at(node, part);
         if resumes_at > self.now {
-            self.on_node(node, resumes_at - self.now, OnNode::Input { pid, input });
+            // A loop takes all that waits for it before it looks at its deadlines.
+            let last = Time::from(input.is_timer());
+            self.on_node(node, resumes_at - self.now + last, OnNode::Input { pid, input });
             return;
         }
         match self.alter_input(node, input) {

@@ -91,7 +91,6 @@ fn once(seed: u64, options: &Options, trace: Trace) -> (Option<Violation>, World
     let mut of_all = Rng::new(seed, 8);
     let [light, witness] = [40, 150].map(|permille| of_all.chance(permille) && options.faults == Class::ALL);
     world.setup.light = options.light || light;
-    world.setup.stalls = options.faults.contains(&Class::Stall);
     world.setup.farm = world.setup.light && seed % 2 == 1;
     world.setup.witness =
         (options.witness || witness).then_some((seed / 4 % 2) as usize).filter(|_| !world.setup.light);

@@ -29,8 +29,6 @@ pub struct Setup {
     pub checked: bool,
     /// Errd watches processes: where faults end some.
     pub watched: bool,
-    /// Single processes stand still.
-    pub stalls: bool,
     /// A light module, on each node for itself: no replication, no heartbeats, no virtual address.
     pub light: bool,
     /// It is a farm module: a light one, as far as its hearts decide.
@@ -124,7 +122,6 @@ impl Setup {
             client_every: rng.range(20, 150) * MS,
             checked: false,
             watched: false,
-            stalls: false,
             light: false,
             farm: false,
             witness: None,

@@ -185,7 +185,6 @@ impl World {
             frozen,
             heart: [self.nodes[0].heart.is_some(), self.nodes[1].heart.is_some()],
             witnessed: self.setup.witness.is_some(),
-            stalls: self.setup.stalls,
             heard_at: self.nodes.each_ref().map(|node| node.heard_at),
             timeout: nanos(self.setup.timeout),
         };
@@ -235,11 +234,12 @@ impl World {
         }
     }
 
-    /// A heartbeat of a heart that runs its module, newer than any before, for a heart that lives.
+    /// A heartbeat of a heart that runs its module, newer than any before, for a heart that lives; one that has stopped isn't missed.
     fn counts(&mut self, to: usize, sent_at: Time) {
         let since = self.nodes[to].heart.as_ref().map(|heart| heart.since);
-        let runs = self.ledger.nodes[1 - to].state != ModuleState::Stop;
-        if runs && since.is_some_and(|since| sent_at >= since) && !self.net.is_old(1 - to, sent_at) {
+        if self.ledger.nodes[1 - to].state == ModuleState::Stop {
+            self.nodes[to].heard_at = None;
+        } else if since.is_some_and(|since| sent_at >= since) && !self.net.is_old(1 - to, sent_at) {
             self.nodes[to].heard_at = Some(self.now);
         }
     }

@@ -219,8 +219,10 @@ impl HeartActor {
     pub fn handle(&mut self, now: Instant, input: HeartInput) -> Vec<HeartEffect> {
         let mut out = Vec::new();
         self.now = self.now.max(now);
+        // A silence is judged only when what waited meanwhile has been handed over, too; a stall comes before it.
+        let to_come = matches!(input, HeartInput::Stalled { for_ms } if self.is_short(for_ms));
         self.take(input, &mut out);
-        if self.started && !self.gone {
+        if self.started && !self.gone && !to_come {
             self.settle(&mut out);
         }
         out
@@ -468,14 +470,18 @@ impl HeartActor {
     // ---- time ------------------------------------------------------------------------------------------------------
 
     fn on_stall(&mut self, for_ms: u64, out: &mut Out) {
-        let stall = Duration::from_millis(for_ms);
-        if stall < self.stall_limit() {
+        if self.is_short(for_ms) {
             return;
         }
         log(out, Event::Stalled { ms: for_ms });
         self.pair.restart_silence(self.now);
-        self.vips.stood_still(stall);
+        self.vips.stood_still(Duration::from_millis(for_ms));
         self.rules.stood_still();
+    }
+
+    /// Too short for what the other node said meanwhile to be old.
+    fn is_short(&self, for_ms: u64) -> bool {
+        Duration::from_millis(for_ms) < self.stall_limit()
     }
 
     /// A standstill of the loop for so long is told: what wasn't heard meanwhile says nothing about the other node.

@@ -404,15 +404,20 @@ impl Lab {
     pub fn thaw_heart(&mut self, node: usize, for_ms: u64) {
         self.heart_frozen[node] = false;
         self.tell_heart(node, 0, HeartInput::Stalled { for_ms });
-        for event in std::mem::take(&mut self.waiting) {
-            self.at(0, event);
-        }
+        self.hand_over();
     }
 
     pub fn thaw(&mut self, node: usize, for_ms: u64) {
         self.frozen[node] = false;
         self.stall(node, for_ms);
-        for event in std::mem::take(&mut self.waiting) {
+        self.hand_over();
+    }
+
+    /// What waited, heartbeats first, as the heart's loop does.
+    fn hand_over(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.sort_by_key(|event| !matches!(event, Event::Heart(_, _, HeartInput::Heartbeat { .. })));
+        for event in waiting {
             self.at(0, event);
         }
     }

@@ -144,8 +144,20 @@ impl World {
         self.stalled(node, wake[0], for_ms, Input::Daemon(DaemonInput::Stalled { for_ms }));
         self.stalled(node, wake[1], for_ms, Input::Heart(HeartInput::Stalled { for_ms }));
         self.stalled(node, wake[2], for_ms, Input::Rfs(RfsInput::Stalled { for_ms }));
-        for what in std::mem::take(&mut self.nodes[node].waiting) {
+        // A loop takes all that waits for it before it looks at its deadlines, and heartbeats before all else.
+        let mut waiting = std::mem::take(&mut self.nodes[node].waiting);
+        waiting.sort_by_key(|what| match what {
+            OnNode::Heartbeat { .. } => 0,
+            OnNode::Timer { .. } => 2,
+            _ => 1,
+        });
+        for what in waiting {
             let after = wake[group(&what)];
+            if matches!(what, OnNode::VipSet { .. } | OnNode::VipCleared { .. }) {
+                // What is asked for from now on comes after it.
+                let state = &mut self.nodes[node];
+                state.vip_ops_until = state.vip_ops_until.max(self.now + after);
+            }
             self.on_node(node, after, what);
         }
     }

@@ -30,7 +30,7 @@ impl Invariant for SilenceIsReal {
                 let repeated = self.granted[node].replace(epoch) == Some(epoch);
                 let lives = view.heart[1 - node] && view.powered[1 - node] && !view.frozen[1 - node];
                 let heard = view.heard_at[node].is_some_and(|at| view.at - at + 5 * MS < view.timeout);
-                if view.stalls && why == GrantReason::Silence && !repeated && lives && heard {
+                if why == GrantReason::Silence && !repeated && lives && heard {
                     return Err(format!("node{} takes node{} for silent, whose heartbeats arrive", node + 1, 2 - node));
                 }
             }

@@ -82,9 +82,15 @@ fn install(root: &Path, binary: &Path, stage: &Path) -> anyhow::Result<()> {
         copy(&root.join(name), &doc.join(name), 0o644)?;
     }
     manual(binary, stage)?;
-    for page in entries(&root.join("docs/user"))? {
+    pages(&root.join("docs/user"), &doc.join("user"))
+}
+
+/// A folder of documentation, with the folders in it.
+fn pages(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for page in entries(from)? {
         let Some(name) = page.file_name() else { continue };
-        copy(&page, &doc.join("user").join(name), 0o644)?;
+        let to = to.join(name);
+        if page.is_dir() { pages(&page, &to)? } else { copy(&page, &to, 0o644)? }
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(diverged_copy_is_kept::DivergedCopyIsKept::default()),
         Box::new(silence_is_real::SilenceIsReal::default()),
         Box::new(thawed_never_alone::ThawedNeverAlone::default()),
-        Box::new(one_virtual_ip::OneVirtualIp),
+        Box::new(one_virtual_ip::OneVirtualIp::default()),
         Box::new(witness_parts_nobody::WitnessPartsNobody),
         Box::new(generations_descend::GenerationsDescend::default()),
         Box::new(reaches_prim_second::ReachesPrimSecond),

@@ -66,12 +66,15 @@ impl NotUpToDateNeverPrimary {
 }
 
 /// Both copies were stopped in the same generation at the same moment: the other one says "outdated", neither went on, and
-/// both are whole (the content is checked apart from that).
+/// both are whole (the content is checked apart from that). A disk that was put back since doesn't say any more what the other node heard of it.
 fn resigned_together(node: usize, view: &View<'_>) -> bool {
+    let resigned = |record: &Record| record.standing == Standing::Outdated { since: record.generation };
+    if view.ledger.nodes[1 - node].rolled_back {
+        return view.records[node].iter().all(|mine| resigned(mine) && mine.consistent);
+    }
     let mut pairs = view.records[node].iter().zip(view.records[1 - node]);
     pairs.all(|(mine, theirs)| {
-        let resigned = theirs.standing == Standing::Outdated { since: theirs.generation };
-        mine.generation == theirs.generation && resigned && mine.consistent && theirs.consistent
+        mine.generation == theirs.generation && resigned(theirs) && mine.consistent && theirs.consistent
     })
 }
 

@@ -1,8 +1,19 @@
 use super::Invariant;
+use crate::clock::{MS, Time};
 use crate::facts::{Fact, View};
 
+/// A kernel that was frozen before it carried out an order does so within this time after the thaw.
+const LEFT_OVER: Time = 10 * MS;
+/// And the heart takes the address away again within this time.
+const TAKEN_BACK: Time = 50 * MS;
+
 /// One address, one node.
-pub struct OneVirtualIp;
+#[derive(Default)]
+pub struct OneVirtualIp {
+    thawed: [Option<Time>; 2],
+    /// Since when the address is on both, by an order from before a standstill.
+    both_since: Option<Time>,
+}
 
 impl Invariant for OneVirtualIp {
     fn name(&self) -> &'static str {
@@ -10,7 +21,8 @@ impl Invariant for OneVirtualIp {
     }
 
     fn sentence(&self) -> &'static str {
-        "At most one node has the virtual address, except while an isolation hides a living node from the other."
+        "At most one node has the virtual address, except while an isolation hides a living node from the other; a node that was frozen between \
+         the order to set it and the kernel's doing so takes it back at once."
     }
 
     fn source(&self) -> &'static str {
@@ -18,12 +30,21 @@ impl Invariant for OneVirtualIp {
     }
 
     fn see(&mut self, fact: &Fact, view: &View<'_>) -> Result<(), String> {
-        let Fact::Vip { node, set: true } = *fact else {
-            return Ok(());
-        };
         let isolated = view.hidden[0] || view.hidden[1] || view.ledger.episode().isolated;
-        if view.ledger.nodes[1 - node].vip && !isolated {
-            return Err(format!("node{} sets the virtual address while node{} has it", node + 1, 2 - node));
+        let both = view.ledger.nodes.iter().all(|node| node.vip) && !isolated;
+        self.both_since = self.both_since.filter(|_| both);
+        if self.both_since.is_some_and(|since| view.at > since + TAKEN_BACK) {
+            return Err("both nodes keep the virtual address after a standstill".to_owned());
+        }
+        match *fact {
+            Fact::Thawed { node, .. } => self.thawed[node] = Some(view.at),
+            Fact::Vip { node, set: true } if view.ledger.nodes[1 - node].vip && !isolated => {
+                if self.thawed[node].is_none_or(|at| view.at > at + LEFT_OVER) {
+                    return Err(format!("node{} sets the virtual address while node{} has it", node + 1, 2 - node));
+                }
+                self.both_since = Some(view.at);
+            }
+            _ => {}
         }
         Ok(())
     }
